@@ -1,0 +1,99 @@
+// The one way in which the program speaks to DuckDB: its C API, from libduckdb.so, which is loaded
+// the first time a database is opened (a solution without DuckDB never loads it).
+//
+// A Database may be shared by threads; a Connection, Rows or Appender is used by one at a time.
+// Errors carry DuckDB's own message; kDiskFull and I/O errors are Domain::kExternal.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+// duckdb.h's handles, without its header.
+struct _duckdb_data_chunk;
+struct _duckdb_vector;
+
+namespace tidemill::duck {
+
+// The type of a result column, as far as callers tell them apart.
+enum class Kind { kNull, kBoolean, kInteger, kDouble, kTimestamp, kText, kOther };
+
+// A streaming result: chunk after chunk, in bounded memory.
+class Rows {
+ public:
+  virtual ~Rows() = default;
+  virtual size_t column_count() const = 0;
+  virtual const std::string& column_name(size_t column) const = 0;
+  virtual std::string column_type(size_t column) const = 0;  // as SQL says it: "STRUCT(a DOUBLE)"
+  virtual Kind column_kind(size_t column) const = 0;
+  // Loads the next chunk; its number of rows, 0 at the end.
+  virtual Result<size_t> next() = 0;
+  // Values of the loaded chunk. Precondition: the kind fits (integer: any integer type up to 64 bits;
+  // timestamp: microseconds UTC; text: VARCHAR, borrowed until next()).
+  virtual bool is_null(size_t column, size_t row) const = 0;
+  virtual int64_t integer(size_t column, size_t row) const = 0;
+  virtual double real(size_t column, size_t row) const = 0;
+  virtual bool boolean(size_t column, size_t row) const = 0;
+  virtual std::string_view text(size_t column, size_t row) const = 0;
+  // Any value as text, as DuckDB's own shell would print it.
+  virtual std::string display(size_t column, size_t row) const = 0;
+};
+
+// A value to bind.
+struct Value {
+  Kind kind = Kind::kNull;
+  int64_t integer = 0;
+  double real = 0;
+  std::string text;
+  static Value of(int64_t value) { return {Kind::kInteger, value, 0, {}}; }
+  static Value of(double value) { return {Kind::kDouble, 0, value, {}}; }
+  static Value of(std::string value) { return {Kind::kText, 0, 0, std::move(value)}; }
+  static Value timestamp(int64_t us) { return {Kind::kTimestamp, us, 0, {}}; }
+  static Value null() { return {}; }
+};
+
+class Connection;
+
+// Appends whole data chunks to one table inside the connection's transaction.
+class Appender {
+ public:
+  virtual ~Appender() = default;
+  // The duckdb_data_chunk to fill, up to vector_size() rows; the caller sets its size.
+  virtual _duckdb_data_chunk* chunk() = 0;
+  virtual size_t vector_size() const = 0;
+  virtual Status append_chunk() = 0;  // hands the filled chunk over and resets it
+  virtual Status flush() = 0;
+};
+
+class Connection {
+ public:
+  virtual ~Connection() = default;
+  // Statements without a result that anyone reads. Returns the number of rows changed.
+  virtual Result<int64_t> execute(const std::string& sql, const std::vector<Value>& values = {}) = 0;
+  virtual Result<std::unique_ptr<Rows>> query(const std::string& sql, const std::vector<Value>& values = {}) = 0;
+  // Columns in the table's order.
+  virtual Result<std::unique_ptr<Appender>> appender(const std::string& table) = 0;
+  // Stops what runs on this connection; from any thread.
+  virtual void interrupt() = 0;
+};
+
+class Database {
+ public:
+  // `path` ":memory:" or a file. `settings` are DuckDB's configuration names (access_mode,
+  // memory_limit, threads, temp_directory …). Errors: kUser with the way out where libduckdb.so
+  // cannot be found (searched: TIDEMILL_DUCKDB, beside the program and in ../lib, where CMake found it,
+  // the system).
+  static Result<std::shared_ptr<Database>> open(const std::string& path,
+                                                const std::vector<std::pair<std::string, std::string>>& settings = {});
+  virtual ~Database() = default;
+  virtual Result<std::unique_ptr<Connection>> connect() = 0;
+};
+
+}  // namespace tidemill::duck
