@@ -170,6 +170,10 @@ class Log {
   // kReadCommitted); aborted and control batches are left out.
   // Errors: kOutOfRange below log_start or above the visible end's log end; kCorrupt.
   virtual Result<Fetched> read(const TopicPartition& tp, Offset from, size_t max_bytes, Isolation isolation) = 0;
+  // Where the leader epoch ends: the start of the next one, or the log end for the current one; the end of the
+  // closest lower epoch that the log has where it never wrote in this one. kNotFound for an epoch above the current one. A position is
+  // of this log only if its offset is at or below the end of its leader epoch.
+  virtual Result<Offset> leader_epoch_end(const TopicPartition& tp, LeaderEpoch epoch) const = 0;
   // The first offset whose batch has a timestamp at or after this one; the end where there is none.
   virtual Result<Offset> offset_for_time(const TopicPartition& tp, int64_t timestamp_ms) = 0;
   // Waits until something became visible after `seen` (a value that it returned before; 0 first),
