@@ -1,0 +1,52 @@
+// The changelog of keyed state: frames of deltas, and snapshots, per input partition.
+// Record format: docs/formats/changelog.md. Used by its task's two threads, one at a time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "pipeline/epoch.h"
+
+namespace tidemill::pipeline {
+
+// One record of the changelog, decoded. A frame or snapshot may span several (its parts).
+struct ChangelogRecord {
+  enum Kind : uint8_t { kFrame = 1, kSnapshot = 2 };
+  Kind kind = kFrame;
+  Epoch epoch;
+  Incarnation incarnation;
+  Position end;  // input position after the epoch
+  Counters counters;
+  uint32_t part = 0;
+  bool last_part = true;
+  std::string_view deltas;  // (operator, sized bytes) …; borrowed
+};
+
+// Records of at most about `part_bytes` for one frame or snapshot; at least one, however empty.
+std::vector<std::string> encode_changelog(ChangelogRecord record, std::string_view deltas,
+                                          size_t part_bytes = 4u << 20);
+Result<ChangelogRecord> decode_changelog(std::string_view value);
+// Calls `each(operator index, delta)`; stops at the first error.
+Status for_each_delta(std::string_view deltas, const std::function<Status(uint32_t, std::string_view)>& each);
+
+class Changelog {
+ public:
+  virtual ~Changelog() = default;
+  // Appends records to the input partition's changelog and, where `durable`, syncs them.
+  virtual Status append(const TopicPartition& source, const std::vector<std::string>& records, bool durable) = 0;
+  // Reads from the first kept record to the end that is there now, committed ones only.
+  virtual Status read(const TopicPartition& source,
+                      const std::function<Status(int64_t at, std::string_view value)>& each) = 0;
+  // The end: a position that later records are at or after.
+  virtual Result<int64_t> end(const TopicPartition& source) = 0;
+  // Records before `at` are needed no more.
+  virtual Status truncate_before(const TopicPartition& source, int64_t at) = 0;
+};
+
+}  // namespace tidemill::pipeline

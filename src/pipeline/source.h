@@ -1,0 +1,92 @@
+// The contract of a source: a system that events are read from, in partitions.
+//
+// A Source describes the system and makes one SourceReader per task; it is thread-safe. A reader is
+// used by its task's thread alone, in this order:
+//
+//   assign(partitions at positions)   once at the start, and after each kAssigned change
+//   poll() …                          batches of the assigned partitions, in offset order each
+//   committed(positions)              after commits, for what the source wants to know of them
+//   unassign(partitions)              after each kRevoked or kLost change; at the end
+//
+// Promise: from the same position a reader gives the same records again, for as long as the system
+// keeps them. That is what makes a replay after a crash exact.
+//
+// Errors: retryable ones are polled again with backoff; others stop the pipeline with their message.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "event/batch.h"
+
+namespace tidemill::pipeline {
+
+struct SourceTraits {
+  std::string system;  // "embedded log"
+  TimestampType timestamp_type = TimestampType::kLogAppendTime;
+  // Reading again from a position gives the same records (false: at-most-once inputs).
+  bool replayable = true;
+  // What could be lost although the source acknowledged it; printed by check. Empty: nothing.
+  std::string weakness;
+};
+
+// What the system asks of this task, besides reading (design point 14).
+struct AssignmentChange {
+  enum Kind {
+    kAssigned,  // take over: raise the token, read positions, restore state, then assign()
+    kRevoked,   // hand over: commit or abort within a bound, then unassign()
+    kLost,      // already someone else's: abort, drop, unassign()
+  } kind;
+  std::vector<TopicPartition> partitions;
+};
+
+struct PollRequest {
+  size_t max_bytes = 4u << 20;  // soft: one batch may be larger
+  size_t max_events = SIZE_MAX;
+  int64_t timeout_us = 0;  // how long to wait where nothing is there
+};
+
+struct Polled {
+  std::vector<BatchPtr> batches;
+  std::vector<AssignmentChange> changes;
+  bool caught_up = false;  // every assigned partition was read to its end
+  bool ended = false;      // a bounded source that will never give more
+};
+
+class SourceReader {
+ public:
+  virtual ~SourceReader() = default;
+  // Whether reading can resume at `position` of a partition. The error says which range was lost:
+  // the position is before the first kept event, beyond the end, or of another leader epoch.
+  virtual Status check_position(const TopicPartition& tp, const Position& position) = 0;
+  // Where a partition begins for a pipeline that has committed nothing (earliest, latest, a time).
+  virtual Result<Position> start_position(const TopicPartition& tp) = 0;
+  virtual Status assign(const std::vector<std::pair<TopicPartition, Position>>& partitions) = 0;
+  virtual void unassign(const std::vector<TopicPartition>& partitions) = 0;
+  virtual Result<Polled> poll(const PollRequest& request) = 0;
+  // Opaque to the pipeline: what the sink may need to fence by the source's membership (Kafka: the
+  // group's metadata).
+  virtual std::string commit_token() { return {}; }
+  virtual void committed(const std::vector<std::pair<TopicPartition, Position>>& positions) { (void)positions; }
+  // Events between the position and the end of the partition; -1 where the system cannot tell.
+  virtual int64_t lag(const TopicPartition& tp, const Position& position) {
+    (void)tp;
+    (void)position;
+    return -1;
+  }
+};
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual SourceTraits traits() const = 0;
+  // All partitions; tasks share them out where the system does not assign them itself.
+  virtual Result<std::vector<TopicPartition>> partitions() = 0;
+  virtual Result<std::unique_ptr<SourceReader>> open_reader(int task) = 0;
+};
+
+}  // namespace tidemill::pipeline
