@@ -30,8 +30,9 @@ struct Counters {
 struct Committed {
   std::optional<Position> position;  // nullopt: nothing was committed
   Epoch epoch;
-  Incarnation incarnation;  // of the commit; acquire() hands out the next higher
+  Incarnation incarnation;  // of the owner that made that last commit: with `epoch` it names the frame
   Counters counters;
+  Incarnation owner;  // the token that holds now; acquire() has raised it for its caller
 };
 
 // One partition's part of an epoch. The commit is a compare-and-set: (expected, owner) → next.

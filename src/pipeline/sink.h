@@ -71,12 +71,12 @@ class SinkWriter {
   virtual ~SinkWriter() = default;
   // Takeover: raises the owner token of each partition durably, which fences or waits out the old
   // owner's transaction, and only then reads what is committed. In the order asked for; each with
-  // the incarnation that this owner now has.
+  // `owner`, the token that this owner now has, beside `incarnation`, that of the last commit.
   virtual Result<std::vector<Committed>> acquire(std::span<const TopicPartition> partitions) = 0;
   virtual void release(std::span<const TopicPartition> partitions) { (void)partitions; }
   virtual Result<std::unique_ptr<SinkOutput>> begin() = 0;
   virtual Status commit(SinkOutput& output, const CommitRequest& request) = 0;
-  // What the store holds now, without taking over; in the order asked for. `incarnation` is that of the last commit.
+  // What the store holds now, without taking over; in the order asked for.
   virtual Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) = 0;
 };
 

@@ -1,0 +1,68 @@
+// One input partition inside a task: its operators with their state, and its progress.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/changelog.h"
+#include "pipeline/plan.h"
+#include "pipeline/source.h"
+
+namespace tidemill::pipeline {
+
+// Used by the task's thread alone.
+//
+// Invariant: next = where the source is to be read on; the batches of the open epoch cover
+// [expected, next) without gap or overlap.
+class Lane {
+ public:
+  Lane(const Plan& plan, TopicPartition source);
+
+  const TopicPartition& source() const { return source_; }
+  bool epoch_open() const { return epoch_open_; }
+  const Position& next() const { return next_; }
+
+  // Begins at `start` with what the sink committed (its position may be nullopt).
+  void begin_at(const Committed& committed, const Position& start);
+  // Rebuilding state: deltas of a snapshot and of frames, in order.
+  Status apply(std::string_view deltas);
+
+  // Runs one decoded batch through the operators; `deliver` takes what comes out. `end` is the
+  // batch's end position, `records` what it held.
+  Status process(BatchPtr batch, TimestampUs now_us, const std::function<Status(BatchPtr)>& deliver);
+  // Tells the operators that time went on.
+  Status advance(const Times& times, const std::function<Status(BatchPtr)>& deliver);
+
+  // Ends the epoch: what it will commit. The deltas are encoded as changelog records.
+  PartitionEpoch end_epoch();
+
+  // State as deltas, for a snapshot. Precondition: no epoch is open.
+  std::string snapshot_deltas();
+  ChangelogRecord snapshot_record() const;
+  size_t state_bytes() const;
+
+  // Bytes of frames since the last snapshot, and of that: when the first has outgrown the second,
+  // the next snapshot costs no more than what was written anyway.
+  uint64_t frame_bytes_since_snapshot = 0;
+  uint64_t snapshot_bytes = 0;
+
+ private:
+  Status run_from(size_t stage, BatchPtr batch, const std::function<Status(BatchPtr)>& deliver);
+  Status out_of_chain(BatchPtr batch, const std::function<Status(BatchPtr)>& deliver);
+
+  const Plan& plan_;
+  TopicPartition source_;
+  std::vector<std::unique_ptr<OperatorInstance>> instances_;
+  TimestampUs now_us_ = 0;
+  bool epoch_open_ = false;
+  std::string deltas_;
+  std::optional<Position> expected_;
+  Position next_;
+  Epoch epoch_;  // of the last epoch that ended
+  Incarnation owner_;
+  Counters counters_;
+};
+
+}  // namespace tidemill::pipeline

@@ -1,0 +1,107 @@
+#include "pipeline/restore.h"
+
+#include <map>
+
+#include "pipeline/recovery.h"
+
+namespace tidemill::pipeline {
+namespace {
+
+// Collects complete frames and snapshots: those whose parts 0 … last all came, in order. Parts of
+// one frame are never interleaved with another of the same owner; an owner that died in the middle
+// leaves an incomplete one, which counts for nothing.
+class FactCollector {
+ public:
+  explicit FactCollector(RecoveryFacts* facts) : facts_(facts) {}
+
+  void add(int64_t at, const ChangelogRecord& record) {
+    auto& open = open_[{record.kind, record.incarnation.value()}];
+    if (record.part == 0) {
+      open = {record.epoch, at, 0};
+    } else if (open.epoch != record.epoch || open.next_part != record.part) {
+      open = {};  // its beginning is missing
+      return;
+    }
+    open.next_part = record.part + 1;
+    if (!record.last_part) return;
+    ChangelogFact fact{record.epoch, record.incarnation, open.at};
+    (record.kind == ChangelogRecord::kFrame ? facts_->frames : facts_->snapshots).push_back(fact);
+  }
+
+ private:
+  struct Open {
+    Epoch epoch;
+    int64_t at = -1;
+    uint32_t next_part = UINT32_MAX;
+  };
+  RecoveryFacts* facts_;
+  std::map<std::pair<uint8_t, int32_t>, Open> open_;
+};
+
+Status apply_from(Lane& lane, const RecoveryPlan& plan, Changelog& changelog, const RestoreProgress& progress) {
+  // Records of a chosen frame or snapshot: those at or after its first part with its epoch, owner
+  // and kind. A snapshot may stand behind frames that come after it, so it is applied in a pass of
+  // its own.
+  uint64_t bytes = 0;
+  auto pass = [&](auto&& wants) {
+    return changelog.read(lane.source(), [&](int64_t at, std::string_view value) -> Status {
+      bytes += value.size();
+      progress(lane.source(), bytes);
+      TM_ASSIGN(ChangelogRecord record, decode_changelog(value));
+      return wants(at, record) ? lane.apply(record.deltas) : ok_status();
+    });
+  };
+  if (plan.snapshot) {
+    bool done = false;
+    TM_TRY(pass([&](int64_t at, const ChangelogRecord& record) {
+      bool wanted = !done && record.kind == ChangelogRecord::kSnapshot && at >= plan.snapshot->at &&
+                    record.epoch == plan.snapshot->epoch && record.incarnation == plan.snapshot->incarnation;
+      if (wanted && record.last_part) done = true;
+      return wanted;
+    }));
+  }
+  size_t next = 0;
+  TM_TRY(pass([&](int64_t at, const ChangelogRecord& record) {
+    if (next == plan.frames.size()) return false;
+    const ChangelogFact& frame = plan.frames[next];
+    bool wanted = record.kind == ChangelogRecord::kFrame && at >= frame.at && record.epoch == frame.epoch &&
+                  record.incarnation == frame.incarnation;
+    if (wanted && record.last_part) ++next;
+    return wanted;
+  }));
+  if (next != plan.frames.size()) {
+    return internal_error(lane.source().to_string() + ": the changelog changed while it was read", Code::kCorrupt);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status restore_lane(Lane& lane, const Committed& committed, bool stateful, SourceReader& reader, Changelog* changelog,
+                    const RestoreProgress& progress) {
+  RecoveryFacts facts;
+  facts.source = lane.source();
+  facts.sink = committed;
+  facts.stateful = stateful;
+  if (committed.position) TM_TRY(reader.check_position(lane.source(), *committed.position));
+  if (stateful && committed.position) {
+    TM_CHECK(changelog != nullptr);
+    FactCollector collector(&facts);
+    TM_TRY(changelog->read(lane.source(), [&](int64_t at, std::string_view value) -> Status {
+      TM_ASSIGN(ChangelogRecord record, decode_changelog(value));
+      collector.add(at, record);
+      return {};
+    }));
+  }
+  TM_ASSIGN(RecoveryPlan plan, plan_recovery(facts));
+  if (stateful && plan.resume) TM_TRY(apply_from(lane, plan, *changelog, progress));
+  if (plan.resume) {
+    lane.begin_at(committed, *plan.resume);
+  } else {
+    TM_ASSIGN(Position start, reader.start_position(lane.source()));
+    lane.begin_at(committed, start);
+  }
+  return {};
+}
+
+}  // namespace tidemill::pipeline
