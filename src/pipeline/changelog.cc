@@ -45,7 +45,8 @@ size_t whole_deltas(std::string_view deltas, size_t limit) {
 
 }  // namespace
 
-std::vector<std::string> encode_changelog(ChangelogRecord record, std::string_view deltas, size_t part_bytes) {
+std::vector<std::string> encode_changelog(ChangelogRecord record, std::string_view deltas,
+                                          size_t part_bytes) {
   std::vector<std::string> parts;
   record.part = 0;
   do {
@@ -62,8 +63,9 @@ Result<ChangelogRecord> decode_changelog(std::string_view value) {
   ByteReader reader(value);
   auto version = reader.be<uint8_t>();
   if (reader.ok() && version != kVersion) {
-    return internal_error("changelog record of version " + std::to_string(version) + "; this program reads version 1",
-                          Code::kCorrupt);
+    return internal_error(
+        "changelog record of version " + std::to_string(version) + "; this program reads version 1",
+        Code::kCorrupt);
   }
   ChangelogRecord record;
   auto kind = reader.be<uint8_t>();
@@ -85,7 +87,8 @@ Result<ChangelogRecord> decode_changelog(std::string_view value) {
   return record;
 }
 
-Status for_each_delta(std::string_view deltas, const std::function<Status(uint32_t, std::string_view)>& each) {
+Status for_each_delta(std::string_view deltas,
+                      const std::function<Status(uint32_t, std::string_view)>& each) {
   ByteReader reader(deltas);
   while (reader.remaining() > 0) {
     auto index = static_cast<uint32_t>(reader.varuint());

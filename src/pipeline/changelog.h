@@ -39,7 +39,8 @@ class Changelog {
  public:
   virtual ~Changelog() = default;
   // Appends records to the input partition's changelog and, where `durable`, syncs them.
-  virtual Status append(const TopicPartition& source, const std::vector<std::string>& records, bool durable) = 0;
+  virtual Status append(const TopicPartition& source, const std::vector<std::string>& records,
+                        bool durable) = 0;
   // Reads from the first kept record to the end that is there now, committed ones only.
   virtual Status read(const TopicPartition& source,
                       const std::function<Status(int64_t at, std::string_view value)>& each) = 0;

@@ -6,10 +6,14 @@ namespace tidemill::pipeline {
 
 std::string guarantee_name(Guarantee guarantee) {
   switch (guarantee) {
-    case Guarantee::kAtMostOnce: return "at-most-once";
-    case Guarantee::kAtLeastOnce: return "at-least-once";
-    case Guarantee::kEffectivelyOnce: return "effectively-once";
-    case Guarantee::kExactlyOnce: return "exactly-once";
+    case Guarantee::kAtMostOnce:
+      return "at-most-once";
+    case Guarantee::kAtLeastOnce:
+      return "at-least-once";
+    case Guarantee::kEffectivelyOnce:
+      return "effectively-once";
+    case Guarantee::kExactlyOnce:
+      return "exactly-once";
   }
   return "unknown";
 }
@@ -28,17 +32,20 @@ GuaranteeReport compute_guarantee(const GuaranteeFacts& facts) {
       report.reasons.push_back(facts.sink.store + " commits rows and positions in one transaction");
       break;
     case Capability::kIdempotent:
-      weaken(Guarantee::kEffectivelyOnce,
-             facts.sink.store + " has no transactions, but writes by key: a replay writes the same rows again");
+      weaken(
+          Guarantee::kEffectivelyOnce,
+          facts.sink.store + " has no transactions, but writes by key: a replay writes the same rows again");
       break;
     case Capability::kAtLeastOnce:
-      weaken(Guarantee::kAtLeastOnce, facts.sink.store + " has neither transactions nor keys: a replay repeats rows");
+      weaken(Guarantee::kAtLeastOnce,
+             facts.sink.store + " has neither transactions nor keys: a replay repeats rows");
       break;
   }
   if (facts.stateful) {
-    report.reasons.push_back(facts.sink.changelog_in_transaction
-                                 ? "keyed state commits in the same transaction"
-                                 : "keyed state is in the changelog before the sink commits, which names its frame");
+    report.reasons.push_back(
+        facts.sink.changelog_in_transaction
+            ? "keyed state commits in the same transaction"
+            : "keyed state is in the changelog before the sink commits, which names its frame");
   }
   for (const std::string& weakness : {facts.source.weakness, facts.sink.weakness, facts.changelog_weakness}) {
     if (!weakness.empty()) report.limits.push_back(weakness);

@@ -22,7 +22,8 @@ struct GuaranteeFacts {
 
 struct GuaranteeReport {
   Guarantee guarantee = Guarantee::kExactlyOnce;
-  // Why it is what it is, one sentence each; where it is weaker than exactly-once, the part and the reason come first.
+  // Why it is what it is, one sentence each; where it is weaker than exactly-once, the part and the reason
+  // come first.
   std::vector<std::string> reasons;
   // What may be lost in a power cut although everything else holds.
   std::vector<std::string> limits;

@@ -34,8 +34,9 @@ void Lane::begin_at(const Committed& committed, const Position& start) {
 Status Lane::apply(std::string_view deltas) {
   return for_each_delta(deltas, [&](uint32_t index, std::string_view delta) -> Status {
     if (index >= instances_.size()) {
-      return internal_error(source_.to_string() + ": the changelog holds state of operator " + std::to_string(index + 1) +
-                                ", but the solution has " + std::to_string(instances_.size()) +
+      return internal_error(source_.to_string() + ": the changelog holds state of operator " +
+                                std::to_string(index + 1) + ", but the solution has " +
+                                std::to_string(instances_.size()) +
                                 "; restore the former process section, or start a new run",
                             Code::kCorrupt);
     }

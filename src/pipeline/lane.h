@@ -1,6 +1,7 @@
 // One input partition inside a task: its operators with their state, and its progress.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,10 @@ class Lane {
   // Rebuilding state: deltas of a snapshot and of frames, in order.
   Status apply(std::string_view deltas);
 
+  // The source has nothing more before `end`: control or aborted batches stood there.
+  void skip_to(const Position& end) {
+    if (end.offset > next_.offset) next_ = end;
+  }
   // Runs one decoded batch through the operators; `deliver` takes what comes out. `end` is the
   // batch's end position, `records` what it held.
   Status process(BatchPtr batch, TimestampUs now_us, const std::function<Status(BatchPtr)>& deliver);

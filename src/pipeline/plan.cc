@@ -5,8 +5,8 @@
 
 namespace tidemill::pipeline {
 
-Result<Plan> make_plan(Schema schema, std::vector<std::unique_ptr<Operator>> operators, const SinkNeeds& needs,
-                       size_t event_limit_bytes) {
+Result<Plan> make_plan(Schema schema, std::vector<std::unique_ptr<Operator>> operators,
+                       const SinkNeeds& needs, size_t event_limit_bytes) {
   Plan plan;
   plan.event_schema = schema;
   plan.sink_schema = std::move(schema);
@@ -23,7 +23,8 @@ Result<Plan> make_plan(Schema schema, std::vector<std::unique_ptr<Operator>> ope
     for (const Field& field : plan.event_schema.fields) wanted.insert(field.name);
   }
   for (const std::string& column : needs.columns) {
-    if (plan.sink_schema.find(column) < 0) return user_error("the sink needs field " + column + ", which the event has not");
+    if (plan.sink_schema.find(column) < 0)
+      return user_error("the sink needs field " + column + ", which the event has not");
     wanted.insert(column);
   }
   // Latency is measured from the event's own time wherever the event is decoded at all.

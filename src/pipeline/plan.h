@@ -24,7 +24,7 @@ struct Plan {
 
 // Binds the operators one after another and collects what they and the sink need. `needs` is the sink's.
 // Errors are the operators', or a field that the sink needs and nobody has.
-Result<Plan> make_plan(Schema schema, std::vector<std::unique_ptr<Operator>> operators, const SinkNeeds& needs,
-                       size_t event_limit_bytes = kDefaultEventLimitBytes);
+Result<Plan> make_plan(Schema schema, std::vector<std::unique_ptr<Operator>> operators,
+                       const SinkNeeds& needs, size_t event_limit_bytes = kDefaultEventLimitBytes);
 
 }  // namespace tidemill::pipeline

@@ -56,13 +56,14 @@ Result<RecoveryPlan> plan_recovery(const RecoveryFacts& facts) {
   const bool last_matches = plan.frames.empty() || plan.frames.back().epoch != facts.sink.epoch ||
                             plan.frames.back().incarnation == facts.sink.incarnation;
   if (have != facts.sink.epoch || !last_matches) {
-    return internal_error(facts.source.to_string() + ": the sink has committed " +
-                              frame_name(facts.sink.epoch, facts.sink.incarnation) +
-                              ", but the changelog does not lead to it (it ends or has a hole after epoch " +
-                              std::to_string(have.value()) +
-                              "): state was lost, or log and store are of different runs; restore both from the "
-                              "same moment, or start a new run",
-                          Code::kCorrupt);
+    return internal_error(
+        facts.source.to_string() + ": the sink has committed " +
+            frame_name(facts.sink.epoch, facts.sink.incarnation) +
+            ", but the changelog does not lead to it (it ends or has a hole after epoch " +
+            std::to_string(have.value()) +
+            "): state was lost, or log and store are of different runs; restore both from the "
+            "same moment, or start a new run",
+        Code::kCorrupt);
   }
   return plan;
 }

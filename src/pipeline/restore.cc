@@ -38,7 +38,8 @@ class FactCollector {
   std::map<std::pair<uint8_t, int32_t>, Open> open_;
 };
 
-Status apply_from(Lane& lane, const RecoveryPlan& plan, Changelog& changelog, const RestoreProgress& progress) {
+Status apply_from(Lane& lane, const RecoveryPlan& plan, Changelog& changelog,
+                  const RestoreProgress& progress) {
   // Records of a chosen frame or snapshot: those at or after its first part with its epoch, owner
   // and kind. A snapshot may stand behind frames that come after it, so it is applied in a pass of
   // its own.
@@ -70,15 +71,16 @@ Status apply_from(Lane& lane, const RecoveryPlan& plan, Changelog& changelog, co
     return wanted;
   }));
   if (next != plan.frames.size()) {
-    return internal_error(lane.source().to_string() + ": the changelog changed while it was read", Code::kCorrupt);
+    return internal_error(lane.source().to_string() + ": the changelog changed while it was read",
+                          Code::kCorrupt);
   }
   return {};
 }
 
 }  // namespace
 
-Status restore_lane(Lane& lane, const Committed& committed, bool stateful, SourceReader& reader, Changelog* changelog,
-                    const RestoreProgress& progress) {
+Status restore_lane(Lane& lane, const Committed& committed, bool stateful, SourceReader& reader,
+                    Changelog* changelog, const RestoreProgress& progress) {
   RecoveryFacts facts;
   facts.source = lane.source();
   facts.sink = committed;

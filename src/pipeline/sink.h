@@ -19,8 +19,8 @@
 //   any other   nothing is; the pipeline stops and says so.
 // At any instant of a crash the same holds: the store has all or nothing.
 //
-// A store without transactions must be idempotent by key instead, and says so in its traits; one that is neither gives
-// at-least-once, and check says which part weakens the guarantee.
+// A store without transactions must be idempotent by key instead, and says so in its traits; one that is
+// neither gives at-least-once, and check says which part weakens the guarantee.
 #pragma once
 
 #include <cstdint>
@@ -54,8 +54,8 @@ struct SinkTraits {
 class SinkOutput {
  public:
   virtual ~SinkOutput() = default;
-  // Takes the selected rows of the batch, and its dead letters. Encodes them into memory; touches the store only
-  // where that cannot block for long. May take over the batch (`batch` is then null), or leave it.
+  // Takes the selected rows of the batch, and its dead letters. Encodes them into memory; touches the store
+  // only where that cannot block for long. May take over the batch (`batch` is then null), or leave it.
   virtual Status write(BatchPtr& batch) = 0;
   virtual size_t rows() const = 0;
   virtual size_t memory_bytes() const = 0;

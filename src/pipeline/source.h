@@ -51,6 +51,7 @@ struct PollRequest {
 };
 
 struct Polled {
+  // In offset order per partition, every record selected. A batch may be empty: only its end moved.
   std::vector<BatchPtr> batches;
   std::vector<AssignmentChange> changes;
   bool caught_up = false;  // every assigned partition was read to its end
@@ -71,7 +72,9 @@ class SourceReader {
   // Opaque to the pipeline: what the sink may need to fence by the source's membership (Kafka: the
   // group's metadata).
   virtual std::string commit_token() { return {}; }
-  virtual void committed(const std::vector<std::pair<TopicPartition, Position>>& positions) { (void)positions; }
+  virtual void committed(const std::vector<std::pair<TopicPartition, Position>>& positions) {
+    (void)positions;
+  }
   // Events between the position and the end of the partition; -1 where the system cannot tell.
   virtual int64_t lag(const TopicPartition& tp, const Position& position) {
     (void)tp;

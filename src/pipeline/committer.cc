@@ -1,0 +1,138 @@
+#include "pipeline/committer.h"
+
+#include <algorithm>
+
+#include "base/steps.h"
+
+namespace tidemill::pipeline {
+namespace {
+
+constexpr int64_t kLookUpUs = 20'000;  // how often a wait looks whether it was abandoned
+
+std::string seconds(int64_t us) {
+  std::string text = std::to_string(us / 1'000'000) + "." + std::to_string(us / 100'000 % 10);
+  return text + " s";
+}
+
+}  // namespace
+
+int64_t Backoff::next_us() {
+  if (total_us_ >= policy_.give_up_us) return -1;
+  wait_us_ = wait_us_ == 0 ? policy_.first_us : std::min(wait_us_ * 2, policy_.longest_us);
+  // Half fixed, half random, so that tasks that failed together do not come back together.
+  int64_t wait = wait_us_ / 2 + static_cast<int64_t>(random_.below(static_cast<uint64_t>(wait_us_ / 2 + 1)));
+  total_us_ += wait;
+  return wait;
+}
+
+Status Committer::commit(EpochWork& work, const std::atomic<bool>& abandon) {
+  const int64_t begun_ns = parts_.clock->steady_ns();
+  Backoff backoff(parts_.retry, *parts_.random);
+  if (parts_.changelog != nullptr && !parts_.changelog_in_transaction) {
+    for (Status written = write_frames(work); !written.ok(); written = write_frames(work)) {
+      if (!written.error().retryable) return written;
+      TM_TRY(wait_or_give_up(backoff, written.error(), abandon));
+    }
+  }
+  for (Status tried = try_once(work); !tried.ok(); tried = try_once(work)) {
+    if (!tried.error().retryable) return tried;
+    TM_TRY(wait_or_give_up(backoff, tried.error(), abandon));
+  }
+  commit_step("epoch.committed");
+
+  if (parts_.listener != nullptr) {
+    CommitReport report;
+    report.task = parts_.task;
+    report.partitions = work.request.partitions;
+    report.events_in = work.events_in;
+    report.bytes_in = work.bytes_in;
+    report.rows = work.output->rows();
+    report.bytes_out = work.output->memory_bytes();
+    report.dead = work.dead;
+    report.dropped = work.dropped;
+    report.created_us = work.created_us;
+    report.enqueued_us = work.enqueued_us;
+    report.committed_us = parts_.clock->wall_us();
+    report.commit_ns = parts_.clock->steady_ns() - begun_ns;
+    parts_.listener->on_commit(report);
+  }
+  return {};
+}
+
+Status Committer::write_frames(EpochWork& work) {
+  // Every frame is written before one sync makes all of them durable. A frame that is written twice
+  // because the first answer was an error does no harm: recovery takes the last.
+  for (size_t i = 0; i < work.request.partitions.size(); ++i) {
+    const PartitionEpoch& epoch = work.request.partitions[i];
+    if (epoch.frame.empty()) continue;
+    if (i == 0) commit_step("changelog.frame.written");
+    TM_TRY(parts_.changelog->append(epoch.source, epoch.frame, i + 1 == work.request.partitions.size()));
+  }
+  commit_step("changelog.frame.durable");
+  return {};
+}
+
+Status Committer::try_once(EpochWork& work) {
+  Status committed = parts_.writer->commit(*work.output, work.request);
+  if (committed.ok() || committed.error().code != Code::kUnknown) return committed;
+  return resolve_unknown(work, committed.error());
+}
+
+Status Committer::resolve_unknown(const EpochWork& work, const Error& why) {
+  std::vector<TopicPartition> sources;
+  for (const PartitionEpoch& epoch : work.request.partitions) sources.push_back(epoch.source);
+  auto asked = parts_.writer->committed(sources);
+  if (!asked.ok()) {
+    // The store does not even answer this: still unknown, asked again after a wait. Only an answer
+    // decides; the same commit is never sent again before it.
+    Backoff backoff(parts_.retry, *parts_.random);
+    while (!asked.ok()) {
+      if (!asked.error().retryable && asked.error().code != Code::kUnknown) return std::move(asked).error();
+      int64_t wait = backoff.next_us();
+      if (wait < 0)
+        return std::move(asked).error().within("a commit's answer was lost, and then the store was silent");
+      if (parts_.listener != nullptr) {
+        parts_.listener->on_retry("sink: is the last commit there? " + asked.error().message +
+                                  "; asking again in " + seconds(wait));
+      }
+      parts_.clock->sleep_us(wait);
+      asked = parts_.writer->committed(sources);
+    }
+  }
+  size_t done = 0, absent = 0;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const PartitionEpoch& epoch = work.request.partitions[i];
+    const Committed& held = (*asked)[i];
+    if (held.position == epoch.next && held.epoch == epoch.epoch && held.incarnation == epoch.owner) ++done;
+    if (held.position == epoch.expected && held.epoch < epoch.epoch) ++absent;
+  }
+  if (done == sources.size()) return {};
+  if (absent == sources.size()) {
+    Error again = why;
+    again.code = Code::kFailed;
+    again.retryable = true;
+    return again;
+  }
+  return external_error("after a commit whose answer was lost the sink holds positions that are not ours",
+                        Code::kFenced);
+}
+
+Status Committer::wait_or_give_up(Backoff& backoff, const Error& why, const std::atomic<bool>& abandon) {
+  int64_t wait = backoff.next_us();
+  if (wait < 0) {
+    Error error = why;
+    error.retryable = false;
+    return std::move(error).within("gave up after " + seconds(parts_.retry.give_up_us) + " of retries");
+  }
+  if (parts_.listener != nullptr)
+    parts_.listener->on_retry("sink: " + why.message + "; trying again in " + seconds(wait));
+  while (wait > 0) {
+    if (abandon.load())
+      return Error{Domain::kUser, Code::kStopped, false, "stopped during a retry: " + why.message};
+    parts_.clock->sleep_us(std::min(wait, kLookUpUs));
+    wait -= kLookUpUs;
+  }
+  return {};
+}
+
+}  // namespace tidemill::pipeline

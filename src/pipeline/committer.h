@@ -1,0 +1,73 @@
+// The commit of an epoch, in its order: frame, sink transaction, and what to do when it fails.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "pipeline/changelog.h"
+#include "pipeline/listener.h"
+#include "pipeline/sink.h"
+
+namespace tidemill::pipeline {
+
+// An epoch that has ended and waits for its commit.
+struct EpochWork {
+  std::unique_ptr<SinkOutput> output;
+  CommitRequest request;
+  std::vector<int64_t> created_us, enqueued_us;
+  uint64_t events_in = 0, bytes_in = 0, dead = 0, dropped = 0;
+};
+
+// Bounded exponential backoff with jitter.
+struct RetryPolicy {
+  int64_t first_us = 50'000;
+  int64_t longest_us = 10'000'000;   // of one wait
+  int64_t give_up_us = 600'000'000;  // of all waits for one commit together
+};
+
+class Backoff {
+ public:
+  Backoff(const RetryPolicy& policy, Random& random) : policy_(policy), random_(random) {}
+  // The next wait, or -1 when it is time to give up.
+  int64_t next_us();
+  void reset() { wait_us_ = total_us_ = 0; }
+
+ private:
+  RetryPolicy policy_;
+  Random& random_;
+  int64_t wait_us_ = 0;
+  int64_t total_us_ = 0;
+};
+
+// One per task; used by its commit thread.
+class Committer {
+ public:
+  struct Parts {
+    SinkWriter* writer = nullptr;
+    Changelog* changelog = nullptr;         // null: stateless, or the sink's transaction has it
+    bool changelog_in_transaction = false;  // frames are left in the request for the sink
+    Clock* clock = nullptr;
+    Random* random = nullptr;
+    Listener* listener = nullptr;
+    RetryPolicy retry;
+    int task = 0;
+  };
+  explicit Committer(Parts parts) : parts_(parts) {}
+
+  // Returns when the epoch is committed, or with why it never will be (kFenced: somebody else owns a
+  // partition; kStopped: `abandon` was set during a retry; it may then be committed or not).
+  Status commit(EpochWork& work, const std::atomic<bool>& abandon);
+
+ private:
+  Status write_frames(EpochWork& work);
+  Status try_once(EpochWork& work);
+  Status resolve_unknown(const EpochWork& work, const Error& why);
+  Status wait_or_give_up(Backoff& backoff, const Error& why, const std::atomic<bool>& abandon);
+
+  Parts parts_;
+};
+
+}  // namespace tidemill::pipeline

@@ -1,0 +1,399 @@
+#include "pipeline/task.h"
+
+#include <algorithm>
+
+#include "base/steps.h"
+
+namespace tidemill::pipeline {
+
+Task::Task(TaskParts parts) : parts_(std::move(parts)), traits_(parts_.sink->traits()) {
+  if (!parts_.plan->decode.fields.empty() || !parts_.plan->decode.added_names.empty()) {
+    decoder_.emplace(parts_.plan->decode);
+  }
+  poll_backoff_.emplace(parts_.retry, *parts_.random);
+}
+
+Task::~Task() = default;
+
+Status Task::open() {
+  TM_ASSIGN(reader_, parts_.source->open_reader(parts_.number));
+  TM_ASSIGN(writer_, parts_.sink->open_writer(parts_.number));
+  Committer::Parts commit;
+  commit.writer = writer_.get();
+  commit.changelog = parts_.plan->stateful ? parts_.changelog : nullptr;
+  commit.changelog_in_transaction = traits_.changelog_in_transaction;
+  commit.clock = parts_.clock;
+  commit.random = parts_.random;
+  commit.listener = parts_.listener;
+  commit.retry = parts_.retry;
+  commit.task = parts_.number;
+  committer_ = std::make_unique<Committer>(commit);
+  return take_over(parts_.partitions);
+}
+
+Status Task::take_over(const std::vector<TopicPartition>& partitions) {
+  if (partitions.empty()) return {};
+  // The token first, positions after: whoever held the partitions before can commit no more.
+  TM_ASSIGN(std::vector<Committed> held, writer_->acquire(partitions));
+  TM_CHECK(held.size() == partitions.size());
+  std::vector<std::pair<TopicPartition, Position>> starts;
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    auto lane = std::make_unique<Lane>(*parts_.plan, partitions[i]);
+    auto tell = [&](const TopicPartition& tp, uint64_t bytes) {
+      if (parts_.listener != nullptr) parts_.listener->on_restore(tp, bytes);
+    };
+    TM_TRY(restore_lane(*lane, held[i], parts_.plan->stateful, *reader_, parts_.changelog, tell));
+    starts.emplace_back(partitions[i], lane->next());
+    LaneProgress progress;
+    progress.source = partitions[i];
+    progress.read = progress.committed = lane->next();
+    progress.counters = held[i].counters;
+    {
+      std::lock_guard lock(mutex_);
+      progress_[partitions[i]] = progress;
+    }
+    lanes_[partitions[i]] = std::move(lane);
+  }
+  // Where the pipeline stands is what retention must keep, from the start on.
+  reader_->committed(starts);
+  return reader_->assign(starts);
+}
+
+Result<Task::Step> Task::step(int64_t timeout_us) {
+  TM_TRY(collect_commit());
+  if (ended_) {
+    {
+      std::lock_guard lock(mutex_);
+      if (slot_state_ != Slot::kFree) return Step::kWaitingForCommit;
+    }
+    TM_TRY(hand_over());
+    return Step::kWorked;
+  }
+  if (snapshot_due_ && epoch_.empty()) {
+    // A snapshot is never past what the sink has committed: it waits for the commit under way.
+    {
+      std::lock_guard lock(mutex_);
+      if (slot_state_ != Slot::kFree) return Step::kWaitingForCommit;
+    }
+    TM_TRY(take_snapshots());
+    return Step::kWorked;
+  }
+  if (draining_ || source_ended_) {
+    if (!epoch_.empty()) {
+      TM_TRY(end_epoch());
+      return Step::kWorked;
+    }
+    std::lock_guard lock(mutex_);
+    return slot_state_ == Slot::kFree ? Step::kEnded : Step::kWaitingForCommit;
+  }
+  return poll_and_process(timeout_us);
+}
+
+Result<Task::Step> Task::poll_and_process(int64_t timeout_us) {
+  PollRequest request;
+  request.timeout_us = timeout_us;
+  if (!epoch_.empty()) {
+    int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
+    request.timeout_us = std::clamp<int64_t>(parts_.limits.interval_us - age_us, 0, timeout_us);
+  }
+  uint64_t max_events = parts_.limits.max_events > 0 ? parts_.limits.max_events : traits_.preferred_rows;
+  request.max_events = static_cast<size_t>(max_events - std::min(epoch_.work.events_in, max_events - 1));
+  auto polled = reader_->poll(request);
+  if (!polled.ok()) {
+    TM_TRY(poll_error(polled.error()));
+    return Step::kWorked;
+  }
+  poll_backoff_->reset();
+  TM_TRY(handle_changes(polled->changes));
+  caught_up_ = polled->caught_up;
+  source_ended_ = polled->ended;
+  bool worked = !polled->batches.empty();
+  for (BatchPtr& batch : polled->batches) TM_TRY(process(std::move(batch)));
+
+  Times times;
+  times.processing_us = parts_.clock->wall_us();
+  auto deliver_made = [&](BatchPtr made) -> Status {
+    Status open = ensure_epoch();
+    return open.ok() ? deliver(std::move(made)) : open;
+  };
+  for (auto& [source, lane] : lanes_) TM_TRY(lane->advance(times, deliver_made));
+  if (!epoch_.empty() && (epoch_full() || epoch_due(parts_.clock->steady_ns()))) {
+    TM_TRY(end_epoch());
+    worked = true;
+  }
+  publish_progress();
+  return worked ? Step::kWorked : Step::kIdle;
+}
+
+Status Task::poll_error(const Error& error) {
+  if (!error.retryable) return error;
+  int64_t wait = poll_backoff_->next_us();
+  if (wait < 0) return Error(error).within("source: gave up");
+  if (parts_.listener != nullptr) parts_.listener->on_retry("source: " + error.message + "; trying again");
+  parts_.clock->sleep_us(wait);
+  return {};
+}
+
+Status Task::handle_changes(const std::vector<AssignmentChange>& changes) {
+  for (const AssignmentChange& change : changes) {
+    switch (change.kind) {
+      case AssignmentChange::kAssigned:
+        TM_TRY(take_over(change.partitions));
+        break;
+      case AssignmentChange::kRevoked:
+        TM_TRY(hand_back(change.partitions));
+        break;
+      case AssignmentChange::kLost:
+        TM_TRY(drop_lost(change.partitions));
+        break;
+    }
+  }
+  return {};
+}
+
+Status Task::hand_back(const std::vector<TopicPartition>& partitions) {
+  if (!epoch_.empty()) TM_TRY(end_epoch());
+  while (ended_) {
+    wait_for_commit(INT64_MAX);
+    TM_TRY(collect_commit());
+    TM_TRY(hand_over());
+  }
+  wait_for_commit(INT64_MAX);
+  TM_TRY(collect_commit());
+  release(partitions);
+  return {};
+}
+
+Status Task::drop_lost(const std::vector<TopicPartition>& partitions) {
+  // Whatever is open or on its way touches the lost partitions too, and cannot commit. All of it is
+  // dropped, and the partitions that stay are restored to what the sink holds.
+  epoch_ = OpenEpoch{};
+  ended_.reset();
+  wait_for_commit(INT64_MAX);
+  Status committed = collect_commit();
+  if (!committed.ok() && committed.error().code != Code::kFenced) return committed;
+  {
+    std::lock_guard lock(mutex_);
+    slot_.reset();
+  }
+  std::vector<TopicPartition> all, kept;
+  for (const auto& [source, lane] : lanes_) {
+    all.push_back(source);
+    if (std::find(partitions.begin(), partitions.end(), source) == partitions.end()) kept.push_back(source);
+  }
+  release(all);
+  return take_over(kept);
+}
+
+void Task::release(const std::vector<TopicPartition>& partitions) {
+  reader_->unassign(partitions);
+  writer_->release(partitions);
+  std::lock_guard lock(mutex_);
+  for (const TopicPartition& tp : partitions) {
+    lanes_.erase(tp);
+    progress_.erase(tp);
+  }
+}
+
+Status Task::ensure_epoch() {
+  if (!epoch_.empty()) return {};
+  TM_ASSIGN(epoch_.output, writer_->begin());
+  epoch_.first_event_ns = parts_.clock->steady_ns();
+  settled_ = false;
+  return {};
+}
+
+Status Task::process(BatchPtr batch) {
+  auto lane = lanes_.find(batch->source);
+  if (lane == lanes_.end()) return {};  // revoked while it was under way
+  if (batch->size() == 0) {
+    lane->second->skip_to(batch->end);
+    return {};
+  }
+  TM_TRY(ensure_epoch());
+  epoch_.work.events_in += batch->size();
+  epoch_.work.bytes_in += batch->payload_bytes();
+  if (batch->selected.empty()) batch->select_all();
+  if (decoder_) decoder_->decode(*batch);
+  return lane->second->process(std::move(batch), parts_.clock->wall_us(),
+                               [&](BatchPtr made) { return deliver(std::move(made)); });
+}
+
+Status Task::deliver(BatchPtr batch) {
+  epoch_.work.dead += batch->dead_letters.size();
+  epoch_.work.dropped += batch->dropped;
+  if (parts_.listener != nullptr) {
+    for (const DeadLetter& letter : batch->dead_letters) parts_.listener->on_dead_letter(letter.reason);
+  }
+  const Column* created = parts_.plan->time_field.empty() ? nullptr : batch->column(parts_.plan->time_field);
+  for (uint32_t row : batch->selected) {
+    epoch_.work.enqueued_us.push_back(batch->records()[row].timestamp_ms * 1000);
+    if (created != nullptr) {
+      epoch_.work.created_us.push_back(created->valid(row) ? created->int64_at(row) : INT64_MIN);
+    }
+  }
+  return epoch_.output->write(batch);
+}
+
+bool Task::epoch_full() const {
+  uint64_t max_events = parts_.limits.max_events > 0 ? parts_.limits.max_events : traits_.preferred_rows;
+  return epoch_.work.events_in >= max_events || epoch_.work.bytes_in >= traits_.preferred_bytes ||
+         epoch_.work.bytes_in + epoch_.output->memory_bytes() >= parts_.limits.max_bytes;
+}
+
+bool Task::epoch_due(int64_t now_ns) const {
+  int64_t age_us = (now_ns - epoch_.first_event_ns) / 1000;
+  if (age_us >= parts_.limits.max_interval_us) return true;
+  if (!caught_up_ || age_us < parts_.limits.interval_us) return false;
+  // While the last commit is still under way this epoch grows on, rather than wait at the slot.
+  std::lock_guard lock(mutex_);
+  return slot_state_ != Slot::kFull;
+}
+
+Status Task::end_epoch() {
+  TM_CHECK(!ended_);
+  EpochWork work = std::move(epoch_.work);
+  work.output = std::move(epoch_.output);
+  for (auto& [source, lane] : lanes_) {
+    if (lane->epoch_open()) work.request.partitions.push_back(lane->end_epoch());
+  }
+  work.request.commit_token = reader_->commit_token();
+  epoch_ = OpenEpoch{};
+  commit_step("epoch.ended");
+  ended_ = std::move(work);
+  TM_TRY(check_state_limit());
+  bool free = false;
+  {
+    std::lock_guard lock(mutex_);
+    free = slot_state_ == Slot::kFree;
+  }
+  return free ? hand_over() : ok_status();
+}
+
+Status Task::hand_over() {
+  std::lock_guard lock(mutex_);
+  TM_CHECK(slot_state_ == Slot::kFree);
+  slot_ = std::move(ended_);
+  ended_.reset();
+  slot_state_ = Slot::kFull;
+  changed_.notify_all();
+  return {};
+}
+
+Status Task::collect_commit() {
+  std::vector<std::pair<TopicPartition, Position>> positions;
+  {
+    std::lock_guard lock(mutex_);
+    if (slot_state_ != Slot::kDone) return {};
+    slot_state_ = Slot::kFree;
+    if (!slot_result_.ok()) return slot_result_;
+    for (const PartitionEpoch& epoch : slot_->request.partitions) {
+      positions.emplace_back(epoch.source, epoch.next);
+      auto found = progress_.find(epoch.source);
+      if (found == progress_.end()) continue;
+      found->second.committed = epoch.next;
+      found->second.counters = epoch.counters;
+    }
+    slot_.reset();
+  }
+  reader_->committed(positions);
+  if (!parts_.plan->stateful) return {};
+  for (auto& [source, lane] : lanes_) {
+    uint64_t threshold = std::max(parts_.snapshot_min_bytes, 2 * lane->snapshot_bytes);
+    snapshot_due_ |= lane->frame_bytes_since_snapshot > threshold;
+  }
+  return {};
+}
+
+Status Task::take_snapshots() {
+  for (auto& [source, lane] : lanes_) {
+    uint64_t threshold = std::max(parts_.snapshot_min_bytes, 2 * lane->snapshot_bytes);
+    if (lane->frame_bytes_since_snapshot <= threshold) continue;
+    // Frames of later epochs come after this point, whoever writes them: cutting before it cuts only
+    // what the snapshot holds.
+    TM_ASSIGN(int64_t keep_from, parts_.changelog->end(source));
+    std::string deltas = lane->snapshot_deltas();
+    auto records = encode_changelog(lane->snapshot_record(), deltas);
+    commit_step("snapshot.written");
+    TM_TRY(parts_.changelog->append(source, records, true));
+    commit_step("snapshot.durable");
+    TM_TRY(parts_.changelog->truncate_before(source, keep_from));
+    commit_step("snapshot.truncated");
+    lane->snapshot_bytes = deltas.size();
+    lane->frame_bytes_since_snapshot = 0;
+  }
+  snapshot_due_ = false;
+  return {};
+}
+
+Status Task::check_state_limit() {
+  size_t bytes = 0;
+  for (const auto& [source, lane] : lanes_) bytes += lane->state_bytes();
+  if (bytes <= parts_.limits.state_bytes) return {};
+  return user_error("the keyed state of task " + std::to_string(parts_.number) + " has reached " +
+                    std::to_string(bytes) + " bytes; the limit is " +
+                    std::to_string(parts_.limits.state_bytes) +
+                    " (pipeline.state_limit). Raise it, shorten the operator's horizon, or use more tasks; "
+                    "nothing is lost: a restart goes on from the last commit");
+}
+
+void Task::publish_progress() {
+  std::lock_guard lock(mutex_);
+  for (auto& [source, lane] : lanes_) {
+    LaneProgress& progress = progress_[source];
+    progress.read = lane->next();
+    progress.state_bytes = lane->state_bytes();
+    progress.lag = reader_->lag(source, progress.committed);
+  }
+  settled_ = caught_up_ && epoch_.empty() && !ended_ && slot_state_ == Slot::kFree;
+}
+
+bool Task::commit_waiting() {
+  std::lock_guard lock(mutex_);
+  return slot_state_ == Slot::kFull;
+}
+
+bool Task::wait_for_work() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return slot_state_ == Slot::kFull || slot_closed_; });
+  return slot_state_ == Slot::kFull;
+}
+
+void Task::wait_for_commit(int64_t timeout_us) {
+  std::unique_lock lock(mutex_);
+  auto free = [&] { return slot_state_ != Slot::kFull; };
+  if (timeout_us == INT64_MAX) {
+    changed_.wait(lock, free);
+  } else {
+    changed_.wait_for(lock, std::chrono::microseconds(timeout_us), free);
+  }
+}
+
+void Task::close_slot() {
+  std::lock_guard lock(mutex_);
+  slot_closed_ = true;
+  changed_.notify_all();
+}
+
+void Task::run_commit() {
+  EpochWork* work = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    TM_CHECK(slot_state_ == Slot::kFull);
+    work = &*slot_;  // stays in place until it is collected
+  }
+  Status result = committer_->commit(*work, abandoned_);
+  std::lock_guard lock(mutex_);
+  slot_result_ = std::move(result);
+  slot_state_ = Slot::kDone;
+  changed_.notify_all();
+}
+
+std::vector<LaneProgress> Task::progress() const {
+  std::lock_guard lock(mutex_);
+  std::vector<LaneProgress> all;
+  for (const auto& [source, progress] : progress_) all.push_back(progress);
+  return all;
+}
+
+}  // namespace tidemill::pipeline

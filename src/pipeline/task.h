@@ -1,0 +1,147 @@
+// A task: owns some partitions from read to commit, with their state.
+//
+// It is a state machine that a thread drives (pipeline.cc), or a simulation, step by step: nothing
+// in it waits except a poll of the source, and that only as long as step() is told to. Two sides
+// run side by side: step() reads and processes the next epoch while run_commit() commits the last.
+// Between them stands one slot: at most one epoch waits or commits.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "event/json_decoder.h"
+#include "pipeline/committer.h"
+#include "pipeline/lane.h"
+#include "pipeline/restore.h"
+
+namespace tidemill::pipeline {
+
+struct EpochLimits {
+  int64_t interval_us = 100'000;        // after its first event, once the source was read to its end
+  int64_t max_interval_us = 5'000'000;  // while there is lag
+  uint64_t max_events = 0;              // of input; 0: what the sink prefers
+  uint64_t max_bytes = 256u << 20;      // of input and output together
+  uint64_t state_bytes = 4ull << 30;    // of the task's keyed state
+};
+
+struct TaskParts {
+  int number = 0;
+  const Plan* plan = nullptr;
+  Source* source = nullptr;
+  Sink* sink = nullptr;
+  Changelog* changelog = nullptr;  // null where the plan is stateless
+  Clock* clock = nullptr;
+  Random* random = nullptr;
+  Listener* listener = nullptr;
+  EpochLimits limits;
+  RetryPolicy retry;
+  std::vector<TopicPartition> partitions;  // to begin with
+  uint64_t snapshot_min_bytes = 64u << 20;
+};
+
+// Where a partition stands, for the report and for whoever waits for an end.
+struct LaneProgress {
+  TopicPartition source;
+  Position read;  // read up to here, and nothing before it is still on its way if `settled`
+  Position committed;
+  Counters counters;  // committed
+  int64_t lag = -1;
+  size_t state_bytes = 0;
+};
+
+class Task {
+ public:
+  enum class Step {
+    kWorked,            // call again
+    kIdle,              // nothing to do now
+    kWaitingForCommit,  // call again when the commit side is done
+    kEnded,             // drained, or the source has ended
+  };
+
+  explicit Task(TaskParts parts);
+  ~Task();
+
+  // Opens reader and writer, takes the partitions over and restores their state.
+  Status open();
+  // The processing side. Waits at most `timeout_us` for events.
+  Result<Step> step(int64_t timeout_us);
+  // Asks step() to end the open epoch, wait for its commit and return kEnded. Any thread.
+  void drain() { draining_ = true; }
+  // Asks a commit that is being retried to give up. Any thread.
+  void abandon() { abandoned_ = true; }
+
+  // The commit side.
+  bool commit_waiting();
+  // Commits the epoch in the slot. Precondition: commit_waiting().
+  void run_commit();
+  // Waits until an epoch is in the slot (true) or close_slot() was called (false).
+  bool wait_for_work();
+  // Waits until the slot is free, or `timeout_us` is over.
+  void wait_for_commit(int64_t timeout_us);
+  void close_slot();
+
+  std::vector<LaneProgress> progress() const;
+  // Every event read is committed, and the last poll found nothing more.
+  bool settled() const { return settled_; }
+
+ private:
+  struct OpenEpoch {
+    std::unique_ptr<SinkOutput> output;
+    EpochWork work;
+    int64_t first_event_ns = 0;
+    bool empty() const { return output == nullptr; }
+  };
+
+  Status take_over(const std::vector<TopicPartition>& partitions);
+  Status collect_commit();
+  Status process(BatchPtr batch);
+  Status deliver(BatchPtr batch);
+  Status ensure_epoch();
+  bool epoch_full() const;
+  bool epoch_due(int64_t now_ns) const;
+  Status end_epoch();
+  Status hand_over();
+  Status take_snapshots();
+  Status handle_changes(const std::vector<AssignmentChange>& changes);
+  Status hand_back(const std::vector<TopicPartition>& partitions);
+  Status drop_lost(const std::vector<TopicPartition>& partitions);
+  void release(const std::vector<TopicPartition>& partitions);
+  Status check_state_limit();
+  void publish_progress();
+  Result<Step> poll_and_process(int64_t timeout_us);
+  Status poll_error(const Error& error);
+
+  TaskParts parts_;
+  SinkTraits traits_;
+  std::unique_ptr<SourceReader> reader_;
+  std::unique_ptr<SinkWriter> writer_;
+  std::unique_ptr<Committer> committer_;
+  std::optional<JsonDecoder> decoder_;
+  std::map<TopicPartition, std::unique_ptr<Lane>> lanes_;
+  OpenEpoch epoch_;
+  std::optional<EpochWork> ended_;  // waits for the slot
+  bool caught_up_ = false;
+  bool source_ended_ = false;
+  bool snapshot_due_ = false;
+  std::optional<Backoff> poll_backoff_;
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> abandoned_{false};
+  std::atomic<bool> settled_{false};
+
+  // The slot. state_: kFree → (hand_over) kFull → (run_commit) kDone → (collect_commit) kFree.
+  enum class Slot { kFree, kFull, kDone };
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Slot slot_state_ = Slot::kFree;
+  bool slot_closed_ = false;
+  std::optional<EpochWork> slot_;
+  Status slot_result_;
+  std::map<TopicPartition, LaneProgress> progress_;
+};
+
+}  // namespace tidemill::pipeline
