@@ -1,0 +1,51 @@
+#include "observe/histogram.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace tidemill::observe {
+
+// Values below 2^(bits+1) have a bucket each; above, the top bits+1 bits choose the bucket.
+size_t Histogram::bucket_of(int64_t value) {
+  auto v = static_cast<uint64_t>(value);
+  int shift = std::max(0, std::bit_width(v) - (kPartBits + 1));
+  size_t bucket = (static_cast<size_t>(shift) << kPartBits) + static_cast<size_t>(v >> shift);
+  return std::min(bucket, std::tuple_size_v<decltype(counts_)> - 1);
+}
+
+int64_t Histogram::highest_in(size_t bucket) {
+  size_t part = size_t{1} << kPartBits;
+  if (bucket < 2 * part) return static_cast<int64_t>(bucket);
+  size_t shift = bucket / part - 1;
+  return static_cast<int64_t>(((bucket - shift * part + 1) << shift) - 1);
+}
+
+void Histogram::record(int64_t microseconds, uint64_t times) {
+  int64_t value = std::max<int64_t>(microseconds, 0);
+  counts_[bucket_of(value)] += times;
+  count_ += times;
+  max_ = std::max(max_, value);
+  sum_ += value * static_cast<int64_t>(times);
+}
+
+void Histogram::merge(const Histogram& other) {
+  for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
+  count_ += other.count_;
+  max_ = std::max(max_, other.max_);
+  sum_ += other.sum_;
+}
+
+int64_t Histogram::quantile(double quantile) const {
+  if (count_ == 0) return 0;
+  auto wanted = static_cast<uint64_t>(std::ceil(quantile * static_cast<double>(count_)));
+  wanted = std::clamp<uint64_t>(wanted, 1, count_);
+  uint64_t seen = 0;
+  for (size_t i = 0; i < counts_.size(); ++i) {
+    seen += counts_[i];
+    if (seen >= wanted) return std::min(highest_in(i), max_);
+  }
+  return max_;
+}
+
+}  // namespace tidemill::observe
