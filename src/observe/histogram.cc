@@ -9,7 +9,7 @@ namespace tidemill::observe {
 // Values below 2^(bits+1) have a bucket each; above, the top bits+1 bits choose the bucket.
 size_t Histogram::bucket_of(int64_t value) {
   auto v = static_cast<uint64_t>(value);
-  int shift = std::max(0, std::bit_width(v) - (kPartBits + 1));
+  int shift = std::max(0, static_cast<int>(std::bit_width(v)) - (kPartBits + 1));
   size_t bucket = (static_cast<size_t>(shift) << kPartBits) + static_cast<size_t>(v >> shift);
   return std::min(bucket, std::tuple_size_v<decltype(counts_)> - 1);
 }
