@@ -35,14 +35,17 @@ class Rows {
   virtual Kind column_kind(size_t column) const = 0;
   // Loads the next chunk; its number of rows, 0 at the end.
   virtual Result<size_t> next() = 0;
-  // Values of the loaded chunk. Precondition: the kind fits (integer: any integer type up to 64 bits;
-  // timestamp: microseconds UTC; text: VARCHAR, borrowed until next()).
+  // Values of the loaded chunk, meaningless where is_null(). Precondition: the kind fits. integer():
+  // any integer type up to 64 bits (UBIGINT by its bits), and timestamps as microseconds since 1970 UTC,
+  // rounded towards the past. text(): VARCHAR, and the bytes of a BLOB (which is kOther); borrowed until
+  // next().
   virtual bool is_null(size_t column, size_t row) const = 0;
   virtual int64_t integer(size_t column, size_t row) const = 0;
   virtual double real(size_t column, size_t row) const = 0;
   virtual bool boolean(size_t column, size_t row) const = 0;
   virtual std::string_view text(size_t column, size_t row) const = 0;
-  // Any value as text, as DuckDB's own shell would print it.
+  // Any value as text, as DuckDB casts it to VARCHAR; times with a zone in UTC, NULL as "NULL". Slow:
+  // for people.
   virtual std::string display(size_t column, size_t row) const = 0;
 };
 
@@ -65,22 +68,30 @@ class Connection;
 class Appender {
  public:
   virtual ~Appender() = default;
-  // The duckdb_data_chunk to fill, up to vector_size() rows; the caller sets its size.
+  // The duckdb_data_chunk to fill with the functions of api.h, up to vector_size() rows; the caller sets
+  // its size. Valid as long as the appender, but its data and validity pointers only until append_chunk().
   virtual _duckdb_data_chunk* chunk() = 0;
   virtual size_t vector_size() const = 0;
   virtual Status append_chunk() = 0;  // hands the filled chunk over and resets it
+  // What was appended and not flushed when the appender is destroyed is dropped, except that DuckDB
+  // flushes by itself now and then: atomicity is the transaction's work. After an error: destroy it.
   virtual Status flush() = 0;
 };
 
 class Connection {
  public:
   virtual ~Connection() = default;
+  // `sql` may hold several statements; values are bound to the last one ($1, $2 … or ?), whose result or
+  // count of rows is returned. A new statement ends the Rows that are still being read; Rows and Appenders
+  // may outlive the Connection.
+  //
   // Statements without a result that anyone reads. Returns the number of rows changed.
   virtual Result<int64_t> execute(const std::string& sql, const std::vector<Value>& values = {}) = 0;
-  virtual Result<std::unique_ptr<Rows>> query(const std::string& sql, const std::vector<Value>& values = {}) = 0;
-  // Columns in the table's order.
+  virtual Result<std::unique_ptr<Rows>> query(const std::string& sql,
+                                              const std::vector<Value>& values = {}) = 0;
+  // Columns in the table's order. `table` is a name in the current schema, taken as it is: no quotes.
   virtual Result<std::unique_ptr<Appender>> appender(const std::string& table) = 0;
-  // Stops what runs on this connection; from any thread.
+  // Stops what runs on this connection (Code::kStopped); from any thread.
   virtual void interrupt() = 0;
 };
 
@@ -88,10 +99,11 @@ class Database {
  public:
   // `path` ":memory:" or a file. `settings` are DuckDB's configuration names (access_mode,
   // memory_limit, threads, temp_directory …). Errors: kUser with the way out where libduckdb.so
-  // cannot be found (searched: TIDEMILL_DUCKDB, beside the program and in ../lib, where CMake found it,
-  // the system).
-  static Result<std::shared_ptr<Database>> open(const std::string& path,
-                                                const std::vector<std::pair<std::string, std::string>>& settings = {});
+  // cannot be found (searched: TIDEMILL_DUCKDB; else beside the program, in ../lib/tidemill, where CMake
+  // found it, the system); kExternal and retryable, naming the holder, where another process has the file
+  // open; kExists where this process has. The time zone of connections is UTC until SQL sets another.
+  static Result<std::shared_ptr<Database>> open(
+      const std::string& path, const std::vector<std::pair<std::string, std::string>>& settings = {});
   virtual ~Database() = default;
   virtual Result<std::unique_ptr<Connection>> connect() = 0;
 };

@@ -1,0 +1,118 @@
+#include "duck/connection.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "duck/error.h"
+
+namespace tidemill::duck {
+namespace {
+
+Status bind_one(duckdb_prepared_statement statement, idx_t index, const Value& value) {
+  duckdb_state state = DuckDBError;
+  switch (value.kind) {
+    case Kind::kNull:
+      state = api().bind_null(statement, index);
+      break;
+    case Kind::kBoolean:
+      state = api().bind_boolean(statement, index, value.integer != 0);
+      break;
+    case Kind::kInteger:
+      state = api().bind_int64(statement, index, value.integer);
+      break;
+    case Kind::kDouble:
+      state = api().bind_double(statement, index, value.real);
+      break;
+    case Kind::kTimestamp:
+      // A TIMESTAMP where a TIMESTAMP WITH TIME ZONE is asked for would be taken for local time.
+      state = api().param_type(statement, index) == DUCKDB_TYPE_TIMESTAMP_TZ
+                  ? api().bind_timestamp_tz(statement, index, {value.integer})
+                  : api().bind_timestamp(statement, index, {value.integer});
+      break;
+    case Kind::kText:
+      state = api().bind_varchar_length(statement, index, value.text.data(), value.text.size());
+      break;
+    case Kind::kOther:
+      return internal_error(fmt::format("parameter {} has no type that can be bound", index));
+  }
+  if (state == DuckDBSuccess) return ok_status();
+  return error_of(text_or(api().prepare_error(statement), "Invalid Input Error: value cannot be bound"))
+      .within(fmt::format("parameter {}", index));
+}
+
+class ConnectionImpl final : public Connection {
+ public:
+  explicit ConnectionImpl(std::shared_ptr<ConnectionHandle> handle) : handle_(std::move(handle)) {}
+
+  Result<int64_t> execute(const std::string& sql, const std::vector<Value>& values) override {
+    TM_ASSIGN(OwnedStatement last, run_all_but_last(sql, values));
+    return run(last.get());
+  }
+
+  Result<std::unique_ptr<Rows>> query(const std::string& sql, const std::vector<Value>& values) override {
+    TM_ASSIGN(OwnedStatement last, run_all_but_last(sql, values));
+    return make_rows(handle_, std::move(last));
+  }
+
+  Result<std::unique_ptr<Appender>> appender(const std::string& table) override {
+    return make_appender(handle_, table);
+  }
+
+  void interrupt() override { api().interrupt(handle_->connection); }
+
+ private:
+  // Statements are prepared one after another, since the first may create what the next one names.
+  Result<OwnedStatement> run_all_but_last(const std::string& sql, const std::vector<Value>& values) {
+    OwnedStatements statements;
+    idx_t count = api().extract_statements(handle_->connection, sql.c_str(), statements.out());
+    if (count == 0) {
+      return error_of(
+          text_or(api().extract_statements_error(statements.get()), "Parser Error: no statement"));
+    }
+    for (idx_t i = 0;; ++i) {
+      bool last = i + 1 == count;
+      OwnedStatement statement;
+      if (api().prepare_extracted_statement(handle_->connection, statements.get(), i, statement.out()) !=
+          DuckDBSuccess) {
+        return error_of(
+            text_or(api().prepare_error(statement.get()), "Invalid Input Error: cannot be prepared"));
+      }
+      TM_TRY(bind(statement.get(), last ? values : std::vector<Value>{}));
+      if (last) return statement;
+      TM_TRY(run(statement.get()));
+    }
+  }
+
+  static Status bind(duckdb_prepared_statement statement, const std::vector<Value>& values) {
+    idx_t wanted = api().nparams(statement);
+    if (wanted != values.size()) {
+      return user_error(
+          fmt::format("the statement has {} parameters, but {} values were given", wanted, values.size()));
+    }
+    for (idx_t i = 0; i < wanted; ++i) TM_TRY(bind_one(statement, i + 1, values[i]));
+    return ok_status();
+  }
+
+  static Result<int64_t> run(duckdb_prepared_statement statement) {
+    OwnedResult result;
+    if (api().execute_prepared(statement, &result.result) != DuckDBSuccess) {
+      return error_of(text_or(api().result_error(&result.result), "Invalid Error: no message"));
+    }
+    return static_cast<int64_t>(api().rows_changed(&result.result));
+  }
+
+  std::shared_ptr<ConnectionHandle> handle_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Connection>> make_connection(std::shared_ptr<DatabaseHandle> database) {
+  auto handle = std::make_shared<ConnectionHandle>(std::move(database));
+  if (api().connect(handle->database->database, &handle->connection) != DuckDBSuccess) {
+    return external_error("DuckDB refused a new connection");
+  }
+  return std::unique_ptr<Connection>(std::make_unique<ConnectionImpl>(std::move(handle)));
+}
+
+}  // namespace tidemill::duck
