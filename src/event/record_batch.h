@@ -67,7 +67,8 @@ struct Record {
   int64_t timestamp_ms = 0;  // of the record, or of the batch's append under log append time
   std::string_view key;
   std::string_view value;
-  std::string_view headers;  // encoded: varint count, then per header sized key and sized value (-1: null)
+  // Encoded: varint count, then per header sized key and sized value (-1: null); empty where none.
+  std::string_view headers;
   int32_t leader_epoch = -1;
   bool has_key = false;    // a null key is not an empty one
   bool has_value = false;  // a null value (tombstone) is not an empty one
@@ -75,7 +76,8 @@ struct Record {
 
 // Appends the records of one whole, checked batch to `out`. Where the batch is compressed its
 // records are decompressed into `*scratch` first (at most `max_bytes`, kInvalid beyond), and the views point there;
-// else they point into `batch`. Control batches give no records. Errors: kCorrupt; `out` is then as before.
+// else they point into `batch`. Offsets rise strictly. Control batches give no records. Errors: kCorrupt;
+// `out` is then as before.
 Status decode_records(const BatchHeader& header, std::string_view batch, size_t max_bytes,
                       std::string* scratch, std::vector<Record>* out);
 
@@ -115,7 +117,8 @@ class RecordBatchBuilder {
   // Bytes so far, uncompressed, the batch header included.
   size_t size_bytes() const { return bytes_.size(); }
 
-  // The whole batch, compressed and checksummed. `with_crc` false leaves the checksum zero for an
+  // The whole batch, compressed and checksummed; call reset() before the next add(). Precondition:
+  // not empty. Errors: kInvalid beyond 2 GiB. `with_crc` false leaves the checksum zero for an
   // appender that will set it (seal_batch) after stamping the append time.
   Result<std::string> finish(bool with_crc = true);
 
@@ -125,6 +128,7 @@ class RecordBatchBuilder {
   int32_t count_ = 0;
   int64_t base_timestamp_ms_ = 0;
   int64_t max_timestamp_ms_ = 0;
+  size_t last_size_ = 0;  // what the next batch will likely need, so that it allocates once
 };
 
 // Patches base offset and leader epoch into a whole batch; no checksum changes.
@@ -142,7 +146,9 @@ std::string make_transaction_marker(bool commit, int64_t producer_id, int16_t pr
 // Whether a whole control batch commits (true) or aborts (false). Errors: kCorrupt.
 Result<bool> transaction_marker_commits(const BatchHeader& header, std::string_view batch);
 
-// Whole-buffer codecs, bounded: decompression stops with kInvalid beyond `max_bytes`.
+// Whole-buffer codecs, bounded: decompression stops with kInvalid beyond `max_bytes`, with kCorrupt
+// where the bytes are not the codec's; it replaces what `out` held. Snappy is read raw and in
+// snappy-java's framing, and written raw; lz4 is its frame format.
 Result<std::string> compress(Compression codec, std::string_view bytes);
 Status decompress(Compression codec, std::string_view bytes, size_t max_bytes, std::string* out);
 Result<Compression> parse_compression(std::string_view name);  // none, gzip, snappy, lz4, zstd
