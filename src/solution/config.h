@@ -1,0 +1,211 @@
+// A whole solution as values: what one YAML file says, after defaults, sizes and options. What each
+// setting means and which values it takes stands once, in the table of settings.h; its reference is
+// docs/solution-file.md.
+//
+// Members are the settings' last names, units added. Defaults of parts that other modules own are
+// those modules' own defaults.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "event/schema.h"
+#include "log/log.h"
+#include "pipeline/committer.h"
+#include "pipeline/task.h"
+#include "simulate/options.h"
+
+namespace tidemill::solution {
+
+// What the events look like.
+struct EventConfig {
+  std::string builtin;                          // `telemetry` or `sensor`; empty: the file lists its fields
+  int32_t complex_count = 23;                   // members of telemetry's complexData
+  int32_t complex_first = 0;                    // number of its first member
+  std::vector<Field> fields;                    // as the file lists them; empty for a built-in
+  std::string id, key, sequence, time;          // roles; empty: the built-in's, or none
+  int64_t max_bytes = kDefaultEventLimitBytes;  // a longer event goes to the dead letter
+  Schema schema;                                // of all that; filled by loading
+};
+
+// The embedded log, and the topics that the solution creates in it.
+struct LogConfig {
+  log::Options options;
+  int64_t retention_us = -1;     // -1: for ever
+  int64_t retention_bytes = -1;  // per partition; -1: no limit
+};
+
+struct SimulateConfig {
+  bool enabled = false;  // the file has a `simulate` section
+  // `topic` is the source's. `duration_us` is the run's, and -1 where only a count ends it.
+  simulate::SimulateOptions options;
+};
+
+// Where a pipeline that has committed nothing begins to read.
+struct StartAt {
+  enum Kind : uint8_t { kEarliest, kLatest, kTime };
+  Kind kind = kEarliest;
+  int64_t time_us = 0;  // kTime: microseconds since 1970 UTC
+};
+
+struct LogSource {
+  std::string topic;  // default: the solution's name
+  int32_t partitions = 4;
+  StartAt start;
+  bool create = true;  // create the topic where it is missing
+};
+
+enum class SourceKind : uint8_t { kLog };
+struct IngestConfig {
+  SourceKind kind = SourceKind::kLog;
+  LogSource log;
+};
+
+// ---- process: a list of operators, in the order in which they act
+
+enum class OperatorKind : uint8_t { kEnrich, kDedup, kFilter, kProject, kRekey };
+
+struct EnrichConfig {
+  std::vector<std::string> fields = {"enqueuedAt", "processedAt"};  // and "partition", "offset"
+};
+// Exactly one of `last` and `horizon_us` is positive.
+struct DedupConfig {
+  std::string id;          // default: the event's id
+  std::string key;         // default: the event's key
+  int64_t last = 100;      // ids remembered for each key; 0: by time
+  int64_t horizon_us = 0;  // how long an id is remembered, in the log's append time; 0: by number
+};
+struct FilterConfig {
+  std::string where;  // an expression; events for which it is not true are dropped
+};
+struct ProjectConfig {
+  std::vector<std::string> keep;  // empty: all
+  std::vector<std::string> drop;
+  std::vector<std::pair<std::string, std::string>> add;  // name, expression
+};
+// Everything after it reads from a topic of its own, partitioned by another field.
+struct RekeyConfig {
+  std::string by;
+  std::string topic;       // default: <ingest topic>-by-<field>
+  int32_t partitions = 0;  // 0: as many as the source has
+};
+
+// `kind` says which of the members counts.
+struct OperatorConfig {
+  OperatorKind kind = OperatorKind::kEnrich;
+  int line = 0;  // in the file
+  EnrichConfig enrich;
+  DedupConfig dedup;
+  FilterConfig filter;
+  ProjectConfig project;
+  RekeyConfig rekey;
+};
+
+// ---- serve: exactly one sink
+
+enum class SinkKind : uint8_t { kLog, kDuckDb, kFiles, kNull };
+
+struct LogSink {
+  std::string topic;       // default: <name>-out
+  int32_t partitions = 0;  // 0: as many as the source has
+};
+enum class Nested : uint8_t {
+  kStruct,   // complexData.moreData0 … become one STRUCT column complexData
+  kColumns,  // each becomes a column of its own: complexData_moreData0
+};
+struct DuckDbSink {
+  std::string database = "store.duckdb";  // relative to the run's data directory
+  std::string table = "rawdata";
+  Nested nested = Nested::kStruct;
+  std::vector<std::string> key;  // columns of the primary key: rows are written by upsert; empty: inserted
+  std::string stored_at = "storedAt";  // column for the time of storing; empty: none
+  int64_t memory_limit_bytes = 1ll << 30;
+  int32_t threads = 2;
+};
+struct FilesSink {
+  std::string directory = "files";  // relative to the run's data directory
+  int64_t roll_bytes = 128ll << 20;
+  int64_t roll_interval_us = 60'000'000;
+};
+struct ServeConfig {
+  SinkKind kind = SinkKind::kNull;
+  LogSink log;
+  DuckDbSink duckdb;
+  FilesSink files;
+};
+
+// What cannot be decoded or stored goes into the main sink's store, in its transactions.
+struct DeadLetterConfig {
+  // Topic, table or folder. Default: <name>-dead-letters in a log, dead_letters in a database,
+  // dead-letters among files.
+  std::string name;
+};
+
+struct PipelineConfig {
+  int32_t tasks = 0;  // 0: as task_count() says
+  // Of one task, for the epoch that is read and the one that commits together.
+  int64_t memory_bytes = 512ll << 20;
+  pipeline::EpochLimits limits;  // max_bytes is half of memory_bytes unless the file sets it
+  pipeline::RetryPolicy retry;
+  int64_t snapshot_min_bytes = 64ll << 20;
+  bool validate = true;  // check events as JSON even where no field of them is needed
+};
+
+enum class Rules : uint8_t {
+  kStrict,     // every event accounted for
+  kReference,  // the rules and limits of the Azure samples' common check
+};
+struct VerifyConfig {
+  Rules rules = Rules::kStrict;
+  double min_rate = 0;              // events/s; 0: off
+  int64_t max_latency_us = -1;      // -1: off
+  double max_duplicates = -1;       // fraction of the rows; -1: off
+  double max_out_of_sequence = -1;  // fraction of the rows; -1: off
+  int64_t memory_bytes = 512ll << 20;
+};
+
+struct ObserveConfig {
+  int32_t prometheus_port = 0;              // on the loopback interface; 0: off
+  int64_t report_interval_us = 60'000'000;  // a row of the table this often
+};
+
+// Limits of one query of the served table.
+struct QueryConfig {
+  int64_t memory_bytes = 1ll << 30;
+  int32_t threads = 2;
+  int64_t timeout_us = 300'000'000;
+};
+
+struct Solution {
+  std::string name;  // default: the file's name without .yaml
+  std::string description;
+  // How long a run simulates and reports; -1: until it is stopped, or its count is reached.
+  int64_t duration_us = 60'000'000;
+  EventConfig event;
+  LogConfig log;
+  SimulateConfig simulate;
+  IngestConfig ingest;
+  std::vector<OperatorConfig> process;
+  ServeConfig serve;
+  DeadLetterConfig dead_letters;
+  PipelineConfig pipeline;
+  VerifyConfig verify;
+  ObserveConfig observe;
+  QueryConfig query;
+};
+
+// The tasks of a run on a machine with `cores`: as the file says, or one per core; never more than
+// there are partitions.
+int32_t task_count(const Solution& solution, int32_t cores);
+
+// "telemetry" → "enrich, dedup" → "DuckDB table rawdata", for lists and headings.
+std::string source_summary(const Solution& solution);
+std::string process_summary(const Solution& solution);
+std::string sink_summary(const Solution& solution);
+// What the topology promises, from the capabilities of its parts: "exactly-once". `check` asks the
+// real parts and explains.
+std::string guarantee_summary(const Solution& solution);
+
+}  // namespace tidemill::solution
