@@ -2,6 +2,8 @@
 #   One folder of src/, one static library tm_NAME. Unit tests (*_test.cc) and fuzz targets
 #   (*_fuzz.cc) stand beside the code and become NAME_test and one program per fuzz target.
 #   A fuzz target has a plain main, so that it builds with every compiler and cannot rot.
+#   What the folder's testing/ holds (harnesses, models) becomes tm_NAME_testing, which tests of this
+#   module and of those that depend on it may use; the program never does.
 function(tidemill_module name)
   cmake_parse_arguments(arg "" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
   file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*/*.cc)
@@ -11,6 +13,9 @@ function(tidemill_module name)
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
   set(sources ${all})
   list(FILTER sources EXCLUDE REGEX "_(test|fuzz|main)\\.cc$")
+  set(testing ${sources})
+  list(FILTER testing INCLUDE REGEX "/testing/")
+  list(FILTER sources EXCLUDE REGEX "/testing/")
 
   list(TRANSFORM arg_DEPS PREPEND tm_ OUTPUT_VARIABLE deps)
   if(sources)
@@ -25,6 +30,22 @@ function(tidemill_module name)
 
   if(TIDEMILL_TESTS)
     list(TRANSFORM arg_TEST_DEPS PREPEND tm_ OUTPUT_VARIABLE test_deps)
+    if(testing)
+      add_library(tm_${name}_testing STATIC ${testing})
+      target_link_libraries(tm_${name}_testing PUBLIC tm_${name})
+    endif()
+    foreach(module ${name} ${arg_DEPS})
+      if(TARGET tm_${module}_testing)
+        list(APPEND test_deps tm_${module}_testing)
+      endif()
+    endforeach()
+    if(testing)
+      foreach(module ${arg_DEPS})
+        if(TARGET tm_${module}_testing)
+          target_link_libraries(tm_${name}_testing PUBLIC tm_${module}_testing)
+        endif()
+      endforeach()
+    endif()
     if(tests)
       add_executable(${name}_test ${tests})
       target_link_libraries(${name}_test PRIVATE tm_${name} ${test_deps} GTest::gmock GTest::gtest_main)
