@@ -47,10 +47,21 @@ class Batch {
   TimestampType timestamp_type = TimestampType::kCreateTime;
 
   // Takes `bytes` (whole, checked RecordBatch v2 batches, one after another) and indexes their
-  // records. Records below `first` are left out. Errors: kCorrupt.
+  // records; nothing is copied where they are not compressed. Records below `from` and control
+  // batches are left out; timestamp_type becomes that of the last batch. Each batch may decompress
+  // to `max_decompressed_bytes`, kInvalid beyond. Errors: kCorrupt; the batch is then without records.
   Status set_record_batches(std::shared_ptr<const std::string> bytes, Offset from, size_t max_decompressed_bytes);
-  // Views into messages that `keepalive` keeps alive.
+  // Views into messages that `keepalive` keeps alive. A value in it may end where its memory ends.
   void set_records(std::vector<Record> records, std::shared_ptr<const void> keepalive);
+
+  // Where the memory behind the records ends, by ascending first row; the bytes between a record's
+  // value and `end` may be read (decoders read ahead). Rows before the first entry, or all rows
+  // where there is none, have no such bytes.
+  struct Backing {
+    uint32_t first_row;
+    const char* end;
+  };
+  const std::vector<Backing>& backings() const { return backings_; }
 
   const std::vector<Record>& records() const { return records_; }
   size_t size() const { return records_.size(); }
@@ -77,8 +88,13 @@ class Batch {
   uint64_t dropped = 0;  // rows that operators dropped on purpose (duplicates, filtered)
 
  private:
+  void add_backing(size_t first_row, const char* memory_end);
+  void count_payload();
+
   std::vector<Record> records_;
+  std::vector<Backing> backings_;
   size_t payload_bytes_ = 0;
+  size_t kept_bytes_ = 0;  // of the buffers that set_record_batches keeps
   std::vector<std::shared_ptr<const void>> keepalive_;
 };
 

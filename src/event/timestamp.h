@@ -15,7 +15,7 @@ std::optional<int64_t> parse_timestamp_us(std::string_view text);
 
 // "2026-11-21T09:07:00.123456Z" with `digits` (0 to 9) fraction digits; returns the length.
 // `to` has room for kTimestampTextSize.
-inline constexpr size_t kTimestampTextSize = 32;
+inline constexpr size_t kTimestampTextSize = 40;
 size_t format_timestamp(int64_t microseconds, int digits, char* to);
 std::string format_timestamp(int64_t microseconds, int digits = 6);
 
