@@ -21,10 +21,19 @@ tidemill_library(dep_zstd zstd.h zstd)
 tidemill_library(dep_snappy snappy-c.h snappy)
 tidemill_library(dep_xxhash xxhash.h xxhash)
 
-# DuckDB is loaded at run time, only by solutions that use it: only its C header is needed to build.
-# An installed DuckDB >= 1.5 is used where there is one; else what tools/fetch-duckdb put into build/deps.
-find_path(DUCKDB_INCLUDE duckdb.h HINTS ${CMAKE_SOURCE_DIR}/build/deps/duckdb REQUIRED)
-find_library(DUCKDB_LIBRARY duckdb HINTS ${CMAKE_SOURCE_DIR}/build/deps/duckdb REQUIRED)
+# DuckDB is loaded at run time, only by solutions that use it: to build, only its C header is needed.
+# An installed one is used where CMake finds 1.5 or later (DuckDB_ROOT names its prefix); else what
+# tools/fetch-duckdb put into build/deps.
+find_package(DuckDB 1.5 CONFIG QUIET)
+set(duckdb_places ${CMAKE_SOURCE_DIR}/build/deps/duckdb)
+if(DuckDB_FOUND)
+  set(duckdb_places ${DuckDB_DIR}/../../../include ${DuckDB_DIR}/../..)
+endif()
+find_path(DUCKDB_INCLUDE duckdb.h PATHS ${duckdb_places} NO_DEFAULT_PATH)
+find_library(DUCKDB_LIBRARY duckdb PATHS ${duckdb_places} NO_DEFAULT_PATH)
+if(NOT DUCKDB_INCLUDE OR NOT DUCKDB_LIBRARY)
+  message(FATAL_ERROR "DuckDB is missing: run tools/fetch-duckdb, or set DuckDB_ROOT to the prefix of an installed 1.5")
+endif()
 add_library(dep_duckdb INTERFACE)
 target_include_directories(dep_duckdb SYSTEM INTERFACE ${DUCKDB_INCLUDE})
 

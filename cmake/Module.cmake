@@ -4,6 +4,14 @@
 #   A fuzz target has a plain main, so that it builds with every compiler and cannot rot.
 #   What the folder's testing/ holds (harnesses, models) becomes tm_NAME_testing, which tests of this
 #   module and of those that depend on it may use; the program never does.
+#   TEST_DEPS <modules> are used by the tests and fuzz targets only.
+#
+# The target thread_tests builds those test programs in which a test's name says that it is about
+# threads (Concurrent, Thread): what is worth running under ThreadSanitizer.
+if(TIDEMILL_TESTS)
+  add_custom_target(thread_tests)
+endif()
+
 function(tidemill_module name)
   cmake_parse_arguments(arg "" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
   file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*/*.cc)
@@ -49,6 +57,12 @@ function(tidemill_module name)
     if(tests)
       add_executable(${name}_test ${tests})
       target_link_libraries(${name}_test PRIVATE tm_${name} ${test_deps} GTest::gmock GTest::gtest_main)
+      foreach(file ${tests})
+        file(STRINGS ${file} about_threads REGEX "^TEST.*(Concurrent|Thread)")
+        if(about_threads)
+          add_dependencies(thread_tests ${name}_test)
+        endif()
+      endforeach()
       gtest_discover_tests(${name}_test PROPERTIES LABELS unit DISCOVERY_TIMEOUT 60 TIMEOUT 300)
     endif()
     foreach(file ${fuzzers})

@@ -1,0 +1,47 @@
+# The front of the project. The work is done by CMake, ninja and the scripts in tools/.
+PREFIX ?= /usr/local
+SIZE ?= 10
+DURATION ?= 40s
+
+program = build/release/tidemill
+
+.PHONY: help run test build install clean deps format
+.NOTPARALLEL:
+
+help:
+	@echo 'make run      build, then watch the main job: 40 s of telemetry into DuckDB, and its verification'
+	@echo 'make test     everything that CI checks'
+	@echo 'make build    the optimised program at $(program)'
+	@echo 'make install  program, catalogue and shell completions under PREFIX ($(PREFIX))'
+	@echo 'make format   clang-format over all sources'
+	@echo 'make clean    removes build/, with what was fetched into it'
+	@echo
+	@echo 'Each installs the Debian packages it needs (sudo, if you are not root); a second call does no work twice.'
+
+deps:
+	@tools/install-packages build
+	@tools/fetch-duckdb
+
+# ninja configures again by itself when a CMake file changes.
+build/release/build.ninja:
+	cmake --preset release
+
+build: deps build/release/build.ninja
+	@cmake --build --preset release --target tidemill
+
+run: build
+	$(program) run telemetry --size $(SIZE) --duration $(DURATION)
+
+test: deps
+	@tools/install-packages test
+	@tools/test
+
+install: build
+	cmake --install build/release --prefix '$(PREFIX)'
+
+format:
+	@tools/install-packages test
+	git ls-files -z '*.cc' '*.h' | xargs -0 clang-format-14 -i
+
+clean:
+	rm -rf build
