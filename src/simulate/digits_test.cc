@@ -32,6 +32,17 @@ TEST(Digits, PrintAsPrintfDoes) {
     const uint64_t number = 10'000'000'000'000'000ULL + below(word(7, n), 90'000'000'000'000'000ULL);
     write_10_to_100(number, text);
     ASSERT_EQ(std::string(text, 18), padded(number, 17).insert(2, "."));
+    const uint64_t other = 10'000'000'000'000'000ULL + below(word(8, n), 90'000'000'000'000'000ULL);
+    char pair[36];
+    write_10_to_100_pair(number, pair + 18, other, pair);
+    ASSERT_EQ(std::string(pair, 36), padded(other, 17).insert(2, ".") + padded(number, 17).insert(2, "."));
+  }
+  for (uint64_t edge : {10'000'000'000'000'000ULL, 99'999'999'999'999'999ULL, 10'000'000'099'999'999ULL,
+                        10'999'999'900'000'000ULL, 55'000'000'000'009'999ULL}) {
+    char pair[36];
+    write_10_to_100_pair(edge, pair, edge, pair + 18);
+    EXPECT_EQ(std::string(pair, 18), padded(edge, 17).insert(2, "."));
+    EXPECT_EQ(std::string(pair + 18, 18), padded(edge, 17).insert(2, "."));
   }
   char text[20];
   write_16_digits(9'999'999'999'999'999ULL, text);

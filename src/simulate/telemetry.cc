@@ -18,6 +18,13 @@ constexpr std::string_view kClose = R"("})";
 
 constexpr size_t kNumberSize = 20;  // room for either kind of number
 
+constexpr size_t kWideSize = 18;  // of one of 10-100
+
+// An integer of 17 digits.
+constexpr uint64_t from_10_to_100(uint64_t w) {
+  return 10'000'000'000'000'000ULL + below(w, 90'000'000'000'000'000ULL);
+}
+
 inline char* put(std::string_view text, char* to) {
   std::memcpy(to, text.data(), text.size());
   return to + text.size();
@@ -48,12 +55,36 @@ TelemetryWriter::TelemetryWriter(const Plan& plan)
 
 char* TelemetryWriter::write_number(uint64_t w, char* to) const {
   if (values_ == Values::k10To100) {
-    write_10_to_100(10'000'000'000'000'000ULL + below(w, 90'000'000'000'000'000ULL), to);
-    return to + 18;
+    write_10_to_100(from_10_to_100(w), to);
+    return to + kWideSize;
   }
   to[0] = '0';
   to[1] = '.';
   return write_unsigned(below(w, 2'147'483'647), to + 2);
+}
+
+// complexData's members, where the time of an event goes.
+char* TelemetryWriter::write_members(uint64_t key, char* at) const {
+  size_t m = 0;
+  if (values_ == Values::k10To100) {
+    for (; m + 2 <= members_.size(); m += 2) {
+      const Piece& first = members_[m];
+      const Piece& second = members_[m + 1];
+      char* const first_number = at + first.size;
+      char* const second_member = first_number + kWideSize;
+      char* const second_number = second_member + second.size;
+      std::memcpy(at, first.text, sizeof first.text);
+      std::memcpy(second_member, second.text, sizeof second.text);
+      write_10_to_100_pair(from_10_to_100(word(key, 2 + m)), first_number, from_10_to_100(word(key, 3 + m)),
+                           second_number);
+      at = second_number + kWideSize;
+    }
+  }
+  for (; m < members_.size(); ++m) {
+    std::memcpy(at, members_[m].text, sizeof members_[m].text);
+    at = write_number(word(key, 2 + m), at + members_[m].size);
+  }
+  return at;
 }
 
 TelemetryWriter::Text TelemetryWriter::write(const ScheduledEvent& event, uint32_t device) {
@@ -61,12 +92,7 @@ TelemetryWriter::Text TelemetryWriter::write(const ScheduledEvent& event, uint32
   char* at = put(kIdOpen, buffer_.data());
   ids_.write(instance_, event.index, at);
   at = put(kComplexOpen, at + kEventIdSize);
-  uint64_t number = key + 2 * kGolden;  // word(key, n) = mix(key + (n + 1) × golden)
-  for (const Piece& member : members_) {
-    number += kGolden;
-    std::memcpy(at, member.text, sizeof member.text);
-    at = write_number(mix(number), at + member.size);
-  }
+  at = write_members(key, at);
   at = put(kValueOpen, at);
   at = write_number(word(key, 1), at);
   at = put(kDeviceOpen, at);

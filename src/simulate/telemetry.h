@@ -25,6 +25,7 @@ class TelemetryWriter {
 
  private:
   char* write_number(uint64_t w, char* to) const;
+  char* write_members(uint64_t key, char* at) const;
   std::string_view spoil(const ScheduledEvent& event, std::string_view text, size_t device_at);
 
   // `,"moreData12":`, copied as a whole: one fixed-size copy is faster than one of exact length.
