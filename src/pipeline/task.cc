@@ -104,11 +104,11 @@ Result<Task::Step> Task::poll_and_process(int64_t timeout_us) {
     return Step::kWorked;
   }
   poll_backoff_->reset();
-  TM_TRY(handle_changes(polled->changes));
   caught_up_ = polled->caught_up;
   source_ended_ = polled->ended;
   bool worked = !polled->batches.empty();
   for (BatchPtr& batch : polled->batches) TM_TRY(process(std::move(batch)));
+  TM_TRY(handle_changes(polled->changes));
 
   Times times;
   times.processing_us = parts_.clock->wall_us();
@@ -360,6 +360,10 @@ bool Task::wait_for_work() {
 }
 
 void Task::wait_for_commit(int64_t timeout_us) {
+  if (parts_.inline_commits) {
+    if (commit_waiting()) run_commit();
+    return;
+  }
   std::unique_lock lock(mutex_);
   auto free = [&] { return slot_state_ != Slot::kFull; };
   if (timeout_us == INT64_MAX) {

@@ -42,6 +42,8 @@ struct TaskParts {
   RetryPolicy retry;
   std::vector<TopicPartition> partitions;  // to begin with
   uint64_t snapshot_min_bytes = 64u << 20;
+  // For drivers with one thread: whenever the task must wait for its commit, it runs it itself.
+  bool inline_commits = false;
 };
 
 // Where a partition stands, for the report and for whoever waits for an end.

@@ -1,0 +1,343 @@
+// Tasks driven step by step over the model source and store: crashes between any two steps, lost
+// answers, takeovers. Each test accounts for every event.
+#include "pipeline/task.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "pipeline/testing/model_sink.h"
+#include "pipeline/testing/model_source.h"
+
+namespace tidemill::pipeline {
+namespace {
+
+using testing::ModelChangelog;
+using testing::ModelSink;
+using testing::ModelSource;
+using testing::ModelStore;
+using testing::ModelTopic;
+using testing::Outcome;
+
+// Drops every value that it has seen: state that must survive exactly.
+class SeenOnce final : public Operator {
+ public:
+  class Instance final : public OperatorInstance {
+   public:
+    Result<Progress> process(BatchPtr& batch, OperatorContext& context, Outbox& out) override {
+      std::vector<uint32_t> kept;
+      for (uint32_t row : batch->selected) {
+        std::string value(batch->records()[row].value);
+        if (!seen_.insert(value).second) {
+          ++batch->dropped;
+          continue;
+        }
+        context.deltas->add(value);
+        kept.push_back(row);
+      }
+      batch->selected = std::move(kept);
+      return out.push(batch) ? Progress::kDone : Progress::kAgain;
+    }
+    Status apply(std::string_view delta) override {
+      if (!seen_.insert(std::string(delta)).second)
+        return internal_error("a delta was applied twice", Code::kCorrupt);
+      return {};
+    }
+    void snapshot(DeltaWriter& writer) override {
+      for (const std::string& value : seen_) writer.add(value);
+    }
+    size_t state_bytes() const override { return seen_.size() * 64; }
+
+   private:
+    std::set<std::string> seen_;
+  };
+  std::string name() const override { return "seen_once"; }
+  Status bind(Schema*) override { return {}; }
+  std::vector<std::string> needs() const override { return {}; }
+  bool stateful() const override { return true; }
+  std::unique_ptr<OperatorInstance> open(const TopicPartition&) override {
+    return std::make_unique<Instance>();
+  }
+};
+
+class DrivenClock final : public Clock {
+ public:
+  int64_t wall_us() override { return now_ns_ / 1000; }
+  int64_t steady_ns() override { return now_ns_; }
+  void sleep_us(int64_t us) override { now_ns_ += us * 1000; }
+  void advance_us(int64_t us) { now_ns_ += us * 1000; }
+
+ private:
+  int64_t now_ns_ = 1'700'000'000'000'000'000;
+};
+
+ModelSource::Options small_batches() {
+  ModelSource::Options options;
+  options.max_batch_events = 7;
+  return options;
+}
+
+// A world that outlives the processes in it.
+struct World {
+  explicit World(ModelStore::Options options = {}, int32_t partitions = 2)
+      : topic(std::make_shared<ModelTopic>("in", partitions)),
+        store(std::make_shared<ModelStore>(options)),
+        source(topic, small_batches()),
+        sink(store, false),
+        changelog(store) {
+    std::vector<std::unique_ptr<Operator>> operators;
+    operators.push_back(std::make_unique<SeenOnce>());
+    plan = std::move(*make_plan(Schema{}, std::move(operators), SinkNeeds{}));
+  }
+
+  // Values repeat: every third event is one that was there before.
+  void append(SeededRandom& chance, int count) {
+    for (int i = 0; i < count; ++i) {
+      auto partition = static_cast<int32_t>(chance.below(static_cast<uint64_t>(topic->partitions())));
+      std::string value = "p" + std::to_string(partition) + "-" +
+                          std::to_string(chance.below(static_cast<uint64_t>(appended + 1)) * 2 / 3);
+      topic->append(partition, "k", value);
+      expected.insert(value);
+      ++appended;
+    }
+  }
+
+  std::unique_ptr<Task> open_task(std::vector<TopicPartition> partitions, uint64_t snapshot_min = 300) {
+    TaskParts parts;
+    parts.plan = &plan;
+    parts.source = &source;
+    parts.sink = &sink;
+    parts.changelog = &changelog;
+    parts.clock = &clock;
+    parts.random = &random;
+    parts.partitions = std::move(partitions);
+    parts.snapshot_min_bytes = snapshot_min;
+    parts.limits.max_events = 40;
+    parts.inline_commits = true;
+    auto task = std::make_unique<Task>(parts);
+    Status opened = task->open();
+    EXPECT_TRUE(opened.ok()) << opened.error().message;
+    return task;
+  }
+  std::vector<TopicPartition> all() const {
+    std::vector<TopicPartition> partitions;
+    for (int32_t p = 0; p < topic->partitions(); ++p) partitions.push_back(topic->partition(p));
+    return partitions;
+  }
+
+  void expect_exactly_once() const {
+    std::map<std::string, int> stored;
+    for (const testing::ModelRow& row : store->rows()) ++stored[row.value];
+    for (const auto& [value, times] : stored) EXPECT_EQ(times, 1) << value;
+    EXPECT_EQ(stored.size(), expected.size());
+    uint64_t read = 0;
+    for (int32_t p = 0; p < topic->partitions(); ++p) {
+      Committed committed = store->committed(topic->partition(p));
+      if (!committed.position) continue;
+      EXPECT_EQ(committed.position->offset, topic->end(p));
+      EXPECT_EQ(committed.counters.read, committed.counters.stored + committed.counters.dropped);
+      read += committed.counters.read;
+    }
+    EXPECT_EQ(read, static_cast<uint64_t>(appended));
+  }
+
+  std::shared_ptr<ModelTopic> topic;
+  std::shared_ptr<ModelStore> store;
+  ModelSource source;
+  ModelSink sink;
+  ModelChangelog changelog;
+  Plan plan;
+  DrivenClock clock;
+  SeededRandom random{1};
+  std::set<std::string> expected;
+  int appended = 0;
+};
+
+// Steps until the topic's end is committed.
+Status run_to_end(World& world, Task& task) {
+  world.topic->finish();
+  for (int i = 0; i < 100'000; ++i) {
+    if (task.commit_waiting()) task.run_commit();
+    TM_ASSIGN(Task::Step step, task.step(0));
+    if (step == Task::Step::kEnded) return {};
+    world.clock.advance_us(10'000);
+  }
+  return internal_error("no end");
+}
+
+void crash_at_random_steps(uint64_t seed, ModelStore::Options options) {
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  World world(options);
+  SeededRandom random(seed);
+  for (int life = 0; life < 12; ++life) {
+    auto task = world.open_task(world.all());
+    uint64_t steps = random.below(60);
+    for (uint64_t i = 0; i < steps; ++i) {
+      if (random.below(3) == 0) world.append(random, static_cast<int>(random.below(30)));
+      // A lost answer, or a transient error, now and then.
+      if (random.below(12) == 0) {
+        constexpr Outcome kOutcomes[] = {Outcome::kFailRetryable, Outcome::kStoredButUnknown,
+                                         Outcome::kLostAndUnknown};
+        world.store->inject(kOutcomes[random.below(3)]);
+      }
+      if (random.below(15) == 0) world.topic->fail_polls(1);
+      if (task->commit_waiting() && random.below(2) == 0) task->run_commit();
+      auto step = task->step(0);
+      ASSERT_TRUE(step.ok()) << step.error().message;
+      world.clock.advance_us(static_cast<int64_t>(random.below(80'000)));
+    }
+    // The process dies here, wherever it is.
+  }
+  auto task = world.open_task(world.all());
+  Status ended = run_to_end(world, *task);
+  ASSERT_TRUE(ended.ok()) << ended.error().message;
+  world.expect_exactly_once();
+}
+
+TEST(Task, StoresEverythingOnceThroughCrashesAtAnyStep) {
+  for (uint64_t seed = 1; seed <= 150; ++seed) crash_at_random_steps(seed, {});
+}
+
+TEST(Task, StoresEverythingOnceWithTheChangelogInTheSinksTransaction) {
+  ModelStore::Options options;
+  options.changelog_in_transaction = true;
+  for (uint64_t seed = 1; seed <= 150; ++seed) crash_at_random_steps(seed, options);
+}
+
+TEST(Task, ALaterOwnerFencesAnEarlierOne) {
+  World world;
+  SeededRandom random(3);
+  world.append(random, 100);
+  auto old_owner = world.open_task(world.all());
+  while (!old_owner->commit_waiting()) ASSERT_TRUE(old_owner->step(0).ok());
+  auto new_owner = world.open_task(world.all());
+  old_owner->run_commit();
+  auto step = old_owner->step(0);
+  ASSERT_FALSE(step.ok());
+  EXPECT_EQ(step.error().code, Code::kFenced);
+  ASSERT_TRUE(run_to_end(world, *new_owner).ok());
+  world.expect_exactly_once();
+}
+
+TEST(Task, PartitionsMoveBetweenTasksUnderLoad) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world({}, 3);
+    SeededRandom random(seed);
+    auto task = world.open_task(world.all());
+    for (int i = 0; i < 150; ++i) {
+      if (random.below(2) == 0) world.append(random, 9);
+      if (random.below(10) == 0) {
+        AssignmentChange change;
+        change.partitions = {world.topic->partition(static_cast<int32_t>(random.below(3)))};
+        change.kind = random.below(2) == 0 ? AssignmentChange::kRevoked : AssignmentChange::kLost;
+        world.topic->change(0, change);
+        ASSERT_TRUE(task->step(0).ok());
+        change.kind = AssignmentChange::kAssigned;
+        world.topic->change(0, change);
+      }
+      if (task->commit_waiting()) task->run_commit();
+      auto step = task->step(0);
+      ASSERT_TRUE(step.ok()) << step.error().message;
+      world.clock.advance_us(30'000);
+    }
+    ASSERT_TRUE(run_to_end(world, *task).ok());
+    world.expect_exactly_once();
+  }
+}
+
+TEST(Task, SnapshotsBoundTheChangelog) {
+  World world;
+  SeededRandom random(5);
+  auto task = world.open_task(world.all(), 300);
+  size_t longest = 0;
+  for (int i = 0; i < 400; ++i) {
+    // Few new values: the state stays small while history grows.
+    world.topic->append(0, "k", "p0-" + std::to_string(i % 5));
+    world.expected.insert("p0-" + std::to_string(i % 5));
+    ++world.appended;
+    if (task->commit_waiting()) task->run_commit();
+    ASSERT_TRUE(task->step(0).ok());
+    world.clock.advance_us(60'000);
+    size_t records = 0;
+    ASSERT_TRUE(world.changelog
+                    .read(world.topic->partition(0),
+                          [&](int64_t, std::string_view) -> Status {
+                            ++records;
+                            return {};
+                          })
+                    .ok());
+    longest = std::max(longest, records);
+  }
+  EXPECT_LT(longest, 40u);
+  ASSERT_TRUE(run_to_end(world, *task).ok());
+  world.expect_exactly_once();
+}
+
+TEST(Task, StopsWhenThePositionWasLostInTheSource) {
+  World world;
+  SeededRandom random(6);
+  world.append(random, 50);
+  {
+    auto task = world.open_task(world.all());
+    world.topic->finish();
+    while (true) {
+      if (task->commit_waiting()) task->run_commit();
+      auto step = task->step(0);
+      ASSERT_TRUE(step.ok());
+      if (*step == Task::Step::kEnded) break;
+      world.clock.advance_us(10'000);
+    }
+  }
+  world.topic->lose_from(0, world.topic->end(0).next(-3));
+  TaskParts parts;
+  parts.plan = &world.plan;
+  parts.source = &world.source;
+  parts.sink = &world.sink;
+  parts.changelog = &world.changelog;
+  parts.clock = &world.clock;
+  parts.random = &world.random;
+  parts.partitions = world.all();
+  Task task(parts);
+  Status opened = task.open();
+  ASSERT_FALSE(opened.ok());
+  EXPECT_NE(opened.error().message.find("in-0"), std::string::npos) << opened.error().message;
+}
+
+TEST(Task, StopsAtTheStateLimitAndSaysSo) {
+  World world;
+  TaskParts parts;
+  parts.plan = &world.plan;
+  parts.source = &world.source;
+  parts.sink = &world.sink;
+  parts.changelog = &world.changelog;
+  parts.clock = &world.clock;
+  parts.random = &world.random;
+  parts.partitions = world.all();
+  parts.limits.state_bytes = 640;
+  Task task(parts);
+  ASSERT_TRUE(task.open().ok());
+  for (int i = 0; i < 50; ++i) world.topic->append(0, "k", std::to_string(i));
+  Status failed;
+  for (int i = 0; i < 100 && failed.ok(); ++i) {
+    if (task.commit_waiting()) task.run_commit();
+    auto step = task.step(0);
+    if (!step.ok()) failed = step.error();
+    world.clock.advance_us(60'000);
+  }
+  ASSERT_FALSE(failed.ok());
+  EXPECT_NE(failed.error().message.find("pipeline.state_limit"), std::string::npos);
+}
+
+TEST(Task, APermanentSinkErrorStops) {
+  World world;
+  SeededRandom random(8);
+  world.append(random, 10);
+  world.store->inject(Outcome::kFail);
+  auto task = world.open_task(world.all());
+  EXPECT_FALSE(run_to_end(world, *task).ok());
+}
+
+}  // namespace
+}  // namespace tidemill::pipeline
