@@ -1,0 +1,223 @@
+#include "solution/log_requests.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "event/json_splice.h"
+#include "event/timestamp.h"
+
+namespace tidemill::solution {
+namespace {
+
+constexpr size_t kReadBytes = 1u << 20;
+constexpr int64_t kFollowWaitUs = 200'000;
+
+Result<TopicPartition> partition_of(const Request& request) {
+  std::string topic = request.get("topic");
+  if (topic.empty()) return user_error("which topic?");
+  return TopicPartition{topic, Partition(static_cast<int32_t>(request.number("partition", 0)))};
+}
+
+Status list_topics(log::Log& log, const Request& request, const Reply& reply) {
+  bool json = request.get("format") == "json";
+  bool all = request.get("all") == "1";
+  if (!json) {
+    reply(fmt::format("{:<32} {:>9} {:>14} {:>14} {:>14} {:>6} {:>14} {:>9}\n", "TOPIC", "PARTITION",
+                      "LOG START", "LAST STABLE", "LOG END", "EPOCH", "BYTES", "SEGMENTS"));
+  }
+  for (const log::TopicInfo& topic : log.topics()) {
+    if (topic.internal && !all) continue;
+    for (int32_t p = 0; p < topic.config.partitions; ++p) {
+      TM_ASSIGN(log::PartitionInfo info, log.partition({topic.name, Partition(p)}));
+      std::string line;
+      if (json) {
+        line = fmt::format(
+            "{{\"topic\":\"{}\",\"partition\":{},\"log_start\":{},\"last_stable\":{},\"high_watermark\":{},"
+            "\"log_end\":{},"
+            "\"leader_epoch\":{},\"bytes\":{},\"segments\":{}}}\n",
+            topic.name, p, info.log_start.value(), info.last_stable.value(), info.high_watermark.value(),
+            info.log_end.value(), info.leader_epoch.value(), info.size_bytes, info.segments);
+      } else {
+        line = fmt::format("{:<32} {:>9} {:>14} {:>14} {:>14} {:>6} {:>14} {:>9}\n", topic.name, p,
+                           info.log_start.value(), info.last_stable.value(), info.log_end.value(),
+                           info.leader_epoch.value(), info.size_bytes, info.segments);
+      }
+      if (!reply(line)) return {};
+    }
+  }
+  return {};
+}
+
+// Bytes for a terminal: printable UTF-8 as it is, the rest escaped.
+std::string shown(std::string_view bytes) {
+  std::string out;
+  append_json_string(bytes, &out);
+  return out;
+}
+
+std::string event_line(const std::string& format, const TopicPartition& tp, const Record& record) {
+  if (format == "values") return std::string(record.value) + "\n";
+  std::string time = format_timestamp(record.timestamp_ms * 1000, 3);
+  if (format == "json") {
+    std::string line = fmt::format(
+        "{{\"topic\":\"{}\",\"partition\":{},\"offset\":{},\"timestamp\":\"{}\",\"key\":{},\"value\":{}",
+        tp.topic, tp.partition.value(), record.offset.value(), time,
+        record.has_key ? shown(record.key) : "null", record.has_value ? shown(record.value) : "null");
+    auto headers = decode_headers(record.headers);
+    if (headers.ok() && !headers->empty()) {
+      line += ",\"headers\":{";
+      for (size_t i = 0; i < headers->size(); ++i) {
+        const RecordHeader& header = (*headers)[i];
+        line +=
+            (i == 0 ? "" : ",") + shown(header.key) + ":" + (header.value ? shown(*header.value) : "null");
+      }
+      line += "}";
+    }
+    return line + "}\n";
+  }
+  return fmt::format("{}:{} {} {} {}\n", tp.to_string(), record.offset.value(), time,
+                     record.has_key ? std::string(record.key) : "-", record.value);
+}
+
+std::string batch_line(const TopicPartition& tp, const BatchHeader& header) {
+  return fmt::format(
+      "{} offsets {}-{} count {} bytes {} epoch {} {} {}{}producer {}:{} sequence {} max timestamp {}\n",
+      tp.to_string(), header.base_offset, header.last_offset(), header.count, header.size_bytes(),
+      header.leader_epoch, compression_name(header.compression()),
+      header.transactional() ? "transactional " : "", header.control() ? "control " : "", header.producer_id,
+      header.producer_epoch, header.base_sequence, format_timestamp(header.max_timestamp_ms * 1000, 3));
+}
+
+// One partition being read; prints up to `*left` events.
+struct Cursor {
+  TopicPartition tp;
+  Offset next;
+};
+
+Result<bool> read_some(log::Log& log, Cursor& cursor, const std::string& format, int64_t* left,
+                       const Reply& reply, bool* more_asked) {
+  auto isolation = format == "batches" ? log::Isolation::kReadUncommitted : log::Isolation::kReadCommitted;
+  TM_ASSIGN(log::Fetched fetched, log.read(cursor.tp, cursor.next, kReadBytes, isolation));
+  std::string text, scratch;
+  std::string_view bytes = fetched.batches ? std::string_view(*fetched.batches) : std::string_view();
+  while (!bytes.empty() && *left != 0) {
+    TM_ASSIGN(auto header, parse_batch_header(bytes));
+    TM_CHECK(header.has_value() && header->size_bytes() <= bytes.size(), "the log gives whole batches");
+    std::string_view batch = bytes.substr(0, header->size_bytes());
+    bytes.remove_prefix(batch.size());
+    if (format == "batches") {
+      text += batch_line(cursor.tp, *header);
+      if (*left > 0) --*left;
+      continue;
+    }
+    std::vector<Record> records;
+    TM_TRY(decode_records(*header, batch, 256u << 20, &scratch, &records));
+    for (const Record& record : records) {
+      if (record.offset < cursor.next || *left == 0) continue;
+      text += event_line(format, cursor.tp, record);
+      if (*left > 0) --*left;
+    }
+  }
+  cursor.next = fetched.end.offset;
+  *more_asked = text.empty() || reply(text);
+  return !fetched.at_end;
+}
+
+Result<Offset> resolve_from(log::Log& log, const TopicPartition& tp, const std::string& from) {
+  TM_ASSIGN(log::PartitionInfo info, log.partition(tp));
+  if (from.empty() || from == "earliest") return info.log_start;
+  if (from == "latest") return info.last_stable;
+  int64_t number = 0;
+  auto [end, error] = std::from_chars(from.data(), from.data() + from.size(), number);
+  if (error == std::errc() && end == from.data() + from.size()) {
+    return std::clamp(Offset(number), info.log_start, info.last_stable);
+  }
+  auto time = parse_timestamp_us(from);
+  if (!time)
+    return user_error("from: '" + from +
+                      "' is neither an offset, earliest, latest nor a time like 2026-01-31T12:00:00Z");
+  return log.offset_for_time(tp, *time / 1000);
+}
+
+Status read_log(log::Log& log, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
+  TM_ASSIGN(TopicPartition tp, partition_of(request));
+  TM_ASSIGN(log::TopicInfo topic, log.topic(tp.topic));
+  std::vector<Cursor> cursors;
+  for (int32_t p = 0; p < topic.config.partitions; ++p) {
+    if (request.number("partition", -1) >= 0 && p != tp.partition.value()) continue;
+    TopicPartition one{tp.topic, Partition(p)};
+    TM_ASSIGN(Offset from, resolve_from(log, one, request.get("from")));
+    cursors.push_back({one, from});
+  }
+  if (cursors.empty()) {
+    return user_error(fmt::format("topic {} has {} partitions, 0 to {}", tp.topic, topic.config.partitions,
+                                  topic.config.partitions - 1));
+  }
+  int64_t left = request.number("max", -1);
+  bool follow = request.get("follow") == "1";
+  uint64_t seen = 0;
+  while (!gone && left != 0) {
+    bool more = false;
+    for (Cursor& cursor : cursors) {
+      bool asked = true;
+      TM_ASSIGN(bool unread, read_some(log, cursor, request.get("format", "values"), &left, reply, &asked));
+      if (!asked) return {};
+      more |= unread;
+    }
+    if (more) continue;
+    if (!follow) return {};
+    seen = log.wait_visible(seen, kFollowWaitUs);
+  }
+  return {};
+}
+
+Status append(log::Log& log, Request& request, const Reply& reply,
+              const std::function<void(uint64_t, uint64_t)>& on_append) {
+  TM_ASSIGN(TopicPartition tp, partition_of(request));
+  TM_ASSIGN(auto header, parse_batch_header(request.body));
+  if (!header || header->size_bytes() != request.body.size())
+    return user_error("append: the body is not one whole batch");
+  if (header->control() || header->transactional()) return user_error("append: plain batches only");
+  TM_ASSIGN(log::Appended appended, log.append(tp, request.body, /*sealed=*/true));
+  if (!appended.duplicate) on_append(static_cast<uint64_t>(header->count), header->size_bytes());
+  reply(fmt::format("{} {} {}", appended.first.value(), appended.last.value(), appended.sync_ticket));
+  return {};
+}
+
+}  // namespace
+
+Status answer_log_request(log::Log& log, Request& request, const Reply& reply, const std::atomic<bool>& gone,
+                          const std::function<void(uint64_t, uint64_t)>& on_append) {
+  if (request.verb == "log.topics") return list_topics(log, request, reply);
+  if (request.verb == "log.read") return read_log(log, request, reply, gone);
+  if (request.verb == "log.append") return append(log, request, reply, on_append);
+  if (request.verb == "log.wait") return log.wait_durable(static_cast<uint64_t>(request.number("ticket", 0)));
+  if (request.verb == "log.init") {
+    TM_ASSIGN(log::Producer producer, log.init_idempotent(request.get("name")));
+    reply(fmt::format("{} {}", producer.id, producer.epoch));
+    return {};
+  }
+  if (request.verb == "log.last_sequence") {
+    TM_ASSIGN(TopicPartition tp, partition_of(request));
+    log::Producer producer{request.number("id", -1), static_cast<int16_t>(request.number("epoch", -1))};
+    TM_ASSIGN(auto last, log.last_sequence(tp, producer));
+    if (last) reply(std::to_string(*last));
+    return {};
+  }
+  if (request.verb == "log.end") {
+    TM_ASSIGN(TopicPartition tp, partition_of(request));
+    TM_ASSIGN(log::PartitionInfo info, log.partition(tp));
+    reply(fmt::format("{} {}", info.last_stable.value(), info.log_end.value()));
+    return {};
+  }
+  if (request.verb == "log.partitions") {
+    TM_ASSIGN(log::TopicInfo topic, log.topic(request.get("topic")));
+    reply(std::to_string(topic.config.partitions));
+    return {};
+  }
+  return user_error("no such request: " + request.verb, Code::kNotFound);
+}
+
+}  // namespace tidemill::solution

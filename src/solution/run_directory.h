@@ -1,0 +1,66 @@
+// Runs on disk: <root>/<name>/<number>/, one directory a run, with all that it made.
+//
+//   run.json   what the run is and how far it got (RunRecord), replaced atomically
+//   lock       held by the process that owns the run; socket: what that process listens on
+//   log/       the embedded log     store.duckdb, files/ …: the served store
+//   simulate/  manifests
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file_system.h"
+#include "base/result.h"
+
+namespace tidemill::solution {
+
+struct RunRecord {
+  std::string name;                   // --name, else the solution's
+  int64_t number = 0;                 // 1, 2, … within the name
+  std::string solution;               // its file or catalogue name, to resolve it again
+  std::vector<std::string> settings;  // --set and what stands for it, in order
+  std::string size;
+  int64_t created_us = 0;
+  uint64_t seed = 0;           // of the simulator
+  int64_t start_us = 0;        // of the schedule
+  std::string state = "open";  // open, finished
+  std::string verdict;         // PASS, FAIL, or empty: not verified
+  std::string id() const { return name + "/" + std::to_string(number); }
+};
+
+Result<std::string> encode_run(const RunRecord& record);
+Result<RunRecord> decode_run(const std::string& json);
+
+// The directory tree below one root.
+class RunStore {
+ public:
+  RunStore(FileSystem& files, std::string root) : files_(files), root_(std::move(root)) {}
+  const std::string& root() const { return root_; }
+  std::string directory(const std::string& name, int64_t number) const;
+  // All runs, by name and number. Directories without a readable run.json are not runs.
+  std::vector<RunRecord> list() const;
+  std::vector<RunRecord> list(const std::string& name) const;
+  std::optional<RunRecord> latest(const std::string& name) const;
+  // Creates the next run of the name and its directory.
+  Result<RunRecord> create(RunRecord record) const;
+  Status save(const RunRecord& record) const;
+  // What of the run's directory a run makes (paths), and what else lies there (left alone by remove).
+  struct Contents {
+    std::vector<std::string> made;
+    std::vector<std::string> foreign;
+    uint64_t bytes = 0;
+  };
+  Contents contents(const RunRecord& record) const;
+  Status remove(const RunRecord& record) const;
+
+ private:
+  FileSystem& files_;
+  std::string root_;
+};
+
+// Names go into paths and topics: letters, digits, '-', '_' and '.', at most 64, not starting with '.'.
+Status check_run_name(const std::string& name);
+
+}  // namespace tidemill::solution
