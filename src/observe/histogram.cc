@@ -36,6 +36,17 @@ void Histogram::merge(const Histogram& other) {
   sum_ += other.sum_;
 }
 
+Histogram Histogram::since(const Histogram& earlier) const {
+  Histogram later;
+  for (size_t i = 0; i < counts_.size(); ++i) {
+    later.counts_[i] = counts_[i] - earlier.counts_[i];
+    if (later.counts_[i] > 0) later.max_ = std::min(highest_in(i), max_);
+  }
+  later.count_ = count_ - earlier.count_;
+  later.sum_ = sum_ - earlier.sum_;
+  return later;
+}
+
 int64_t Histogram::quantile(double quantile) const {
   if (count_ == 0) return 0;
   auto wanted = static_cast<uint64_t>(std::ceil(quantile * static_cast<double>(count_)));

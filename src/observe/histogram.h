@@ -14,6 +14,9 @@ class Histogram {
  public:
   void record(int64_t microseconds, uint64_t times = 1);
   void merge(const Histogram& other);
+  // What was recorded since `earlier`, a former state of this histogram. The maximum is then that of its
+  // bucket.
+  Histogram since(const Histogram& earlier) const;
   void clear() { *this = Histogram(); }
   uint64_t count() const { return count_; }
   int64_t max() const { return max_; }

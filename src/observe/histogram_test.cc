@@ -59,5 +59,16 @@ TEST(Histogram, MergesToTheSameAsOne) {
   for (double q : {0.1, 0.5, 0.99}) EXPECT_EQ(a.quantile(q), both.quantile(q));
 }
 
+TEST(Histogram, TellsWhatCameSince) {
+  Histogram histogram;
+  for (int i = 0; i < 100; ++i) histogram.record(1'000'000);
+  Histogram earlier = histogram;
+  for (int i = 0; i < 10; ++i) histogram.record(50);
+  Histogram later = histogram.since(earlier);
+  EXPECT_EQ(later.count(), 10u);
+  EXPECT_EQ(later.quantile(1), 50);
+  EXPECT_EQ(later.max(), 50);
+}
+
 }  // namespace
 }  // namespace tidemill::observe

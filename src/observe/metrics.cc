@@ -28,10 +28,8 @@ void Metrics::on_commit(uint64_t events_in, uint64_t bytes_in, uint64_t rows, ui
   traffic_.dead_letters += dead;
   traffic_.dropped += dropped;
   ++traffic_.commits;
-  for (Latency* into : {&total_, &since_[kConsole], &since_[kTable]}) {
-    into->created_to_stored.merge(epoch.created_to_stored);
-    into->enqueued_to_stored.merge(epoch.enqueued_to_stored);
-  }
+  latency_.created_to_stored.merge(epoch.created_to_stored);
+  latency_.enqueued_to_stored.merge(epoch.enqueued_to_stored);
 }
 
 void Metrics::on_incoming(uint64_t messages, uint64_t bytes) {
@@ -50,17 +48,9 @@ Traffic Metrics::traffic() const {
   return traffic_;
 }
 
-Latency Metrics::take_latency(int reader) {
+Latency Metrics::latency() const {
   std::lock_guard lock(mutex_);
-  Latency taken = since_[reader];
-  since_[reader].created_to_stored.clear();
-  since_[reader].enqueued_to_stored.clear();
-  return taken;
-}
-
-Latency Metrics::total_latency() const {
-  std::lock_guard lock(mutex_);
-  return total_;
+  return latency_;
 }
 
 }  // namespace tidemill::observe

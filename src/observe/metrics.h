@@ -38,16 +38,12 @@ class Metrics {
   void on_retry();
 
   Traffic traffic() const;
-  // Latencies since the last call with this reader; every reader has a place of its own.
-  static constexpr int kConsole = 0, kTable = 1, kReaders = 2;
-  Latency take_latency(int reader);
-  Latency total_latency() const;
+  Latency latency() const;  // since the process began
 
  private:
   mutable std::mutex mutex_;
   Traffic traffic_;
-  Latency total_;
-  Latency since_[kReaders];
+  Latency latency_;
 };
 
 }  // namespace tidemill::observe

@@ -43,8 +43,7 @@ std::string three_quantiles(const Histogram& histogram) {
                      human_latency(histogram.quantile(0.99)), human_latency(histogram.quantile(0.999)));
 }
 
-}  // namespace
-
+// later - earlier, member by member.
 Traffic difference(const Traffic& later, const Traffic& earlier) {
   Traffic d;
   d.incoming_messages = later.incoming_messages - earlier.incoming_messages;
@@ -57,6 +56,27 @@ Traffic difference(const Traffic& later, const Traffic& earlier) {
   d.commits = later.commits - earlier.commits;
   d.retries = later.retries - earlier.retries;
   return d;
+}
+
+}  // namespace
+
+Reporter::Reporter(const Metrics& metrics, int64_t now_us)
+    : metrics_(metrics), traffic_(metrics.traffic()), latency_(metrics.latency()), time_us_(now_us) {}
+
+ReportRow Reporter::row(int64_t now_us, int64_t lag) {
+  ReportRow row;
+  row.time_us = now_us;
+  row.period_us = now_us - time_us_;
+  row.lag = lag;
+  Traffic traffic = metrics_.traffic();
+  Latency latency = metrics_.latency();
+  row.traffic = difference(traffic, traffic_);
+  row.latency.created_to_stored = latency.created_to_stored.since(latency_.created_to_stored);
+  row.latency.enqueued_to_stored = latency.enqueued_to_stored.since(latency_.enqueued_to_stored);
+  traffic_ = traffic;
+  latency_ = latency;
+  time_us_ = now_us;
+  return row;
 }
 
 std::string report_header() {

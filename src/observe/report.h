@@ -19,8 +19,18 @@ struct ReportRow {
   Latency latency;        // of rows committed within the period
 };
 
-// later − earlier, member by member.
-Traffic difference(const Traffic& later, const Traffic& earlier);
+// Cuts time into periods: every row is of the time since the one before. One for each who reports.
+class Reporter {
+ public:
+  Reporter(const Metrics& metrics, int64_t now_us);
+  ReportRow row(int64_t now_us, int64_t lag);
+
+ private:
+  const Metrics& metrics_;
+  Traffic traffic_;
+  Latency latency_;
+  int64_t time_us_;
+};
 
 std::string report_header();                    // two lines: names, dashes
 std::string report_line(const ReportRow& row);  // one line of the table

@@ -7,16 +7,11 @@ namespace {
 
 ReportRow row_of_one_minute() {
   Metrics metrics;
+  Reporter reporter(metrics, 1'699'999'940'000'000);
   std::vector<int64_t> created(600, 1'000'000), enqueued(600, 1'050'000);
   metrics.on_incoming(1202, 1'000'000);
   metrics.on_commit(601, 500'000, 600, 0, 1, created, enqueued, 1'100'000);
-  ReportRow row;
-  row.time_us = 1'700'000'000'000'000;
-  row.period_us = 60'000'000;
-  row.traffic = metrics.traffic();
-  row.lag = 17;
-  row.latency = metrics.take_latency(Metrics::kTable);
-  return row;
+  return reporter.row(1'700'000'000'000'000, 17);
 }
 
 TEST(Report, ColumnsLineUpWithTheirNames) {
@@ -36,14 +31,15 @@ TEST(Report, JsonHasEveryFigure) {
   EXPECT_NE(json.find("\"enqueued_to_stored_ms\":{\"p50\":50."), std::string::npos) << json;
 }
 
-TEST(Report, LatencyIsTakenOncePerReader) {
+TEST(Report, EveryReporterHasPeriodsOfItsOwn) {
   Metrics metrics;
+  Reporter one(metrics, 0), other(metrics, 0);
   std::vector<int64_t> at{100, INT64_MIN};
   metrics.on_commit(2, 2, 2, 0, 0, at, at, 300);
-  EXPECT_EQ(metrics.take_latency(Metrics::kConsole).created_to_stored.count(), 1u);
-  EXPECT_EQ(metrics.take_latency(Metrics::kConsole).created_to_stored.count(), 0u);
-  EXPECT_EQ(metrics.take_latency(Metrics::kTable).created_to_stored.quantile(1), 200);
-  EXPECT_EQ(metrics.total_latency().created_to_stored.count(), 1u);
+  EXPECT_EQ(one.row(1, -1).latency.created_to_stored.count(), 1u);
+  EXPECT_EQ(one.row(2, -1).latency.created_to_stored.count(), 0u);
+  EXPECT_EQ(other.row(3, -1).traffic.stored_rows, 2u);
+  EXPECT_EQ(metrics.latency().created_to_stored.count(), 1u);
 }
 
 TEST(Report, NumbersReadEasily) {
