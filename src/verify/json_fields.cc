@@ -1,0 +1,218 @@
+#include "verify/json_fields.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+
+namespace tidemill::verify {
+
+namespace dom = simdjson::dom;
+
+namespace {
+
+// Members by the paths of the specs: a level of the object.
+struct Level {
+  std::map<std::string, Level, std::less<>> below;  // empty: a leaf
+};
+
+}  // namespace
+
+struct JsonFields::Impl {
+  dom::parser parser;
+  std::string padded;
+  dom::element root;
+  bool parsed = false;
+  std::deque<std::string> texts;  // of JSON values
+  Level level;
+};
+
+JsonFields::JsonFields(std::vector<FieldSpec> specs) : specs_(std::move(specs)), impl_(std::make_unique<Impl>()) {
+  for (const FieldSpec& spec : specs_) {
+    Level* level = &impl_->level;
+    for (const std::string& name : spec.path) level = &level->below[name];
+  }
+}
+JsonFields::~JsonFields() = default;
+
+namespace {
+
+constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxEventBytes = 1 << 20;
+
+size_t depth_of(dom::element element) {
+  size_t deepest = 0;
+  if (dom::object object; element.get(object) == simdjson::SUCCESS) {
+    for (auto member : object) deepest = std::max(deepest, depth_of(member.value));
+    return deepest + 1;
+  }
+  if (dom::array array; element.get(array) == simdjson::SUCCESS) {
+    for (dom::element each : array) deepest = std::max(deepest, depth_of(each));
+    return deepest + 1;
+  }
+  return 0;
+}
+
+// False: of another type than the field's.
+bool read_value(dom::element element, FieldType type, std::deque<std::string>* texts, FieldValue* out) {
+  int64_t integer = 0;
+  double real = 0;
+  bool boolean = false;
+  std::string_view text;
+  switch (type) {
+    case FieldType::kBoolean:
+      if (element.get(boolean) != simdjson::SUCCESS) return false;
+      *out = FieldValue::of_boolean(boolean);
+      return true;
+    case FieldType::kInteger:
+    case FieldType::kBigint:
+      if (!element.is_int64() || element.get(integer) != simdjson::SUCCESS) return false;
+      if (type == FieldType::kInteger && (integer < INT32_MIN || integer > INT32_MAX)) return false;
+      *out = FieldValue::of_integer(integer);
+      return true;
+    case FieldType::kDouble:
+      if (!element.is_number() || element.get(real) != simdjson::SUCCESS) return false;
+      *out = FieldValue::of_double(real);
+      return true;
+    case FieldType::kTimestamp:
+      if (element.get(text) != simdjson::SUCCESS || !parse_timestamp(text, &integer)) return false;
+      *out = FieldValue::of_timestamp(integer);
+      return true;
+    case FieldType::kText:
+      if (element.get(text) != simdjson::SUCCESS) return false;
+      *out = FieldValue::of_text(text);
+      return true;
+    case FieldType::kJson:
+      texts->push_back(simdjson::minify(element));
+      *out = FieldValue::of_text(texts->back());
+      return true;
+  }
+  return false;
+}
+
+// Empty, or what is wrong with the field.
+std::string read_field(dom::element root, const FieldSpec& spec, std::deque<std::string>* texts, FieldValue* out) {
+  dom::element at = root;
+  bool found = true;
+  for (const std::string& name : spec.path) {
+    if (at.is_null()) found = false;
+    if (!found) break;
+    dom::object level;
+    if (at.get(level) != simdjson::SUCCESS) return spec.name + ": a part of its path is not an object";
+    found = level.at_key(name).get(at) == simdjson::SUCCESS;
+  }
+  if (!found || (at.is_null() && spec.type != FieldType::kJson)) {
+    return spec.nullable ? "" : spec.name + " is missing";
+  }
+  return read_value(at, spec.type, texts, out) ? "" : spec.name + " has another type";
+}
+
+bool all_found(dom::object object, const Level& level, size_t extra) {
+  if (object.size() != level.below.size() + extra) return false;
+  for (const auto& [name, below] : level.below) {
+    dom::element element;
+    if (object.at_key(name).get(element) != simdjson::SUCCESS) return false;
+    if (below.below.empty()) continue;
+    dom::object inner;
+    if (element.get(inner) != simdjson::SUCCESS || !all_found(inner, below, 0)) return false;
+  }
+  return true;
+}
+
+std::string find_unknown(dom::object object, const Level& level, const std::vector<std::string>& added,
+                         const std::string& prefix) {
+  std::set<std::string_view> seen;
+  for (auto member : object) {
+    auto known = level.below.find(member.key);
+    bool is_added = prefix.empty() && std::find(added.begin(), added.end(), member.key) != added.end();
+    std::string name = prefix + std::string(member.key);
+    if (!seen.insert(member.key).second) return name + " (twice)";
+    if (known == level.below.end() && !is_added) return name;
+    dom::object inner;
+    if (known != level.below.end() && !known->second.below.empty() &&
+        member.value.get(inner) == simdjson::SUCCESS) {
+      std::string found = find_unknown(inner, known->second, {}, name + ".");
+      if (!found.empty()) return found;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Decoded JsonFields::decode(std::string_view json, std::vector<FieldValue>* values,
+                           std::vector<uint8_t>* unreadable, std::string* wrong) {
+  values->assign(specs_.size(), FieldValue{});
+  unreadable->assign(specs_.size(), 0);
+  impl_->texts.clear();
+  impl_->root = dom::element();
+  impl_->parsed = false;
+  if (json.size() > kMaxEventBytes) return Decoded::kUnsure;
+  std::string& padded = impl_->padded;
+  if (padded.size() < json.size() + simdjson::SIMDJSON_PADDING) {
+    padded.resize((json.size() + simdjson::SIMDJSON_PADDING) * 2);
+  }
+  std::copy(json.begin(), json.end(), padded.begin());
+  std::fill_n(padded.begin() + static_cast<std::ptrdiff_t>(json.size()), simdjson::SIMDJSON_PADDING, '\0');
+  auto error = impl_->parser.parse(padded.data(), json.size(), false).get(impl_->root);
+  if (error == simdjson::NUMBER_ERROR || error == simdjson::DEPTH_ERROR) return Decoded::kUnsure;
+  dom::object object;
+  if (error != simdjson::SUCCESS || impl_->root.get(object) != simdjson::SUCCESS) {
+    *wrong = error != simdjson::SUCCESS ? simdjson::error_message(error) : "not an object";
+    return Decoded::kMalformed;
+  }
+  impl_->parsed = true;
+  if (depth_of(impl_->root) > kMaxDepth / 2) return Decoded::kUnsure;
+  Decoded outcome = Decoded::kOk;
+  for (size_t n = 0; n < specs_.size(); ++n) {
+    std::string problem = read_field(impl_->root, specs_[n], &impl_->texts, &(*values)[n]);
+    if (problem.empty()) continue;
+    (*unreadable)[n] = 1;
+    if (outcome == Decoded::kOk) *wrong = problem;
+    outcome = Decoded::kMalformed;
+  }
+  return outcome;
+}
+
+std::string JsonFields::unknown_member(const std::vector<std::string>& added) const {
+  dom::object object;
+  if (!impl_->parsed || impl_->root.get(object) != simdjson::SUCCESS) return {};
+  size_t extra = 0;
+  for (const std::string& name : added) {
+    dom::element element;
+    if (!impl_->level.below.contains(name) && object.at_key(name).get(element) == simdjson::SUCCESS) ++extra;
+  }
+  // Each known name found, and no more members than those: nothing else is there, and nothing twice.
+  if (all_found(object, impl_->level, extra)) return {};
+  return find_unknown(object, impl_->level, added, "");
+}
+
+bool JsonFields::member(std::string_view name, FieldValue* value) const {
+  dom::object object;
+  dom::element element;
+  if (!impl_->parsed || impl_->root.get(object) != simdjson::SUCCESS || object.at_key(name).get(element) != simdjson::SUCCESS) {
+    return false;
+  }
+  int64_t integer = 0;
+  std::string_view text;
+  if (element.get(text) == simdjson::SUCCESS) {
+    *value = FieldValue::of_text(text);
+    return true;
+  }
+  if (element.get(integer) != simdjson::SUCCESS) return false;
+  *value = FieldValue::of_integer(integer);
+  return true;
+}
+
+bool canonical_json(std::string_view text, std::string* out) {
+  dom::parser parser;
+  dom::element element;
+  simdjson::padded_string padded(text);
+  if (parser.parse(padded).get(element) != simdjson::SUCCESS) return false;
+  *out = simdjson::minify(element);
+  return true;
+}
+
+}  // namespace tidemill::verify

@@ -1,0 +1,74 @@
+// What a store holds, row by row: the verifier's view of it, behind which DuckDB or a topic stands.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "verify/fields.h"
+
+namespace tidemill::verify {
+
+// One stored row, in the order in which the store took it in. Borrowed until the reader's next().
+struct StoredRow {
+  std::vector<FieldValue> fields;   // as the reader was asked for
+  std::vector<uint8_t> unreadable;  // per field, 1 where the store holds something of another type
+  std::string wrong;                // empty, or why the row is not what it should be: "x (added)"
+  std::optional<int32_t> partition;
+  std::optional<int64_t> offset;
+  std::optional<int64_t> enqueued_us;
+  std::optional<int64_t> stored_us;
+  int32_t output_partition = 0;  // of a topic
+  int64_t place = 0;             // the row's number, or its offset in the output topic
+};
+
+class StoredRows {
+ public:
+  virtual ~StoredRows() = default;
+  // False at the end.
+  virtual Result<bool> next(StoredRow* row) = 0;
+};
+
+struct StoreShape {
+  bool positions = false;  // rows carry the input's partition and offset
+  bool enqueued_at = false;
+  bool stored_at = false;
+  bool topic = false;
+  std::vector<uint8_t> has_field;  // per field asked for
+};
+
+// A store that can be gone through any number of times.
+class RowStore {
+ public:
+  virtual ~RowStore() = default;
+  virtual const StoreShape& shape() const = 0;
+  // Without `with_fields` only the first field (the id), the positions and the times are filled for certain.
+  virtual Result<std::unique_ptr<StoredRows>> rows(bool with_fields) = 0;
+  virtual std::string describe(const StoredRow& row) const = 0;  // "row 17", "out-0 offset 17"
+};
+
+struct DeadLetter {
+  std::string_view topic;
+  int32_t partition = -1;
+  int64_t offset = -1;
+  std::string_view reason;
+  std::string_view value;
+};
+
+class DeadLetterRows {
+ public:
+  virtual ~DeadLetterRows() = default;
+  virtual Result<bool> next(DeadLetter* letter) = 0;  // borrowed until the next call
+};
+
+class DeadLetterStore {
+ public:
+  virtual ~DeadLetterStore() = default;
+  virtual Result<std::unique_ptr<DeadLetterRows>> rows() = 0;
+};
+
+}  // namespace tidemill::verify

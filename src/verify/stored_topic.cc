@@ -1,0 +1,188 @@
+// Rows and dead letters in topics.
+#include <charconv>
+
+#include "verify/json_fields.h"
+#include "verify/stores.h"
+
+namespace tidemill::verify {
+namespace {
+
+// Goes through the partitions one after another.
+class TopicReader {
+ public:
+  explicit TopicReader(const TopicPartitions& topic) : topic_(topic) {}
+  // nullptr at the end. `partition` is the number of the one that the record is of.
+  Result<const LogRecord*> next(int32_t* partition) {
+    for (;; reader_.reset(), ++at_) {
+      if (at_ >= topic_.files.size()) return static_cast<const LogRecord*>(nullptr);
+      if (!reader_) {
+        reader_ = std::make_unique<RecordReader>(*topic_.files[at_]);
+        TM_TRY(reader_->seek(topic_.spans[at_].start));
+      }
+      TM_ASSIGN(const LogRecord* record, reader_->next());
+      *partition = topic_.spans[at_].partition;
+      if (record != nullptr) return record;
+    }
+  }
+
+ private:
+  const TopicPartitions& topic_;
+  size_t at_ = 0;
+  std::unique_ptr<RecordReader> reader_;
+};
+
+std::optional<int64_t> time_of(const FieldValue& value) {
+  int64_t us = 0;
+  if (value.kind == FieldValue::Kind::kText && parse_timestamp(value.text, &us)) return us;
+  return std::nullopt;
+}
+
+struct TopicShape {
+  StoreColumns columns;
+  std::vector<std::string> added;
+};
+
+class TopicRows final : public StoredRows {
+ public:
+  TopicRows(const TopicPartitions& topic, const TopicShape& shape, const std::vector<FieldSpec>& fields)
+      : reader_(topic), shape_(shape), json_(fields) {}
+
+  Result<bool> next(StoredRow* row) override {
+    TM_ASSIGN(const LogRecord* record, reader_.next(&row->output_partition));
+    if (record == nullptr) return false;
+    row->place = record->offset;
+    row->wrong.clear();
+    row->partition.reset();
+    row->offset.reset();
+    row->enqueued_us.reset();
+    row->stored_us = record->timestamp_ms * 1000;
+    Decoded decoded = json_.decode(record->value, &row->fields, &row->unreadable, &row->wrong);
+    if (decoded == Decoded::kOk) {
+      row->wrong = json_.unknown_member(shape_.added);
+      if (!row->wrong.empty()) row->wrong += " (added)";
+    } else if (decoded == Decoded::kUnsure) {
+      row->wrong = "not decodable here";
+    }
+    FieldValue value;
+    auto integer = [&](const std::string& name) -> std::optional<int64_t> {
+      if (name.empty() || !json_.member(name, &value) || value.kind != FieldValue::Kind::kInteger) return std::nullopt;
+      return value.integer;
+    };
+    if (auto partition = integer(shape_.columns.partition)) row->partition = static_cast<int32_t>(*partition);
+    row->offset = integer(shape_.columns.offset);
+    if (!shape_.columns.enqueued_at.empty() && json_.member(shape_.columns.enqueued_at, &value)) {
+      row->enqueued_us = time_of(value);
+    }
+    if (!shape_.columns.stored_at.empty() && json_.member(shape_.columns.stored_at, &value)) {
+      row->stored_us = time_of(value);
+    }
+    return true;
+  }
+
+ private:
+  TopicReader reader_;
+  const TopicShape& shape_;
+  JsonFields json_;
+};
+
+class TopicRowStore final : public RowStore {
+ public:
+  TopicRowStore(TopicPartitions topic, std::string name, TopicShape shape, std::vector<FieldSpec> fields)
+      : topic_(std::move(topic)), name_(std::move(name)), layout_(std::move(shape)), fields_(std::move(fields)) {}
+
+  Status prepare() {
+    shape_.topic = true;
+    shape_.stored_at = true;
+    shape_.has_field.assign(fields_.size(), 1);
+    TM_ASSIGN(auto first, rows(true));
+    StoredRow row;
+    TM_ASSIGN(bool any, first->next(&row));
+    if (!any) return ok_status();
+    shape_.positions = row.partition.has_value() && row.offset.has_value();
+    shape_.enqueued_at = row.enqueued_us.has_value();
+    return ok_status();
+  }
+  const StoreShape& shape() const override { return shape_; }
+  Result<std::unique_ptr<StoredRows>> rows(bool) override {
+    return std::unique_ptr<StoredRows>(std::make_unique<TopicRows>(topic_, layout_, fields_));
+  }
+  std::string describe(const StoredRow& row) const override {
+    return name_ + "-" + std::to_string(row.output_partition) + " offset " + std::to_string(row.place);
+  }
+
+ private:
+  TopicPartitions topic_;
+  std::string name_;
+  TopicShape layout_;
+  std::vector<FieldSpec> fields_;
+  StoreShape shape_;
+};
+
+class TopicDeadLetterRows final : public DeadLetterRows {
+ public:
+  explicit TopicDeadLetterRows(const TopicPartitions& topic) : reader_(topic) {}
+  Result<bool> next(DeadLetter* letter) override {
+    int32_t from = 0;
+    TM_ASSIGN(const LogRecord* record, reader_.next(&from));
+    if (record == nullptr) return false;
+    std::string_view partition, offset;
+    bool readable = find_header(record->headers, "reason", &letter->reason) &&
+                    find_header(record->headers, "topic", &letter->topic) &&
+                    find_header(record->headers, "partition", &partition) &&
+                    find_header(record->headers, "offset", &offset);
+    if (!readable) return internal_error("dead letter at offset " + std::to_string(record->offset) + ": broken headers");
+    letter->partition = static_cast<int32_t>(number(partition));
+    letter->offset = number(offset);
+    letter->value = record->value;
+    return true;
+  }
+
+ private:
+  static int64_t number(std::string_view text) {
+    int64_t value = -1;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc{} && end == text.data() + text.size() ? value : -1;
+  }
+  TopicReader reader_;
+};
+
+class TopicDeadLetterStore final : public DeadLetterStore {
+ public:
+  explicit TopicDeadLetterStore(TopicPartitions topic) : topic_(std::move(topic)) {}
+  Result<std::unique_ptr<DeadLetterRows>> rows() override {
+    return std::unique_ptr<DeadLetterRows>(std::make_unique<TopicDeadLetterRows>(topic_));
+  }
+
+ private:
+  TopicPartitions topic_;
+};
+
+}  // namespace
+
+Result<TopicPartitions> open_topic(FileSystem& files, const TopicFiles& topic) {
+  TopicPartitions out;
+  for (const PartitionSpan& span : topic.partitions) {
+    std::string directory = join_path(topic.directory, topic.topic + "-" + std::to_string(span.partition));
+    TM_ASSIGN(auto partition, PartitionFiles::open(files, directory, span.visible_end));
+    out.spans.push_back(span);
+    out.files.push_back(std::move(partition));
+  }
+  return out;
+}
+
+Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const TopicFiles& topic,
+                                                  const StoreColumns& columns, const std::vector<std::string>& added,
+                                                  const std::vector<FieldSpec>& fields) {
+  TM_ASSIGN(TopicPartitions partitions, open_topic(files, topic));
+  auto store =
+      std::make_unique<TopicRowStore>(std::move(partitions), topic.topic, TopicShape{columns, added}, fields);
+  TM_TRY(store->prepare());
+  return std::unique_ptr<RowStore>(std::move(store));
+}
+
+Result<std::unique_ptr<DeadLetterStore>> open_topic_dead_letters(FileSystem& files, const TopicFiles& topic) {
+  TM_ASSIGN(TopicPartitions partitions, open_topic(files, topic));
+  return std::unique_ptr<DeadLetterStore>(std::make_unique<TopicDeadLetterStore>(std::move(partitions)));
+}
+
+}  // namespace tidemill::verify

@@ -1,0 +1,42 @@
+// Opens what a request names.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "verify/rows.h"
+#include "verify/segment_reader.h"
+#include "verify/verify.h"
+
+namespace tidemill::verify {
+
+// One connection to DuckDB and one snapshot of the database for everything that is read.
+class DuckSession {
+ public:
+  static Result<std::shared_ptr<DuckSession>> open(const DuckTable& table);
+  ~DuckSession();
+  duck::Connection& connection() { return *connection_; }
+
+ private:
+  std::shared_ptr<duck::Database> database_;
+  std::unique_ptr<duck::Connection> connection_;
+};
+
+// `fields`: what the rows give, in this order.
+Result<std::unique_ptr<RowStore>> open_duck_rows(std::shared_ptr<DuckSession> session, const DuckTable& table,
+                                                 const StoreColumns& columns, const std::vector<FieldSpec>& fields);
+Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const TopicFiles& topic,
+                                                  const StoreColumns& columns, const std::vector<std::string>& added,
+                                                  const std::vector<FieldSpec>& fields);
+Result<std::unique_ptr<DeadLetterStore>> open_duck_dead_letters(std::shared_ptr<DuckSession> session,
+                                                                const std::string& table);
+Result<std::unique_ptr<DeadLetterStore>> open_topic_dead_letters(FileSystem& files, const TopicFiles& topic);
+
+// The partitions of a topic, scanned. A partition whose folder is missing is an error.
+struct TopicPartitions {
+  std::vector<PartitionSpan> spans;
+  std::vector<std::unique_ptr<PartitionFiles>> files;
+};
+Result<TopicPartitions> open_topic(FileSystem& files, const TopicFiles& topic);
+
+}  // namespace tidemill::verify
