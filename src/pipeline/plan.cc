@@ -36,6 +36,7 @@ Result<Plan> make_plan(Schema schema, std::vector<std::unique_ptr<Operator>> ope
     if (wanted.count(field.name) != 0) plan.decode.fields.push_back(field);
   }
   if (needs.added_members) plan.decode.added_names = std::move(added);
+  plan.decodes = needs.validate || !plan.decode.fields.empty() || !plan.decode.added_names.empty();
   plan.decode.event_limit_bytes = event_limit_bytes;
   plan.operators = std::move(operators);
   return plan;

@@ -15,7 +15,8 @@ namespace tidemill::pipeline {
 struct Plan {
   Schema event_schema;  // as the solution file has it
   Schema sink_schema;   // with what operators added
-  DecodePlan decode;    // empty fields and names: events are passed on undecoded
+  DecodePlan decode;
+  bool decodes = false;  // false: events are passed on as they came, unchecked
   std::vector<std::unique_ptr<Operator>> operators;
   bool stateful = false;
   // The decoded column that latency is measured from; empty: none.

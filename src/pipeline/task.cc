@@ -7,9 +7,7 @@
 namespace tidemill::pipeline {
 
 Task::Task(TaskParts parts) : parts_(std::move(parts)), traits_(parts_.sink->traits()) {
-  if (!parts_.plan->decode.fields.empty() || !parts_.plan->decode.added_names.empty()) {
-    decoder_.emplace(parts_.plan->decode);
-  }
+  if (parts_.plan->decodes) decoder_.emplace(parts_.plan->decode);
   poll_backoff_.emplace(parts_.retry, *parts_.random);
 }
 
