@@ -94,7 +94,7 @@ class Tree:
             if word.isupper():
                 key = word
             elif key in found:
-                found[key].add(word)
+                found[key].add(word.removesuffix("_testing"))
         self.deps[name], self.test_deps[name] = found["DEPS"], found["TEST_DEPS"]
         for dep in sorted(self.deps[name] - MAY_USE[name]):
             self.breach(lists, f"{name} may not use {dep}")
@@ -139,6 +139,8 @@ class Tree:
                     self.breach(path, f"includes {target}, which does not exist", line)
                 elif "/" in target and other in MAY_USE and other not in allowed:
                     self.breach(path, f"{module} includes {target}, but {other} is not in its DEPS", line)
+                if "/testing/" in target and not is_test:
+                    self.breach(path, f"includes {target}: what is for tests stays out of the program", line)
                 if module == "pipeline" and other in {"log", "kafka"} and not is_test and "changelog" not in path.name:
                     self.breach(path, f"includes {target}: pipeline reaches the log only behind its changelog", line)
             elif module in SIMULATED and not is_test and SYSTEM_HEADERS.match(included):

@@ -56,6 +56,12 @@ class LayersTest(unittest.TestCase):
     def test_test_deps_are_for_tests_only(self):
         self.finds("src/log/log.cc", '#include "simulate/simulate.h"\n', "simulate is not in its DEPS")
 
+    def test_harnesses_stay_out_of_the_program(self):
+        found = self.breaches({"src/log/log.cc": '#include "base/testing/x.h"\n',
+                               "src/base/testing/x.h": "#pragma once\n"})
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("stays out of the program", found[0])
+
     def test_an_include_of_nothing(self):
         self.finds("src/log/log.cc", '#include "event/nothing.h"\n', "does not exist")
 
