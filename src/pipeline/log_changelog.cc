@@ -1,0 +1,89 @@
+#include "pipeline/log_changelog.h"
+
+#include <utility>
+
+namespace tidemill::pipeline {
+
+std::string changelog_topic(const std::string& pipeline) {
+  return "__changelog-" + pipeline;
+}
+
+Status create_changelog(log::Log& log, const std::string& pipeline, int32_t partitions) {
+  log::TopicConfig config;
+  config.partitions = partitions;
+  auto created = log.create_topic(changelog_topic(pipeline), config);
+  if (created.ok()) return {};
+  return std::move(created).error().within("changelog of " + pipeline);
+}
+
+Result<std::vector<std::string>> changelog_batches(const std::vector<std::string>& records,
+                                                   const RecordBatchBuilder::Options& options,
+                                                   size_t max_bytes) {
+  std::vector<std::string> batches;
+  RecordBatchBuilder builder(options);
+  auto finish = [&]() -> Status {
+    if (builder.empty()) return {};
+    TM_ASSIGN(std::string batch, builder.finish(false));
+    batches.push_back(std::move(batch));
+    builder.reset(options);
+    return {};
+  };
+  for (const std::string& record : records) {
+    if (!builder.empty() && builder.size_bytes() + record.size() > max_bytes) TM_TRY(finish());
+    builder.add(0, std::nullopt, record);
+  }
+  TM_TRY(finish());
+  return batches;
+}
+
+Status LogChangelog::append(const TopicPartition& source, const std::vector<std::string>& records,
+                            bool durable) {
+  if (records.empty()) return {};
+  TM_ASSIGN(std::vector<std::string> batches, changelog_batches(records, {}));
+  uint64_t ticket = 0;
+  for (std::string& batch : batches) {
+    TM_ASSIGN(log::Appended appended, log_.append(partition(source), batch, false));
+    ticket = appended.sync_ticket;
+  }
+  return durable ? log_.wait_durable(ticket) : Status();
+}
+
+Status LogChangelog::read(const TopicPartition& source,
+                          const std::function<Status(int64_t at, std::string_view value)>& each) {
+  TM_ASSIGN(log::PartitionInfo info, log_.partition(partition(source)));
+  constexpr size_t kReadBytes = 4u << 20;
+  std::string scratch;
+  std::vector<Record> records;
+  for (Offset at = info.log_start; at < info.last_stable;) {
+    TM_ASSIGN(log::Fetched fetched,
+              log_.read(partition(source), at, kReadBytes, log::Isolation::kReadCommitted));
+    std::string_view left = fetched.batches == nullptr ? std::string_view() : *fetched.batches;
+    while (!left.empty()) {
+      TM_ASSIGN(auto header, parse_batch_header(left));
+      if (!header || header->size_bytes() > left.size()) {
+        return internal_error(partition(source).to_string() + ": a batch is cut", Code::kCorrupt);
+      }
+      records.clear();
+      TM_TRY(decode_records(*header, left.substr(0, header->size_bytes()), SIZE_MAX, &scratch, &records));
+      for (const Record& record : records) {
+        if (record.offset < at) continue;
+        TM_TRY(each(record.offset.value(), record.value));
+      }
+      left.remove_prefix(header->size_bytes());
+    }
+    if (fetched.end.offset <= at) break;
+    at = fetched.end.offset;
+  }
+  return {};
+}
+
+Result<int64_t> LogChangelog::end(const TopicPartition& source) {
+  TM_ASSIGN(log::PartitionInfo info, log_.partition(partition(source)));
+  return info.log_end.value();
+}
+
+Status LogChangelog::truncate_before(const TopicPartition& source, int64_t at) {
+  return log_.delete_records(partition(source), Offset(at));
+}
+
+}  // namespace tidemill::pipeline
