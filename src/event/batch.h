@@ -50,7 +50,8 @@ class Batch {
   // records; nothing is copied where they are not compressed. Records below `from` and control
   // batches are left out; timestamp_type becomes that of the last batch. Each batch may decompress
   // to `max_decompressed_bytes`, kInvalid beyond. Errors: kCorrupt; the batch is then without records.
-  Status set_record_batches(std::shared_ptr<const std::string> bytes, Offset from, size_t max_decompressed_bytes);
+  Status set_record_batches(std::shared_ptr<const std::string> bytes, Offset from,
+                            size_t max_decompressed_bytes);
   // Views into messages that `keepalive` keeps alive. A value in it may end where its memory ends.
   void set_records(std::vector<Record> records, std::shared_ptr<const void> keepalive);
 

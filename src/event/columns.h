@@ -45,8 +45,14 @@ class Column {
 
   void clear();
   void append_null();
-  void append_int64(int64_t value) { push_valid(); words_.push_back(static_cast<uint64_t>(value)); }
-  void append_double(double value) { push_valid(); words_.push_back(std::bit_cast<uint64_t>(value)); }
+  void append_int64(int64_t value) {
+    push_valid();
+    words_.push_back(static_cast<uint64_t>(value));
+  }
+  void append_double(double value) {
+    push_valid();
+    words_.push_back(std::bit_cast<uint64_t>(value));
+  }
   void append_bool(bool value);
   // The column's text stays below 2 GiB; a batch is far smaller.
   void append_text(std::string_view value) {
@@ -57,10 +63,13 @@ class Column {
   // Removes rows from `rows` on, so that a row whose decoding failed half-way leaves nothing behind.
   void truncate(size_t rows);
   void reserve(size_t rows);
+  void reserve_text(size_t bytes) { data_.reserve(bytes); }
   size_t memory_bytes() const;
 
  private:
-  static bool bit(const std::vector<uint64_t>& bits, size_t row) { return ((bits[row / 64] >> (row % 64)) & 1) != 0; }
+  static bool bit(const std::vector<uint64_t>& bits, size_t row) {
+    return ((bits[row / 64] >> (row % 64)) & 1) != 0;
+  }
   void push_valid() {
     if (size_ % 64 == 0) validity_.push_back(0);
     validity_.back() |= uint64_t{1} << (size_ % 64);

@@ -1,9 +1,15 @@
 // JSON events into columns: only the fields that were planned, in one pass, with simdjson.
 //
 // What makes an event malformed is the same whatever was planned: the whole text must be one JSON
-// object (RFC 8259, no duplicate-key rule), valid UTF-8, at most kMaxDepth deep and limit_bytes long.
-// A planned field that is absent or JSON null is NULL where it is nullable and an error where not; a
-// member that occurs twice counts by its first occurrence.
+// object (RFC 8259, no duplicate-key rule), valid UTF-8, at most kMaxJsonDepth deep (the object itself
+// is 1 deep) and event_limit_bytes long; an escape that names half a surrogate pair is malformed.
+// A planned field that is absent or JSON null is NULL where it is nullable and an error where not, and
+// so is one inside an object that is absent or null; a value that is no object there is an error. A
+// member that occurs twice counts by its first occurrence, whatever its value.
+//
+// The reason names the field and what is wrong ("deviceSequenceNumber: expected BIGINT, found a
+// string"); malformed text comes before a wrong field, and the first wrong field in the text before
+// missing ones (in the plan's order). A reason repeats at most about 100 bytes of the event.
 #pragma once
 
 #include <memory>
@@ -45,10 +51,11 @@ class JsonDecoder {
 };
 
 // The slow, obvious decoder that the fast one is checked against: recursive descent, no SIMD, no
-// planning. `columns` are as a plan's; appends one row or returns the reason and appends nothing.
+// planning. `columns` are as a plan's; appends one row or returns the reason (kInvalid) and appends
+// nothing.
 Status decode_json_slowly(const DecodePlan& plan, std::string_view text, std::vector<Column>* columns);
 
-// Whether `text` is one JSON object as described above.
+// Whether `text` is one JSON object as described above, of any length.
 bool is_valid_json_object(std::string_view text);
 
 }  // namespace tidemill

@@ -19,9 +19,9 @@ enum class TimestampType : uint8_t { kCreateTime = 0, kLogAppendTime = 1 };
 
 // Byte positions in the header (all integers big-endian).
 namespace record_batch_layout {
-inline constexpr size_t kBaseOffset = 0, kLength = 8, kLeaderEpoch = 12, kMagic = 16, kCrc = 17, kAttributes = 21,
-                        kLastOffsetDelta = 23, kBaseTimestamp = 27, kMaxTimestamp = 35, kProducerId = 43,
-                        kProducerEpoch = 51, kBaseSequence = 53, kCount = 57, kRecords = 61;
+inline constexpr size_t kBaseOffset = 0, kLength = 8, kLeaderEpoch = 12, kMagic = 16, kCrc = 17,
+                        kAttributes = 21, kLastOffsetDelta = 23, kBaseTimestamp = 27, kMaxTimestamp = 35,
+                        kProducerId = 43, kProducerEpoch = 51, kBaseSequence = 53, kCount = 57, kRecords = 61;
 inline constexpr size_t kLogOverhead = 12;  // base offset and length, not counted by length
 inline constexpr int16_t kTimestampTypeBit = 1 << 3, kTransactionalBit = 1 << 4, kControlBit = 1 << 5;
 }  // namespace record_batch_layout
@@ -47,7 +47,7 @@ struct BatchHeader {
   Compression compression() const { return static_cast<Compression>(attributes & 7); }
   TimestampType timestamp_type() const {
     return (attributes & record_batch_layout::kTimestampTypeBit) != 0 ? TimestampType::kLogAppendTime
-                                                                     : TimestampType::kCreateTime;
+                                                                      : TimestampType::kCreateTime;
   }
   bool transactional() const { return (attributes & record_batch_layout::kTransactionalBit) != 0; }
   bool control() const { return (attributes & record_batch_layout::kControlBit) != 0; }
@@ -75,9 +75,9 @@ struct Record {
 };
 
 // Appends the records of one whole, checked batch to `out`. Where the batch is compressed its
-// records are decompressed into `*scratch` first (at most `max_bytes`, kInvalid beyond), and the views point there;
-// else they point into `batch`. Offsets rise strictly. Control batches give no records. Errors: kCorrupt;
-// `out` is then as before.
+// records are decompressed into `*scratch` first (at most `max_bytes`, kInvalid beyond), and the views point
+// there; else they point into `batch`. Offsets rise strictly. Control batches give no records. Errors:
+// kCorrupt; `out` is then as before.
 Status decode_records(const BatchHeader& header, std::string_view batch, size_t max_bytes,
                       std::string* scratch, std::vector<Record>* out);
 
@@ -141,8 +141,8 @@ void set_batch_append_time(char* batch, int64_t timestamp_ms);
 void seal_batch(char* batch, size_t size);
 
 // A control batch of one end-transaction marker (commit or abort), sealed.
-std::string make_transaction_marker(bool commit, int64_t producer_id, int16_t producer_epoch, int64_t timestamp_ms,
-                                    int32_t coordinator_epoch);
+std::string make_transaction_marker(bool commit, int64_t producer_id, int16_t producer_epoch,
+                                    int64_t timestamp_ms, int32_t coordinator_epoch);
 // Whether a whole control batch commits (true) or aborts (false). Errors: kCorrupt.
 Result<bool> transaction_marker_commits(const BatchHeader& header, std::string_view batch);
 
