@@ -37,7 +37,7 @@ enum class Durability {
 struct Options {
   Durability durability = Durability::kSync;
   int64_t sync_interval_us = 1'000'000;
-  uint64_t segment_bytes = 256u << 20;      // a segment rolls before it would exceed this (max 2^31 - 1)
+  uint64_t segment_bytes = 256u << 20;  // a segment rolls before it would exceed this (max 2^31 - 1)
   int64_t segment_us = 24LL * 3600 * 1'000'000;
   uint32_t index_interval_bytes = 4096;
   uint32_t max_batch_bytes = 16u << 20;
@@ -86,10 +86,10 @@ enum class Isolation { kReadUncommitted, kReadCommitted };
 
 struct Fetched {
   std::shared_ptr<const std::string> batches;  // whole batches, checksums verified; may be empty
-  Offset first;        // of the first batch, at or below the offset asked for (consumers skip)
-  Position end;        // where to read on: past control and aborted batches
+  Offset first;              // of the first batch, at or below the offset asked for (consumers skip)
+  Position end;              // where to read on: past control and aborted batches
   LeaderEpoch leader_epoch;  // of the last batch
-  bool at_end = false;  // nothing more to read under this isolation right now
+  bool at_end = false;       // nothing more to read under this isolation right now
 };
 
 // Positions of consumers, committed with transactions by compare-and-set.
@@ -169,10 +169,11 @@ class Log {
   // checksum. Never returns more than is visible (durable under kSync, committed under
   // kReadCommitted); aborted and control batches are left out.
   // Errors: kOutOfRange below log_start or above the visible end's log end; kCorrupt.
-  virtual Result<Fetched> read(const TopicPartition& tp, Offset from, size_t max_bytes, Isolation isolation) = 0;
-  // Where the leader epoch ends: the start of the next one, or the log end for the current one; the end of the
-  // closest lower epoch that the log has where it never wrote in this one. kNotFound for an epoch above the current one. A position is
-  // of this log only if its offset is at or below the end of its leader epoch.
+  virtual Result<Fetched> read(const TopicPartition& tp, Offset from, size_t max_bytes,
+                               Isolation isolation) = 0;
+  // Where the leader epoch ends: the start of the next one, or the log end for the current one; the end of
+  // the closest lower epoch that the log has where it never wrote in this one. kNotFound for an epoch above
+  // the current one. A position is of this log only if its offset is at or below the end of its leader epoch.
   virtual Result<Offset> leader_epoch_end(const TopicPartition& tp, LeaderEpoch epoch) const = 0;
   // The first offset whose batch has a timestamp at or after this one; the end where there is none.
   virtual Result<Offset> offset_for_time(const TopicPartition& tp, int64_t timestamp_ms) = 0;
@@ -183,7 +184,8 @@ class Log {
   // ---- keeping
   // What retention must not delete: the smallest position that a pipeline has yet to commit.
   // Held by name; an empty map lifts the hold.
-  virtual void hold_retention(const std::string& holder, const std::vector<std::pair<TopicPartition, Offset>>& from) = 0;
+  virtual void hold_retention(const std::string& holder,
+                              const std::vector<std::pair<TopicPartition, Offset>>& from) = 0;
   // Raises log_start (durably) and deletes whole segments below it.
   virtual Status delete_records(const TopicPartition& tp, Offset before) = 0;
   // Retention, interval syncs, idle segment rolls. Its owner calls it about every 100 ms.

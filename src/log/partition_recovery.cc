@@ -1,0 +1,331 @@
+// Opening a partition: what a crash left becomes a log again. docs/formats/log.md, "Recovery".
+//
+// A crash may lose or tear any write that was not synced. What was synced is known from the
+// recovery point, and under Durability::kSync from the segments themselves: a segment is synced
+// before the next one exists. Damage there is corruption: it is reported, never cut.
+#include <algorithm>
+
+#include "base/logging.h"
+#include "log/partition.h"
+
+namespace tidemill::log {
+
+Result<std::shared_ptr<PartitionLog>> PartitionLog::recover(Shared& shared, const TopicPartition& tp,
+                                                            const TopicConfig& config,
+                                                            const RecoveryInput& input) {
+  auto partition = std::make_shared<PartitionLog>(shared, tp, config);
+  std::lock_guard lock(partition->mutex_);
+  TM_TRY(partition->recover_files(input));
+  return partition;
+}
+
+Status PartitionLog::recover_files(RecoveryInput input) {
+  TM_TRY(list_segments(input));
+  auto epochs = LeaderEpochs::load(shared_.files, path(kEpochCheckpointName));
+  bool epochs_lost = !epochs.ok();
+  if (epochs.ok()) {
+    epochs_ = std::move(epochs).value();
+  } else if (epochs.error().code == Code::kCorrupt) {
+    log_warning(epochs.error().message + "; rebuilding it from the segments");
+  } else {
+    return std::move(epochs).error();
+  }
+  bool clean = false;
+  if (input.clean && !epochs_lost) {
+    TM_ASSIGN(clean, open_clean(*input.clean));
+  }
+  if (!clean) {
+    if (input.synced_rolls) input.recovery_point = std::max(input.recovery_point, segments_.back().base);
+    size_t first = segments_.size() - 1;
+    while (first > 0 && segments_[first].base > input.recovery_point) --first;
+    if (epochs_lost) first = 0;
+    bool found = false;
+    while (true) {
+      TM_ASSIGN(found, load_producers(segments_[first].base));
+      if (found || first == 0) break;
+      --first;
+    }
+    if (!found && segments_[first].base > Offset(0)) {
+      log_warning(path(segment_stem(segments_[first].base)) +
+                  ".snapshot: missing or damaged; retries of older batches are not recognised");
+    }
+    TM_TRY(scan_from(first, input));
+    TM_TRY(check_sealed(std::min(first, segments_.size() - 1)));
+  } else {
+    TM_TRY(check_sealed(segments_.size() - 1));
+  }
+  if (log_end_ < input.recovery_point) {
+    return corrupt_segment(active().path(kLogSuffix), active().size,
+                           "the log ends at offset " + std::to_string(log_end_.value()) +
+                               ", but offsets up to " + std::to_string(input.recovery_point.value()) +
+                               " were durable");
+  }
+  epochs_.truncate_from_end(log_end_);
+  epochs_.truncate_from_start(log_start_);
+  TM_TRY(remove_stale_snapshots());
+  TM_TRY(shared_.files.sync_directory(directory_));
+  durable_end_ = log_end_;
+  high_watermark_ = log_end_;
+  last_append_ms_ = active().max_timestamp_ms;
+  active_since_us_ = shared_.clock.wall_us();
+  return {};
+}
+
+// Finds the segments; removes what an interrupted roll or deletion left.
+Status PartitionLog::list_segments(RecoveryInput& input) {
+  FileSystem& files = shared_.files;
+  TM_ASSIGN(auto names, files.list(directory_));
+  for (const std::string& name : names) {
+    if (name.ends_with(kDeletedSuffix) || name.ends_with(kTemporarySuffix)) TM_TRY(files.remove(path(name)));
+    std::optional<Offset> base = parse_segment_name(name, kLogSuffix);
+    if (!base) continue;
+    Segment segment;
+    segment.base = *base;
+    segment.stem = path(segment_stem(*base));
+    TM_ASSIGN(auto file, files.open(path(name), OpenMode::kReadWrite));
+    TM_ASSIGN(segment.size, file->size());
+    if (segment.size > kMaxSegmentBytes)
+      return corrupt_segment(path(name), kMaxSegmentBytes, "longer than a segment can be");
+    segments_.push_back(std::move(segment));
+  }
+  std::sort(segments_.begin(), segments_.end(),
+            [](const Segment& a, const Segment& b) { return a.base < b.base; });
+  while (segments_.size() > 1 && segments_[1].base <= input.log_start) {
+    TM_TRY(remove_segment_files(segments_.front().base));
+    segments_.erase(segments_.begin());
+  }
+  // An empty segment beside others comes from a roll that a crash or a full disk cut short. What
+  // it followed was already whole.
+  for (size_t i = segments_.size(); i-- > 0 && segments_.size() > 1;) {
+    if (!segments_[i].empty()) continue;
+    if (input.synced_rolls && i > 0) input.recovery_point = std::max(input.recovery_point, segments_[i].base);
+    TM_TRY(remove_segment_files(segments_[i].base));
+    segments_.erase(segments_.begin() + static_cast<ptrdiff_t>(i));
+  }
+  if (segments_.empty()) {
+    TM_ASSIGN(Segment segment, create_segment(input.log_start, &indexes_));
+    segments_.push_back(std::move(segment));
+  }
+  log_start_ = std::max(input.log_start, segments_.front().base);
+  return {};
+}
+
+Status PartitionLog::remove_segment_files(Offset base) {
+  for (std::string_view suffix : {kLogSuffix, kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix}) {
+    Status removed = shared_.files.remove(path(segment_stem(base)) + std::string(suffix));
+    if (!removed.ok() && removed.error().code != Code::kNotFound) return removed;
+  }
+  return {};
+}
+
+// The state that a clean shutdown left. False where anything differs from what it noted.
+Result<bool> PartitionLog::open_clean(const CleanShutdown::End& end) {
+  Segment& segment = active();
+  if (segment.base != end.active_base || segment.size != end.active_size || end.log_end < segment.base)
+    return false;
+  TM_ASSIGN(bool loaded, load_producers(end.log_end));
+  if (!loaded) return false;
+  auto offsets = read_index<OffsetEntry>(shared_.files, segment.path(kIndexSuffix));
+  auto times = read_index<TimeEntry>(shared_.files, segment.path(kTimeIndexSuffix));
+  auto aborted = read_index<AbortedTransaction>(shared_.files, segment.path(kTxnIndexSuffix));
+  if (!offsets.ok() || !times.ok() || !aborted.ok()) return false;
+  if (!times->empty()) {
+    segment.max_timestamp_ms = times->back().timestamp_ms;
+    segment.max_timestamp_offset = segment.base.next(times->back().relative_offset);
+  } else if (!segment.empty()) {
+    return false;
+  }
+  for (const AbortedTransaction& transaction : *aborted) {
+    aborted_[transaction.producer_id].emplace_back(transaction.first, transaction.last);
+  }
+  TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kReadWrite));
+  segment.file = std::move(file);
+  indexes_ = std::make_shared<SegmentIndexes>();
+  TM_TRY(indexes_->open(shared_.files, segment, std::move(*offsets), std::move(*times), std::move(*aborted)));
+  log_end_ = end.log_end;
+  return true;
+}
+
+// Kafka's snapshots hold what was known of producers when the offset was the log's end.
+Result<bool> PartitionLog::load_producers(Offset at) {
+  std::string name = path(segment_stem(at)) + std::string(kSnapshotSuffix);
+  auto content = read_file(shared_.files, name);
+  if (!content.ok()) {
+    if (content.error().code == Code::kNotFound) return false;
+    return std::move(content).error();
+  }
+  auto decoded = ProducerStates::decode(name, *content);
+  if (!decoded.ok()) return false;
+  producers_ = std::move(decoded).value();
+  return true;
+}
+
+// Reads every batch from segment `number` on, and rebuilds everything that follows from them.
+Status PartitionLog::scan_from(size_t number, const RecoveryInput& input) {
+  log_end_ = segments_[number].base;
+  for (; number < segments_.size(); ++number) {
+    if (segments_[number].base < log_end_) {
+      return corrupt_segment(
+          segments_[number].path(kLogSuffix), 0,
+          "begins below offset " + std::to_string(log_end_.value()) + ", where the segment before ends");
+    }
+    TM_ASSIGN(bool cut, scan_segment(number, input));
+    TM_CHECK(!cut || number + 1 == segments_.size());
+  }
+  log_end_ = std::max(log_end_, log_start_);
+  return {};
+}
+
+// True where the log was cut here; then this is the last segment.
+Result<bool> PartitionLog::scan_segment(size_t number, const RecoveryInput& input) {
+  Segment& segment = segments_[number];
+  segment.max_timestamp_ms = -1;
+  TM_ASSIGN(auto opened, shared_.files.open(segment.path(kLogSuffix), OpenMode::kReadWrite));
+  std::shared_ptr<File> file = std::move(opened);
+  IndexRebuild indexes;
+  SegmentReader reader(*file, segment.size, segment.base, std::max(segment.base, log_end_));
+  bool cut = false;
+  while (true) {
+    TM_ASSIGN(auto step, reader.next());
+    if (step == SegmentReader::Step::kEnd) break;
+    if (step == SegmentReader::Step::kDamaged) {
+      TM_ASSIGN(Damage damage, examine_damage(*file, segment.size, segment.base, reader));
+      TM_TRY(judge(damage, number, input));
+      TM_TRY(cut_from(number, damage.position));
+      cut = true;
+      break;
+    }
+    TM_TRY(note_batch(reader.header(), reader.bytes(), segment, indexes));
+    log_end_ = reader.expected();
+  }
+  // The process may have died before the system wrote this out: durable is what is synced now.
+  TM_TRY(file->sync());
+  if (number + 1 < segments_.size()) {
+    TM_TRY(indexes.write(shared_.files, segment));
+    return cut;
+  }
+  indexes_ = std::make_shared<SegmentIndexes>();
+  TM_TRY(indexes.into(shared_.files, segment, indexes_.get()));
+  segment.file = std::move(file);
+  return cut;
+}
+
+Status PartitionLog::note_batch(const BatchHeader& header, std::string_view batch, Segment& segment,
+                                IndexRebuild& indexes) {
+  indexes.add(segment, header, shared_.options.index_interval_bytes);
+  if (header.leader_epoch >= 0) epochs_.assign(LeaderEpoch(header.leader_epoch), Offset(header.base_offset));
+  if (!header.control()) {
+    producers_.appended(header);
+    return {};
+  }
+  auto commits = transaction_marker_commits(header, batch);
+  if (!commits.ok()) return std::move(commits).error().within(segment.path(kLogSuffix));
+  auto aborted = producers_.completed(header.producer_id, header.producer_epoch, *commits,
+                                      Offset(header.base_offset), header.max_timestamp_ms);
+  if (aborted) {
+    aborted->last_stable = producers_.first_open().value_or(Offset(header.last_offset() + 1));
+    aborted_[header.producer_id].emplace_back(aborted->first, aborted->last);
+    indexes.add_aborted(*aborted);
+  }
+  return {};
+}
+
+// Whether the damage is what a crash leaves of writes that nobody relied on. Else: kCorrupt.
+Status PartitionLog::judge(const Damage& damage, size_t number, const RecoveryInput& input) const {
+  const Segment& segment = segments_[number];
+  bool last = number + 1 == segments_.size();
+  auto corrupt = [&](const std::string& why) {
+    return corrupt_segment(segment.path(kLogSuffix), damage.position, damage.what + " (" + why + ")");
+  };
+  if (damage.expected < input.recovery_point) {
+    return corrupt("durable up to offset " + std::to_string(input.recovery_point.value()));
+  }
+  if (!last && input.synced_rolls) return corrupt("the segment is not the last one");
+  if ((damage.resume || !last) && !damage.torn) return corrupt("whole batches follow");
+  log_info(segment.path(kLogSuffix) + ": byte " + std::to_string(damage.position) + ": cutting " +
+           std::to_string(segment.size - damage.position) +
+           " bytes that a crash left unwritten: " + damage.what);
+  return {};
+}
+
+// From the end backwards, so that a crash in between leaves no hole.
+Status PartitionLog::cut_from(size_t number, uint64_t position) {
+  while (segments_.size() > number + 1) {
+    log_warning(segments_.back().path(kLogSuffix) + ": removed: it follows a write that a crash tore");
+    TM_TRY(remove_segment_files(segments_.back().base));
+    TM_TRY(shared_.files.sync_directory(directory_));
+    segments_.pop_back();
+  }
+  Segment& segment = segments_[number];
+  TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kReadWrite));
+  TM_TRY(file->truncate(position));
+  TM_TRY(file->sync());
+  segment.size = position;
+  return {};
+}
+
+// Segments below `end` were sealed and synced: their indexes are trusted where they are whole.
+Status PartitionLog::check_sealed(size_t end) {
+  for (size_t i = 0; i < end; ++i) {
+    Segment& segment = segments_[i];
+    if (segment.max_timestamp_ms >= 0) continue;  // scanned
+    TM_ASSIGN(bool whole, sealed_indexes_whole(segment, segments_[i + 1].base));
+    if (whole) continue;
+    log_info(segment.path(kIndexSuffix) + ": missing or stale: rebuilding the segment's indexes");
+    TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kRead));
+    IndexRebuild indexes;
+    SegmentReader reader(*file, segment.size, segment.base, segment.base);
+    ProducerStates now = std::move(producers_);
+    TM_TRY(load_producers(segment.base));
+    Status read;
+    while (read.ok()) {
+      auto step = reader.next();
+      if (!step.ok()) {
+        read = std::move(step).error();
+      } else if (*step == SegmentReader::Step::kEnd) {
+        break;
+      } else if (*step == SegmentReader::Step::kDamaged) {
+        read = corrupt_segment(segment.path(kLogSuffix), reader.position(), reader.what());
+      } else {
+        read = note_batch(reader.header(), reader.bytes(), segment, indexes);
+      }
+    }
+    producers_ = std::move(now);
+    TM_TRY(std::move(read));
+    TM_TRY(indexes.write(shared_.files, segment));
+  }
+  return {};
+}
+
+Result<bool> PartitionLog::sealed_indexes_whole(Segment& segment, Offset end) {
+  auto offset = last_entry<OffsetEntry>(shared_.files, segment.path(kIndexSuffix));
+  auto time = last_entry<TimeEntry>(shared_.files, segment.path(kTimeIndexSuffix));
+  auto aborted = read_index<AbortedTransaction>(shared_.files, segment.path(kTxnIndexSuffix));
+  if (!offset.ok() || !time.ok() || !aborted.ok() || !time->has_value()) return false;
+  auto inside = [&](int32_t relative) { return relative >= 0 && segment.base.next(relative) < end; };
+  if (*offset) {
+    if (!inside((*offset)->relative_offset) || (*offset)->position < 0) return false;
+    if (static_cast<uint64_t>((*offset)->position) >= segment.size) return false;
+  }
+  if (!inside((*time)->relative_offset)) return false;
+  segment.max_timestamp_ms = (*time)->timestamp_ms;
+  segment.max_timestamp_offset = segment.base.next((*time)->relative_offset);
+  for (const AbortedTransaction& transaction : *aborted) {
+    aborted_[transaction.producer_id].emplace_back(transaction.first, transaction.last);
+  }
+  return true;
+}
+
+Status PartitionLog::remove_stale_snapshots() {
+  TM_ASSIGN(auto names, shared_.files.list(directory_));
+  for (const std::string& name : names) {
+    std::optional<Offset> at = parse_segment_name(name, kSnapshotSuffix);
+    if (!at) continue;
+    bool wanted = std::any_of(segments_.begin(), segments_.end(),
+                              [&](const Segment& segment) { return segment.base == *at; });
+    if (!wanted) TM_TRY(shared_.files.remove(path(name)));
+  }
+  return {};
+}
+
+}  // namespace tidemill::log
