@@ -1,4 +1,5 @@
 // Rows and dead letters in topics.
+#include <algorithm>
 #include <charconv>
 
 #include "verify/json_fields.h"
@@ -87,13 +88,19 @@ class TopicRows final : public StoredRows {
 
 class TopicRowStore final : public RowStore {
  public:
-  TopicRowStore(TopicPartitions topic, std::string name, TopicShape shape, std::vector<FieldSpec> fields)
-      : topic_(std::move(topic)), name_(std::move(name)), layout_(std::move(shape)), fields_(std::move(fields)) {}
+  TopicRowStore(TopicPartitions topic, std::string name, TopicShape shape, std::vector<FieldSpec> fields,
+                const std::vector<std::string>& projected)
+      : topic_(std::move(topic)), name_(std::move(name)), layout_(std::move(shape)), fields_(std::move(fields)) {
+    for (FieldSpec& field : fields_) {
+      bool stored = projected.empty() || std::find(projected.begin(), projected.end(), field.name) != projected.end();
+      shape_.has_field.push_back(stored ? 1 : 0);
+      if (!stored) field.nullable = true;
+    }
+  }
 
   Status prepare() {
     shape_.topic = true;
     shape_.stored_at = true;
-    shape_.has_field.assign(fields_.size(), 1);
     TM_ASSIGN(auto first, rows(true));
     StoredRow row;
     TM_ASSIGN(bool any, first->next(&row));
@@ -157,7 +164,17 @@ class TopicDeadLetterStore final : public DeadLetterStore {
   TopicPartitions topic_;
 };
 
+class NoDeadLetters final : public DeadLetterStore, public DeadLetterRows {
+ public:
+  Result<std::unique_ptr<DeadLetterRows>> rows() override {
+    return std::unique_ptr<DeadLetterRows>(std::make_unique<NoDeadLetters>());
+  }
+  Result<bool> next(DeadLetter*) override { return false; }
+};
+
 }  // namespace
+
+std::unique_ptr<DeadLetterStore> no_dead_letters() { return std::make_unique<NoDeadLetters>(); }
 
 Result<TopicPartitions> open_topic(FileSystem& files, const TopicFiles& topic) {
   TopicPartitions out;
@@ -172,10 +189,11 @@ Result<TopicPartitions> open_topic(FileSystem& files, const TopicFiles& topic) {
 
 Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const TopicFiles& topic,
                                                   const StoreColumns& columns, const std::vector<std::string>& added,
-                                                  const std::vector<FieldSpec>& fields) {
+                                                  const std::vector<FieldSpec>& fields,
+                                                  const std::vector<std::string>& projected) {
   TM_ASSIGN(TopicPartitions partitions, open_topic(files, topic));
   auto store =
-      std::make_unique<TopicRowStore>(std::move(partitions), topic.topic, TopicShape{columns, added}, fields);
+      std::make_unique<TopicRowStore>(std::move(partitions), topic.topic, TopicShape{columns, added}, fields, projected);
   TM_TRY(store->prepare());
   return std::unique_ptr<RowStore>(std::move(store));
 }

@@ -25,12 +25,17 @@ class DuckSession {
 // `fields`: what the rows give, in this order.
 Result<std::unique_ptr<RowStore>> open_duck_rows(std::shared_ptr<DuckSession> session, const DuckTable& table,
                                                  const StoreColumns& columns, const std::vector<FieldSpec>& fields);
+// `projected`: names of the fields that the records have; empty: all.
 Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const TopicFiles& topic,
                                                   const StoreColumns& columns, const std::vector<std::string>& added,
-                                                  const std::vector<FieldSpec>& fields);
+                                                  const std::vector<FieldSpec>& fields,
+                                                  const std::vector<std::string>& projected);
+// Null where there is no such table.
 Result<std::unique_ptr<DeadLetterStore>> open_duck_dead_letters(std::shared_ptr<DuckSession> session,
                                                                 const std::string& table);
 Result<std::unique_ptr<DeadLetterStore>> open_topic_dead_letters(FileSystem& files, const TopicFiles& topic);
+// A store of dead letters that holds none.
+std::unique_ptr<DeadLetterStore> no_dead_letters();
 
 // The partitions of a topic, scanned. A partition whose folder is missing is an error.
 struct TopicPartitions {

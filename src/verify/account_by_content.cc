@@ -1,0 +1,273 @@
+// Events that have neither identity nor position in the store: what the input holds and what the
+// store holds are compared as multisets of content hashes, and as sequences where partitions match.
+#include <algorithm>
+#include <functional>
+#include <unordered_map>
+
+#include "verify/input_decoder.h"
+#include "verify/run.h"
+
+namespace tidemill::verify {
+namespace {
+
+using Fate = InputDecoder::Fate;
+// Gives every hash of one side; called once per class of hashes.
+using Source = std::function<Status(const std::function<void(Sum128)>&)>;
+
+struct Difference {
+  uint64_t missing = 0;  // in the first, not in the second
+  uint64_t extra = 0;    // more often in the second than in the first
+  uint64_t unknown = 0;  // in the second only
+};
+
+// Exact: sorts class after class of the hashes, as many as the memory allows at a time.
+Result<Difference> compare(const Source& first, const Source& second, uint64_t total, uint64_t memory_bytes) {
+  uint64_t classes = std::max<uint64_t>(1, (total * sizeof(Sum128) + memory_bytes - 1) / std::max<uint64_t>(1, memory_bytes));
+  Difference out;
+  for (uint64_t c = 0; c < classes; ++c) {
+    std::vector<Sum128> a, b;
+    auto into = [&](std::vector<Sum128>* to) {
+      return [&, to](Sum128 hash) {
+        if (static_cast<uint64_t>(hash >> 64) % classes == c) to->push_back(hash);
+      };
+    };
+    TM_TRY(first(into(&a)));
+    TM_TRY(second(into(&b)));
+    std::sort(a.begin(), a.end());
+    std::sort(b.begin(), b.end());
+    size_t i = 0, j = 0;
+    while (i < a.size() || j < b.size()) {
+      bool from_a = j == b.size() || (i < a.size() && a[i] <= b[j]);
+      Sum128 hash = from_a ? a[i] : b[j];
+      uint64_t in_a = 0, in_b = 0;
+      for (; i < a.size() && a[i] == hash; ++i) ++in_a;
+      for (; j < b.size() && b[j] == hash; ++j) ++in_b;
+      if (in_a > in_b) out.missing += in_a - in_b;
+      if (in_b > in_a) (in_a > 0 ? out.extra : out.unknown) += in_b - in_a;
+    }
+  }
+  return out;
+}
+
+// A sequence in short: equal for equal sequences, but for a chance of 2^-128.
+struct Chain {
+  Sum128 sum = 0;
+  Sum128 links = 0;
+  uint64_t count = 0;
+  void add(Sum128 hash) {
+    sum += hash;
+    links = links * 6364136223846793005u + hash;
+    ++count;
+  }
+};
+
+class ByContent {
+ public:
+  explicit ByContent(Run& run) : run_(run) {}
+
+  Status go() {
+    run_.faults.note("the store does not keep the input's positions: contents are compared as a multiset");
+    found_.input_records.assign(run_.input->size(), 0);
+    for (size_t n = 0; n < run_.input->size(); ++n) input_chains_.emplace_back();
+    run_.progress("reading the input", 0);
+    uint64_t dead_due = 0;
+    Sum128 dead_sum = 0;
+    TM_TRY(read_input([&](size_t n, const LogRecord& record, Fate fate, Sum128 hash) {
+      ++found_.input_records[n];
+      if (fate == Fate::kStored) input_chains_[n].add(hash);
+      if (fate == Fate::kDropped) ++dropped_by_dedup_;
+      if (fate == Fate::kDead) {
+        ++dead_due;
+        dead_sum += content_hash(record.value);
+      }
+      if (fate == Fate::kUnsure) run_.faults.reason("an event that the verifier cannot decode needs positions in the store");
+    }));
+    run_.progress("reading the store", 0.4);
+    TM_TRY(read_rows([&](const StoredRow& row, Sum128 hash) {
+      ++run_.verdict.stored;
+      output_chains_[row.output_partition].add(hash);
+      run_.measure(row, created_us(row), row.enqueued_us);
+    }));
+    run_.verdict.dead_letters_expected = dead_due;
+    TM_TRY(check_rows());
+    TM_TRY(check_dead_letters(dead_due, dead_sum));
+    TM_TRY(check_order());
+    found_.stored = static_cast<int64_t>(run_.verdict.stored);
+    found_.dead = static_cast<int64_t>(run_.verdict.dead_letters);
+    check_counters(run_, found_);
+    return ok_status();
+  }
+
+ private:
+  using OnRecord = std::function<void(size_t, const LogRecord&, Fate, Sum128)>;
+  using OnRow = std::function<void(const StoredRow&, Sum128)>;
+
+  Sum128 hash_of(std::vector<FieldValue> values) const {
+    const StoreShape& shape = run_.rows->shape();
+    for (size_t f = 0; f < values.size(); ++f) {
+      if (shape.has_field[f] == 0) values[f] = {};
+    }
+    return content_hash(values);
+  }
+  Status read_input(const OnRecord& on_record);
+  Status read_rows(const OnRow& on_row);
+  std::optional<int64_t> created_us(const StoredRow& row) const {
+    for (size_t f = 0; f < run_.fields.size(); ++f) {
+      if (run_.fields[f].name == run_.request.time_field && row.fields[f].kind == FieldValue::Kind::kTimestamp) {
+        return row.fields[f].integer;
+      }
+    }
+    return std::nullopt;
+  }
+  Status check_rows();
+  Status check_dead_letters(uint64_t due, Sum128 due_sum);
+  Status check_order();
+
+  Run& run_;
+  std::vector<Chain> input_chains_;
+  std::unordered_map<int32_t, Chain> output_chains_;
+  Found found_;
+  uint64_t dropped_by_dedup_ = 0;
+};
+
+Status ByContent::read_input(const OnRecord& on_record) {
+  InputDecoder decoder(run_);
+  std::string wrong;
+  for (size_t n = 0; n < run_.input->size(); ++n) {
+    // Behind a re-keying topic the copies of all partitions meet.
+    if (!run_.request.topology.rekeyed) decoder.new_partition();
+    RecordReader reader(run_.input->files(n));
+    TM_TRY(reader.seek(run_.input->span(n).start));
+    for (;;) {
+      TM_ASSIGN(const LogRecord* record, reader.next());
+      if (record == nullptr) break;
+      Fate fate = decoder.decide(*record, &wrong);
+      on_record(n, *record, fate, fate == Fate::kStored ? hash_of(decoder.values()) : 0);
+    }
+  }
+  return ok_status();
+}
+
+Status ByContent::read_rows(const OnRow& on_row) {
+  TM_ASSIGN(auto rows, run_.rows->rows(true));
+  StoredRow row;
+  for (;;) {
+    TM_ASSIGN(bool more, rows->next(&row));
+    if (!more) return ok_status();
+    std::vector<FieldValue> values = row.fields;
+    // A row that is not what its schema says matches nothing.
+    if (!row.wrong.empty()) values.push_back(FieldValue::of_text(row.wrong));
+    for (size_t f = 0; f < row.unreadable.size(); ++f) {
+      if (row.unreadable[f] != 0) values.push_back(FieldValue::of_integer(static_cast<int64_t>(f)));
+    }
+    if (values.size() == row.fields.size()) on_row(row, hash_of(values));
+    else on_row(row, content_hash(values));
+  }
+}
+
+Status ByContent::check_rows() {
+  Sum128 in_sum = 0, out_sum = 0;
+  uint64_t in = 0;
+  for (const Chain& chain : input_chains_) in_sum += chain.sum, in += chain.count;
+  for (const auto& [partition, chain] : output_chains_) out_sum += chain.sum;
+  run_.verdict.expected = in;
+  run_.verdict.dropped = dropped_by_dedup_;
+  bool filter = run_.request.topology.filter;
+  if (in == run_.verdict.stored && in_sum == out_sum && !filter) return ok_status();
+  run_.progress("comparing contents", 0.6);
+  Source from_input = [&](const std::function<void(Sum128)>& give) {
+    return read_input([&](size_t, const LogRecord&, Fate fate, Sum128 hash) {
+      if (fate == Fate::kStored) give(hash);
+    });
+  };
+  Source from_store = [&](const std::function<void(Sum128)>& give) {
+    return read_rows([&](const StoredRow&, Sum128 hash) { give(hash); });
+  };
+  TM_ASSIGN(Difference diff, compare(from_input, from_store, in + run_.verdict.stored, run_.request.memory_bytes));
+  // What is gone and what nobody sent: as far as they pair up, events were changed.
+  uint64_t altered = std::min(diff.missing, diff.unknown);
+  uint64_t missing = diff.missing - altered;
+  if (filter) {
+    auto accepted = static_cast<uint64_t>(
+        filtered_out(run_, static_cast<int64_t>(dropped_by_dedup_), static_cast<int64_t>(missing)));
+    run_.verdict.dropped += accepted;
+    run_.verdict.expected -= accepted;
+    missing = 0;
+  }
+  run_.faults.add(FaultKind::kLost, missing, [] { return "contents of the input that the store lacks"; });
+  run_.faults.add(FaultKind::kDuplicated, diff.extra, [] { return "contents that the store holds more often"; });
+  run_.faults.add(FaultKind::kUnexpected, diff.unknown - altered, [] { return "contents that the input lacks"; });
+  run_.faults.add(FaultKind::kAltered, altered, [] { return "contents of the input are gone, as many others are there"; });
+  return ok_status();
+}
+
+Status ByContent::check_dead_letters(uint64_t due, Sum128 due_sum) {
+  if (!run_.dead) return ok_status();
+  auto read = [&](const std::function<void(Sum128)>& give) -> Status {
+    TM_ASSIGN(auto letters, run_.dead->rows());
+    DeadLetter letter;
+    for (;;) {
+      TM_ASSIGN(bool more, letters->next(&letter));
+      if (!more) return ok_status();
+      size_t n = run_.input->find(letter.partition);
+      bool placed = n != Input::kNone && letter.topic == run_.request.input.topic;
+      if (placed && letter.offset < run_.input->span(n).start) continue;
+      give(content_hash(letter.value));
+    }
+  };
+  Sum128 sum = 0;
+  TM_TRY(read([&](Sum128 hash) {
+    sum += hash;
+    ++run_.verdict.dead_letters;
+  }));
+  if (run_.verdict.dead_letters == due && sum == due_sum) return ok_status();
+  Source from_input = [&](const std::function<void(Sum128)>& give) {
+    return read_input([&](size_t, const LogRecord& record, Fate fate, Sum128) {
+      if (fate == Fate::kDead) give(content_hash(record.value));
+    });
+  };
+  TM_ASSIGN(Difference diff, compare(from_input, read, due + run_.verdict.dead_letters, run_.request.memory_bytes));
+  run_.faults.add(FaultKind::kLost, diff.missing, [] { return "malformed events that are no dead letters"; });
+  run_.faults.add(FaultKind::kDuplicated, diff.extra, [] { return "dead letters that are there too often"; });
+  run_.faults.add(FaultKind::kUnexpected, diff.unknown, [] { return "dead letters that are no malformed events of the input"; });
+  return ok_status();
+}
+
+Status ByContent::check_order() {
+  if (!run_.rows->shape().topic || run_.request.topology.filter || run_.request.topology.rekeyed) {
+    run_.faults.note("order is not compared: the store does not keep the input's positions");
+    return ok_status();
+  }
+  bool same_parts = true;
+  for (size_t n = 0; n < input_chains_.size(); ++n) {
+    const Chain& out = output_chains_[run_.input->span(n).partition];
+    same_parts = same_parts && out.count == input_chains_[n].count && out.sum == input_chains_[n].sum;
+  }
+  if (!same_parts) {
+    run_.faults.note("order is not compared: the output's partitions do not hold what the input's do");
+    return ok_status();
+  }
+  for (size_t n = 0; n < input_chains_.size(); ++n) {
+    int32_t partition = run_.input->span(n).partition;
+    if (output_chains_[partition].links == input_chains_[n].links) continue;
+    // The places at which the two sequences differ, one after another.
+    std::vector<Sum128> input;
+    TM_TRY(read_input([&](size_t of, const LogRecord&, Fate fate, Sum128 hash) {
+      if (of == n && fate == Fate::kStored) input.push_back(hash);
+    }));
+    size_t at = 0;
+    TM_TRY(read_rows([&](const StoredRow& row, Sum128 hash) {
+      if (row.output_partition != partition) return;
+      if (input[at++] != hash) {
+        run_.faults.add(FaultKind::kOutOfOrder, 1, [&] { return run_.rows->describe(row) + " holds another event than the input there"; });
+      }
+    }));
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+Status account_by_content(Run& run) { return ByContent(run).go(); }
+
+}  // namespace tidemill::verify

@@ -1,0 +1,607 @@
+// Telemetry events, each by its identity: (instance, i), decoded from its id.
+//
+// Per event one cell of counts, for as many events as the memory allows; input, store and dead
+// letters are gone through once for every such window. What needs no cell is done in the first pass.
+#include <algorithm>
+#include <unordered_map>
+
+#include "verify/dedup_model.h"
+#include "verify/expected.h"
+#include "verify/run.h"
+
+namespace tidemill::verify {
+namespace {
+
+constexpr uint8_t kFull = 0xff;
+
+void count_up(uint8_t* counter) {
+  if (*counter < kFull) ++*counter;
+}
+
+struct Cell {
+  uint8_t input = 0;   // records of the input topic
+  uint8_t kept = 0;    // of those, what is left of them behind the dedup
+  uint8_t stored = 0;
+  uint8_t dead = 0;
+  bool judged = false;
+};
+
+// What the input says of a position.
+enum class Due : uint8_t { kNothing, kStored, kDropped, kDead, kForeign };
+struct Place {
+  Due due = Due::kNothing;
+  uint8_t stored = 0;
+};
+
+enum class Sent { kAcknowledged, kInDoubt, kNotSent };
+
+// One simulator instance.
+struct Instance {
+  explicit Instance(const Manifest& m) : manifest(&m), schedule(m), events(schedule) {}
+  const Manifest* manifest;
+  Schedule schedule;
+  TelemetryEvents events;
+  std::vector<DeviceRange> ranges;  // by position in the device order
+  int64_t extent = 0;               // events i below it can have been sent
+  int64_t stride = 1;               // places per device: events of one device stand together
+  int64_t base = 0;
+
+  int64_t slot(int64_t i) const {
+    return base + static_cast<int64_t>(schedule.position_of(i)) * stride + schedule.sequence_of(i);
+  }
+};
+
+class ById {
+ public:
+  explicit ById(Run& run)
+      : run_(run), ids_(run.manifests.front().seed), positions_(run.rows->shape().positions),
+        dedup_(run.request.topology.dedup.kind != DedupKind::kNone) {}
+
+  Status go();
+
+ private:
+  Status find_extents();
+  Status extend_to_input();
+  void plan_windows();
+  Status pass(int number);
+  Status read_input(bool first);
+  void check_input_record(const LogRecord& record, size_t partition, Instance& of, int64_t i);
+  Status read_rows(bool first);
+  Status check_row(const StoredRow& row, Instance& of, int64_t i);
+  void check_order(const StoredRow& row, size_t partition, const Instance& of, int64_t i, bool again);
+  Status read_dead_letters(bool first);
+  void judge_window();
+  void judge(Instance& of, int64_t i, Sent status);
+  void judge_places();
+  void finish();
+
+  Instance* find(std::string_view id, int64_t* i);
+  std::string say(const Instance& of, int64_t i) const;
+  Cell* cell(int64_t slot) { return slots_.holds(slot) ? &cells_[slots_.index(slot)] : nullptr; }
+
+  Run& run_;
+  EventIds ids_;
+  bool positions_;
+  bool dedup_;
+  std::vector<std::unique_ptr<Instance>> instances_;  // by number
+  int64_t slots_total_ = 0;
+  int64_t stride_ = 1;
+  int passes_ = 1;
+  Window slots_, places_;
+  std::vector<Cell> cells_;
+  std::vector<int64_t> first_places_;  // without positions in the store: where the input has it first
+  std::vector<Place> place_cells_;
+  std::vector<int64_t> highest_;                              // stored so far, per input partition
+  std::unordered_map<int64_t, int64_t> highest_of_device_;   // the same per device and input partition
+  std::vector<std::string> dead_reasons_;
+  Found found_;
+  uint64_t dropped_by_dedup_ = 0;
+  int64_t missing_behind_filter_ = 0;
+  uint64_t missing_places_ = 0, doubled_places_ = 0, misplaced_ = 0;
+  Sum128 input_sum_ = 0;
+  bool foreign_input_ = false;
+};
+
+std::string ById::say(const Instance& of, int64_t i) const {
+  int64_t device = of.schedule.device_of(i);
+  return "event " + std::to_string(i) + " of instance " + std::to_string(of.manifest->instance) + " (" +
+         of.events.device_id(device) + " number " + std::to_string(of.schedule.sequence_of(i)) + ", id " +
+         ids_.encode({of.manifest->instance, i}) + ")";
+}
+
+Instance* ById::find(std::string_view id, int64_t* i) {
+  auto name = ids_.decode(id);
+  if (!name || name->instance >= static_cast<int64_t>(instances_.size())) return nullptr;
+  Instance* of = instances_[static_cast<size_t>(name->instance)].get();
+  if (name->i >= of->extent) return nullptr;
+  *i = name->i;
+  return of;
+}
+
+Status ById::find_extents() {
+  instances_.resize(run_.manifests.size());
+  for (const Manifest& manifest : run_.manifests) {
+    auto made = std::make_unique<Instance>(manifest);
+    Instance& of = *made;
+    size_t devices = of.schedule.order().size();
+    of.ranges.resize(devices);
+    std::unordered_map<int64_t, size_t> position;
+    for (size_t n = 0; n < devices; ++n) position[of.schedule.order()[n]] = n;
+    int64_t open = 0;
+    for (const DeviceRange& range : manifest.ranges) {
+      auto at = position.find(range.device);
+      if (at == position.end()) {
+        return user_error(manifest.path + ": device " + std::to_string(range.device) + " is not of this instance");
+      }
+      of.ranges[at->second] = range;
+      int64_t events = of.schedule.events();
+      auto n = static_cast<int64_t>(at->second), all = static_cast<int64_t>(devices);
+      int64_t scheduled = events < 0 ? -1 : events / all + (n < events % all ? 1 : 0);
+      if (manifest.finished && scheduled >= 0 &&
+          range.acknowledged + range.in_doubt + range.not_sent != scheduled) {
+        return user_error(manifest.path + ": the ranges of device " + std::to_string(range.device) + " add up to " +
+                          std::to_string(range.acknowledged + range.in_doubt + range.not_sent) +
+                          " events, its schedule has " + std::to_string(scheduled));
+      }
+      open += range.acknowledged + range.in_doubt;
+    }
+    SendOrder order(of.schedule);
+    std::vector<int64_t> ranks(devices, 0);
+    while (open > 0) {
+      auto i = order.next();
+      if (!i) return user_error(manifest.path + ": its ranges hold more events than its schedule");
+      size_t n = of.schedule.position_of(*i);
+      if (ranks[n]++ >= of.ranges[n].acknowledged + of.ranges[n].in_doubt) continue;
+      of.extent = std::max(of.extent, *i + 1);
+      --open;
+    }
+    instances_[static_cast<size_t>(manifest.instance)] = std::move(made);
+  }
+  return ok_status();
+}
+
+// Where a manifest is not finished, the simulator may be ahead of it: as far as the input shows.
+Status ById::extend_to_input() {
+  bool ahead = std::any_of(run_.manifests.begin(), run_.manifests.end(), [](const Manifest& m) { return !m.finished; });
+  if (!ahead) return ok_status();
+  run_.progress("reading the input", 0);
+  for (size_t n = 0; n < run_.input->size(); ++n) {
+    RecordReader reader(run_.input->files(n));
+    TM_TRY(reader.seek(run_.input->span(n).start));
+    for (;;) {
+      TM_ASSIGN(const LogRecord* record, reader.next());
+      if (record == nullptr) break;
+      auto name = ids_.decode(find_event_id(record->value));
+      if (!name || name->instance >= static_cast<int64_t>(instances_.size())) continue;
+      Instance& of = *instances_[static_cast<size_t>(name->instance)];
+      bool scheduled = of.schedule.events() < 0 || name->i < of.schedule.events();
+      if (!of.manifest->finished && scheduled) of.extent = std::max(of.extent, name->i + 1);
+    }
+  }
+  return ok_status();
+}
+
+void ById::plan_windows() {
+  for (auto& of : instances_) {
+    auto devices = static_cast<int64_t>(std::max<size_t>(1, of->schedule.order().size()));
+    stride_ = std::max(stride_, (of->extent + devices - 1) / devices);
+  }
+  for (auto& of : instances_) {
+    of->stride = stride_;
+    of->base = slots_total_;
+    slots_total_ += stride_ * static_cast<int64_t>(of->schedule.order().size());
+  }
+  uint64_t per_slot = sizeof(Cell) + (positions_ ? 0 : sizeof(int64_t));
+  uint64_t bytes = static_cast<uint64_t>(slots_total_) * per_slot;
+  if (positions_) bytes += static_cast<uint64_t>(run_.input->places()) * sizeof(Place);
+  uint64_t limit = std::max<uint64_t>(run_.request.memory_bytes, 64 << 10);
+  passes_ = static_cast<int>(std::min<uint64_t>(100'000, (bytes + limit - 1) / limit));
+  passes_ = std::max(passes_, 1);
+  run_.verdict.passes = passes_;
+}
+
+Status ById::go() {
+  TM_TRY(find_extents());
+  TM_TRY(extend_to_input());
+  plan_windows();
+  found_.input_records.assign(run_.input->size(), 0);
+  for (int n = 0; n < passes_; ++n) TM_TRY(pass(n));
+  finish();
+  return ok_status();
+}
+
+Status ById::pass(int number) {
+  bool first = number == 0;
+  slots_ = window_of(slots_total_, number, passes_, positions_ ? 1 : stride_);
+  cells_.assign(slots_.size(), {});
+  if (positions_) {
+    places_ = window_of(run_.input->places(), number, passes_);
+    place_cells_.assign(places_.size(), {});
+  } else {
+    first_places_.assign(slots_.size(), -1);
+  }
+  highest_.assign(run_.input->size(), -1);
+  highest_of_device_.clear();
+  run_.progress("reading the input", static_cast<double>(number) / passes_);
+  TM_TRY(read_input(first));
+  run_.progress("reading the store", (number + 0.3) / passes_);
+  TM_TRY(read_rows(first));
+  run_.progress("reading the dead letters", (number + 0.8) / passes_);
+  TM_TRY(read_dead_letters(first));
+  run_.progress("accounting", (number + 0.9) / passes_);
+  judge_window();
+  if (positions_) judge_places();
+  return ok_status();
+}
+
+void ById::check_input_record(const LogRecord& record, size_t partition, Instance& of, int64_t i) {
+  auto where = [&] {
+    return run_.request.input.topic + "-" + std::to_string(run_.input->span(partition).partition) + " offset " +
+           std::to_string(record.offset);
+  };
+  if (record.value != of.events.bytes(i)) {
+    run_.faults.reason("the input holds other bytes than were sent: " + where() + ", " + say(of, i));
+  }
+  std::string device = of.events.device_id(of.schedule.device_of(i));
+  if (!record.has_key || record.key != device) {
+    run_.faults.reason("the input holds an event under another key than its device: " + where() + ", " + say(of, i));
+  } else if (partition_of(device, of.manifest->partitions) != run_.input->span(partition).partition) {
+    run_.faults.reason("the input holds an event in another partition than its key's: " + where());
+  }
+  input_sum_ += content_hash(record.value);
+}
+
+Status ById::read_input(bool first) {
+  const Topology& topology = run_.request.topology;
+  DedupModel model(topology.dedup);
+  for (size_t n = 0; n < run_.input->size(); ++n) {
+    if (!topology.rekeyed) model.clear();
+    RecordReader reader(run_.input->files(n));
+    TM_TRY(reader.seek(run_.input->span(n).start));
+    for (;;) {
+      TM_ASSIGN(const LogRecord* record, reader.next());
+      if (record == nullptr) break;
+      if (first) ++found_.input_records[n];
+      int64_t place = run_.input->place(n, record->offset);
+      Place* due = places_.holds(place) ? &place_cells_[places_.index(place)] : nullptr;
+      int64_t i = 0;
+      Instance* of = find(find_event_id(record->value), &i);
+      if (of == nullptr) {
+        if (due != nullptr) due->due = Due::kForeign;
+        if (first) foreign_input_ = true;
+        if (first) {
+          run_.faults.add(FaultKind::kUnexpected, 1, [&] {
+            return "the input holds at partition " + std::to_string(run_.input->span(n).partition) + " offset " +
+                   std::to_string(record->offset) + " what no manifest knows: " +
+                   display(FieldValue::of_text(record->value));
+          });
+        }
+        continue;
+      }
+      if (first) check_input_record(*record, n, *of, i);
+      bool malformed = of->schedule.fault(i) == Fault::kMalformed;
+      bool copy = false;
+      int64_t slot = of->slot(i);
+      Cell* counts = cell(slot);
+      if (dedup_ && !malformed) {
+        if (topology.rekeyed) {
+          // The order in which partitions met on their way through another topic is not known; the
+          // copies of an event are close to one another in any.
+          copy = counts != nullptr && counts->kept > 0;
+        } else {
+          std::string id(reinterpret_cast<const char*>(&slot), sizeof slot);
+          copy = model.seen(record->key, id, record->timestamp_ms * 1000);
+        }
+      }
+      if (counts != nullptr) {
+        count_up(&counts->input);
+        if (!copy && !malformed) count_up(&counts->kept);
+        if (copy) ++dropped_by_dedup_;
+        if (!positions_) {
+          int64_t& place_of = first_places_[slots_.index(slot)];
+          if (place_of < 0) place_of = place;
+        }
+      }
+      if (due != nullptr) due->due = malformed ? Due::kDead : copy ? Due::kDropped : Due::kStored;
+    }
+  }
+  return ok_status();
+}
+
+// The row's fields against the event's, and its position against the input.
+Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
+  const std::vector<FieldValue>& expected = of.events.values(i);
+  std::string wrong = row.wrong;
+  bool altered = !row.wrong.empty();
+  const StoreShape& shape = run_.rows->shape();
+  for (size_t n = 0; n < expected.size() && !altered; ++n) {
+    if (shape.has_field[n] == 0 || (row.unreadable[n] == 0 && same_value(row.fields[n], expected[n]))) continue;
+    altered = true;
+    wrong = run_.fields[n].name + " is " + display(row.fields[n]) + " instead of " + display(expected[n]);
+  }
+  std::optional<int64_t> enqueued_us = row.enqueued_us;
+  if (positions_) {
+    size_t n = run_.input->find(row.partition);
+    const LogRecord* record = nullptr;
+    if (n != Input::kNone && row.offset) {
+      TM_ASSIGN(record, run_.input->at(n, *row.offset));
+    }
+    if (record == nullptr || find_event_id(record->value) != expected[0].text) {
+      ++misplaced_;
+      run_.faults.add(FaultKind::kOutOfOrder, 1, [&] {
+        return run_.rows->describe(row) + ": " + say(of, i) + " under partition " +
+               std::to_string(row.partition.value_or(-1)) + " offset " + std::to_string(row.offset.value_or(-1)) +
+               ", where the input holds something else";
+      });
+    } else if (record->append_time) {
+      if (!altered && shape.enqueued_at && row.enqueued_us != record->timestamp_ms * 1000) {
+        altered = true;
+        wrong = run_.request.store.columns.enqueued_at + " is " +
+                (row.enqueued_us ? display(FieldValue::of_timestamp(*row.enqueued_us)) : "NULL") +
+                ", the log took the event in at " +
+                display(FieldValue::of_timestamp(record->timestamp_ms * 1000));
+      }
+      enqueued_us = record->timestamp_ms * 1000;
+    }
+  }
+  if (altered) {
+    run_.faults.add(FaultKind::kAltered, 1, [&] { return run_.rows->describe(row) + ", " + say(of, i) + ": " + wrong; });
+  }
+  run_.measure(row, expected.back().integer, enqueued_us);
+  return ok_status();
+}
+
+// A row that comes after one that was accepted later. Copies of what is there already do not count:
+// they are doubles.
+void ById::check_order(const StoredRow& row, size_t partition, const Instance& of, int64_t i, bool again) {
+  auto report = [&] {
+    run_.faults.add(FaultKind::kOutOfOrder, 1, [&] {
+      return run_.rows->describe(row) + ": " + say(of, i) + " comes after an event that was accepted later";
+    });
+  };
+  if (positions_) {
+    int64_t& highest = highest_[partition];
+    int64_t place = run_.input->place(partition, *row.offset);
+    if (places_.holds(place) && !again && *row.offset < highest) report();
+    highest = std::max(highest, *row.offset);
+    return;
+  }
+  int64_t slot = of.slot(i);
+  if (!slots_.holds(slot) || again) return;
+  int64_t place = first_places_[slots_.index(slot)];
+  if (place < 0) return;
+  size_t from = 0;
+  while (from + 1 < run_.input->size() && place >= run_.input->place(from + 1, run_.input->span(from + 1).start)) ++from;
+  int64_t device = of.base + static_cast<int64_t>(of.schedule.position_of(i));
+  int64_t& highest = highest_of_device_[device * static_cast<int64_t>(run_.input->size()) + static_cast<int64_t>(from)];
+  if (place < highest) report();
+  highest = std::max(highest, place);
+}
+
+Status ById::read_rows(bool first) {
+  TM_ASSIGN(auto rows, run_.rows->rows(first));
+  StoredRow row;
+  for (;;) {
+    TM_ASSIGN(bool more, rows->next(&row));
+    if (!more) return ok_status();
+    size_t partition = run_.input->find(row.partition);
+    bool placed = positions_ && partition != Input::kNone && row.offset;
+    if (placed && *row.offset < run_.input->span(partition).start) continue;  // of an earlier run
+    if (first) ++run_.verdict.stored;
+    int64_t i = 0;
+    Instance* of = nullptr;
+    if (!row.fields.empty() && row.fields[0].kind == FieldValue::Kind::kText) of = find(row.fields[0].text, &i);
+    if (of == nullptr) {
+      if (first) {
+        run_.measure(row, std::nullopt, row.enqueued_us);
+        run_.faults.add(FaultKind::kUnexpected, 1, [&] {
+          return run_.rows->describe(row) + ": id " +
+                 (row.fields.empty() ? "missing" : display(row.fields[0])) + " is not of this run" +
+                 (row.wrong.empty() ? "" : " (" + row.wrong + ")");
+        });
+      }
+      continue;
+    }
+    if (first) TM_TRY(check_row(row, *of, i));
+    Cell* counts = cell(of->slot(i));
+    bool again = counts != nullptr && counts->stored > 0;
+    if (placed && run_.input->holds(partition, *row.offset)) {
+      int64_t place = run_.input->place(partition, *row.offset);
+      again = false;
+      if (places_.holds(place)) {
+        Place& due = place_cells_[places_.index(place)];
+        again = due.stored > 0;
+        count_up(&due.stored);
+      }
+      check_order(row, partition, *of, i, again);
+    } else if (!positions_) {
+      check_order(row, 0, *of, i, again);
+    }
+    if (counts != nullptr) {
+      if (counts->stored == kFull) run_.faults.add(FaultKind::kDuplicated, 1, [&] { return say(*of, i); });
+      count_up(&counts->stored);
+    }
+  }
+}
+
+Status ById::read_dead_letters(bool first) {
+  if (!run_.dead) return ok_status();
+  TM_ASSIGN(auto letters, run_.dead->rows());
+  DeadLetter letter;
+  for (;;) {
+    TM_ASSIGN(bool more, letters->next(&letter));
+    if (!more) return ok_status();
+    auto say_letter = [&] {
+      return "dead letter of partition " + std::to_string(letter.partition) + " offset " +
+             std::to_string(letter.offset) + " (" + std::string(letter.reason) + ")";
+    };
+    size_t n = run_.input->find(letter.partition);
+    bool ours = !run_.request.topology.rekeyed;
+    if (ours && n != Input::kNone && letter.topic == run_.request.input.topic && letter.offset < run_.input->span(n).start) continue;
+    if (first) ++run_.verdict.dead_letters;
+    int64_t i = 0;
+    Instance* of = find(find_event_id(letter.value), &i);
+    if (of == nullptr) {
+      if (first) run_.faults.add(FaultKind::kUnexpected, 1, [&] { return say_letter() + ": not an event of this run"; });
+      continue;
+    }
+    if (first) {
+      const LogRecord* record = nullptr;
+      if (ours && n != Input::kNone && letter.topic == run_.request.input.topic) {
+        TM_ASSIGN(record, run_.input->at(n, letter.offset));
+      }
+      if (letter.value != of->events.bytes(i)) {
+        run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": other bytes than were sent"; });
+      } else if (ours && (record == nullptr || record->value != letter.value)) {
+        run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": the input holds something else there"; });
+      } else if (letter.reason.empty()) {
+        run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": it gives no reason"; });
+      }
+      if (of->schedule.fault(i) != Fault::kMalformed && dead_reasons_.size() < run_.request.examples) {
+        dead_reasons_.push_back(say_letter() + ": " + say(*of, i) + " was sent well-formed");
+      }
+    }
+    if (Cell* counts = cell(of->slot(i))) count_up(&counts->dead);
+  }
+}
+
+void ById::judge(Instance& of, int64_t i, Sent status) {
+  Cell& counts = *cell(of.slot(i));
+  counts.judged = true;
+  Verdict& verdict = run_.verdict;
+  auto sent = static_cast<uint64_t>(of.schedule.copies(i));
+  bool malformed = of.schedule.fault(i) == Fault::kMalformed;
+  bool acknowledged = status == Sent::kAcknowledged;
+  auto told = [&] { return say(of, i); };
+  if (acknowledged) verdict.copies_sent += sent - 1;
+  if (status == Sent::kInDoubt) {
+    ++verdict.in_doubt;
+    if (counts.stored > 0) ++verdict.in_doubt_stored;
+    if (counts.input > 1) verdict.copies_sent += counts.input - 1u;
+  }
+  if (status == Sent::kNotSent && counts.input > 0) {
+    run_.faults.add(FaultKind::kUnexpected, counts.input, [&] { return "in the input, though never sent: " + told(); });
+  }
+  if (acknowledged && counts.input < sent) {
+    run_.faults.reason("the input lacks records that it acknowledged, among them " + told());
+  }
+  if (counts.input > sent) run_.faults.reason("the input holds more copies than were sent of " + told());
+
+  uint64_t in_log = acknowledged ? sent : counts.input;
+  uint64_t want = in_log;
+  if (malformed) want = 0;
+  else if (dedup_) want = std::max<uint64_t>(counts.kept, acknowledged ? 1 : 0);
+  uint64_t want_dead = malformed ? in_log : 0;
+  verdict.expected += want;
+  verdict.dead_letters_expected += want_dead;
+
+  uint64_t missing = want > counts.stored ? want - counts.stored : 0;
+  uint64_t dead_instead = malformed ? 0 : std::min<uint64_t>(missing, counts.dead);
+  if (run_.request.topology.filter && missing > dead_instead && missing > 0) {
+    missing_behind_filter_ += static_cast<int64_t>(missing - dead_instead);
+    missing = dead_instead;
+  }
+  run_.faults.add(FaultKind::kLost, missing, [&] {
+    return told() + (dead_instead > 0 ? " is a dead letter" : " is not stored") +
+           (want > 1 ? " (stored " + std::to_string(counts.stored) + " of " + std::to_string(want) + ")" : "");
+  });
+  if (counts.stored > want) {
+    uint64_t more = counts.stored - want;
+    if (want == 0) {
+      run_.faults.add(FaultKind::kUnexpected, more, [&] {
+        return told() + (malformed ? " is stored though malformed" : " is stored though the input lacks it");
+      });
+    } else {
+      run_.faults.add(FaultKind::kDuplicated, more, [&] {
+        return told() + " is stored " + std::to_string(counts.stored) + " instead of " + std::to_string(want) + " times";
+      });
+    }
+  }
+  if (!malformed) {
+    run_.faults.add(FaultKind::kUnexpected, counts.dead - dead_instead, [&] { return told() + " is a dead letter too"; });
+    return;
+  }
+  if (counts.dead < want_dead && run_.dead != nullptr) {
+    run_.faults.add(FaultKind::kLost, want_dead - counts.dead, [&] { return told() + " is malformed, and no dead letter"; });
+  }
+  if (counts.dead > want_dead) {
+    run_.faults.add(FaultKind::kDuplicated, counts.dead - want_dead, [&] { return told() + " is a dead letter too often"; });
+  }
+}
+
+void ById::judge_window() {
+  for (auto& each : instances_) {
+    Instance& of = *each;
+    auto devices = static_cast<int64_t>(of.schedule.order().size());
+    if (of.base + of.stride * devices <= slots_.begin || of.base >= slots_.end) continue;
+    int64_t open = 0;
+    for (const DeviceRange& range : of.ranges) open += range.acknowledged + range.in_doubt;
+    SendOrder order(of.schedule);
+    std::vector<int64_t> ranks(static_cast<size_t>(devices), 0);
+    while (open > 0) {
+      auto i = order.next();
+      if (!i) break;
+      size_t n = of.schedule.position_of(*i);
+      int64_t rank = ranks[n]++;
+      const DeviceRange& range = of.ranges[n];
+      if (rank >= range.acknowledged + range.in_doubt) continue;
+      --open;
+      if (cell(of.slot(*i)) == nullptr) continue;
+      judge(of, *i, rank < range.acknowledged ? Sent::kAcknowledged : Sent::kInDoubt);
+    }
+    for (int64_t i = 0; i < of.extent; ++i) {
+      Cell* counts = cell(of.slot(i));
+      if (counts == nullptr || counts->judged) continue;
+      if (counts->input == 0 && counts->stored == 0 && counts->dead == 0) continue;
+      judge(of, i, of.manifest->finished ? Sent::kNotSent : Sent::kInDoubt);
+    }
+  }
+}
+
+// Copies of one event can make up for each other in its count, but not at their positions.
+void ById::judge_places() {
+  for (const Place& place : place_cells_) {
+    if (place.due == Due::kStored && place.stored == 0) ++missing_places_;
+    if (place.stored > 1) doubled_places_ += place.stored - 1u;
+  }
+}
+
+void ById::finish() {
+  const Topology& topology = run_.request.topology;
+  if (positions_ && !dedup_ && !topology.filter) {
+    uint64_t gone = missing_places_ > misplaced_ ? missing_places_ - misplaced_ : 0;
+    uint64_t lost = run_.faults.count(FaultKind::kLost), doubled = run_.faults.count(FaultKind::kDuplicated);
+    run_.faults.add(FaultKind::kLost, gone > lost ? gone - lost : 0, [] { return "a copy's own position is not stored"; });
+    if (misplaced_ == 0 && doubled_places_ > doubled) {
+      run_.faults.add(FaultKind::kDuplicated, doubled_places_ - doubled, [] { return "a position is stored twice"; });
+    }
+  }
+  for (const std::string& reason : dead_reasons_) run_.faults.reason(reason);
+  found_.stored = static_cast<int64_t>(run_.verdict.stored);
+  found_.dead = static_cast<int64_t>(run_.verdict.dead_letters);
+  run_.verdict.dropped = dropped_by_dedup_;
+  if (topology.filter) {
+    auto accepted = static_cast<uint64_t>(
+        filtered_out(run_, static_cast<int64_t>(dropped_by_dedup_), missing_behind_filter_));
+    run_.verdict.dropped += accepted;
+    run_.verdict.expected -= accepted;
+  }
+  Sum128 acknowledged = 0;
+  bool exact = !foreign_input_ && run_.verdict.in_doubt == 0;
+  for (const Manifest& manifest : run_.manifests) {
+    exact = exact && manifest.finished;
+    Sum128 sum = 0;
+    for (char c : manifest.content_sum) sum = sum << 4 | static_cast<Sum128>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+    acknowledged += sum;
+  }
+  if (exact && acknowledged != input_sum_) {
+    run_.faults.reason("the manifests' content sum is " + hex(acknowledged) + ", the input's " + hex(input_sum_));
+  }
+  check_counters(run_, found_);
+}
+
+}  // namespace
+
+Status account_by_id(Run& run) { return ById(run).go(); }
+
+}  // namespace tidemill::verify

@@ -1,0 +1,180 @@
+#include "verify/verify.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "verify/run.h"
+
+namespace tidemill::verify {
+namespace {
+
+Status read_manifests(Run& run) {
+  for (const std::string& path : run.request.manifests) {
+    TM_ASSIGN(Manifest manifest, read_manifest(run.files, path));
+    if (manifest.topic != run.request.input.topic) {
+      return user_error(path + ": its events went to topic " + manifest.topic + ", not " + run.request.input.topic);
+    }
+    run.manifests.push_back(std::move(manifest));
+  }
+  return check_same_run(run.manifests);
+}
+
+Status choose_fields(Run& run) {
+  run.fields = run.request.fields;
+  if (!run.manifests.empty()) {
+    const Manifest& first = run.manifests.front();
+    // The simulator's own events are what their page says, whatever a solution calls them.
+    if (first.profile == Profile::kTelemetry) run.fields = telemetry_fields(first.complex_count, first.complex_first);
+    if (first.profile == Profile::kSensor && run.fields.empty()) run.fields = sensor_fields();
+  } else if (run.fields.empty() && run.request.rules == Rules::kReference) {
+    run.fields = telemetry_fields(0, 0);
+  }
+  if (run.fields.empty()) return user_error("the fields of the event are not known; the solution's schema names them");
+  return ok_status();
+}
+
+Status open_input(Run& run) {
+  TopicFiles topic = run.request.input;
+  if (topic.partitions.empty()) return user_error("no partitions of the input were named");
+  for (PartitionSpan& span : topic.partitions) {
+    std::optional<int64_t> begun;
+    for (const Manifest& manifest : run.manifests) {
+      auto p = static_cast<size_t>(span.partition);
+      if (span.partition < 0 || p >= manifest.start_offsets.size()) {
+        return user_error(manifest.path + ": it knows no partition " + std::to_string(span.partition));
+      }
+      begun = std::min(begun.value_or(INT64_MAX), manifest.start_offsets[p]);
+    }
+    span.start = std::max(span.start, begun.value_or(span.start));
+  }
+  if (!run.manifests.empty() &&
+      topic.partitions.size() != static_cast<size_t>(run.manifests.front().partitions)) {
+    return user_error("the manifests sent to " + std::to_string(run.manifests.front().partitions) +
+                      " partitions, the input has " + std::to_string(topic.partitions.size()));
+  }
+  TM_ASSIGN(TopicPartitions opened, open_topic(run.files, topic));
+  run.input = std::make_unique<Input>(std::move(opened));
+  for (size_t n = 0; n < run.input->size(); ++n) {
+    const PartitionFiles& files = run.input->files(n);
+    int64_t start = run.input->span(n).start;
+    if (files.begin() > start && files.begin() > 0) {
+      run.faults.reason(files.directory() + ": offsets " + std::to_string(start) + " to " +
+                        std::to_string(files.begin() - 1) + " of the run are no longer in the log; keep it longer");
+    }
+    for (const auto& [from, to] : files.gaps()) {
+      if (to <= start) continue;
+      run.faults.reason(files.directory() + ": offsets " + std::to_string(from) + " to " + std::to_string(to - 1) +
+                        " are missing from the log");
+    }
+  }
+  return ok_status();
+}
+
+Status open_stores(Run& run) {
+  const Store& store = run.request.store;
+  if (store.duck.has_value() == store.topic.has_value()) return user_error("a store is needed: DuckDB or a topic");
+  std::shared_ptr<DuckSession> session;
+  if (store.duck) {
+    TM_ASSIGN(session, DuckSession::open(*store.duck));
+    TM_ASSIGN(run.rows, open_duck_rows(session, *store.duck, store.columns, run.fields));
+  } else {
+    TM_ASSIGN(run.rows, open_topic_rows(run.files, *store.topic, store.columns, store.added_members, run.fields,
+                                        run.request.projected));
+  }
+  const DeadLetters& dead = run.request.dead_letters;
+  if (dead.topic) {
+    TM_ASSIGN(run.dead, open_topic_dead_letters(run.files, *dead.topic));
+  } else if (!dead.duck_table.empty()) {
+    if (!session) return user_error("a table of dead letters needs a store in DuckDB");
+    TM_ASSIGN(run.dead, open_duck_dead_letters(session, dead.duck_table));
+    if (!run.dead) run.dead = no_dead_letters();
+  } else {
+    run.faults.note("no dead letters are kept: malformed events are not accounted for");
+  }
+  const std::vector<std::string>& projected = run.request.projected;
+  for (size_t n = 0; n < run.fields.size(); ++n) {
+    const std::string& name = run.fields[n].name;
+    bool due = projected.empty() || std::find(projected.begin(), projected.end(), name) != projected.end();
+    if (run.rows->shape().has_field[n] != 0) continue;
+    if (due) run.faults.reason("the store has no column for " + name);
+    else run.faults.note(name + " is not stored, and not compared");
+  }
+  return ok_status();
+}
+
+Status account(Run& run) {
+  TM_TRY(read_manifests(run));
+  TM_TRY(choose_fields(run));
+  if (run.request.rules == Rules::kReference) {
+    const Store& store = run.request.store;
+    if (store.duck.has_value() == store.topic.has_value()) return user_error("a store is needed: DuckDB or a topic");
+    if (!run.request.input.partitions.empty()) TM_TRY(open_input(run));
+    if (store.duck) {
+      TM_ASSIGN(auto session, DuckSession::open(*store.duck));
+      TM_ASSIGN(run.rows, open_duck_rows(session, *store.duck, store.columns, run.fields));
+    } else {
+      TM_ASSIGN(run.rows, open_topic_rows(run.files, *store.topic, store.columns, store.added_members, run.fields, {}));
+    }
+    return apply_reference_rules(run);
+  }
+  TM_TRY(open_input(run));
+  TM_TRY(open_stores(run));
+  bool telemetry = !run.manifests.empty() && run.manifests.front().profile == Profile::kTelemetry;
+  if (telemetry && run.rows->shape().has_field[0] != 0) return account_by_id(run);
+  TM_TRY(check_input_content(run));
+  if (run.rows->shape().positions && !run.request.topology.rekeyed) return account_by_position(run);
+  return account_by_content(run);
+}
+
+std::string number(double value) {
+  char buffer[40];
+  snprintf(buffer, sizeof buffer, "%.6g", value);
+  return buffer;
+}
+
+void assert_limits(Run& run, Verdict* verdict) {
+  const StrictLimits& limits = run.request.limits;
+  if (limits.events_per_second && !(verdict->events_per_second >= *limits.events_per_second)) {
+    run.faults.reason("the rate is " + number(verdict->events_per_second.value_or(0)) + " events/s, the limit " +
+                      number(*limits.events_per_second));
+  }
+  if (limits.lowest_minute_per_second && verdict->lowest_minute_per_second &&
+      *verdict->lowest_minute_per_second < *limits.lowest_minute_per_second) {
+    run.faults.reason("the rate of the lowest minute is " + number(*verdict->lowest_minute_per_second) +
+                      " events/s, the limit " + number(*limits.lowest_minute_per_second));
+  }
+  if (limits.latency_p99_ms && !(verdict->created_to_stored && verdict->created_to_stored->p99 <= *limits.latency_p99_ms)) {
+    run.faults.reason("the p99 latency is " +
+                      (verdict->created_to_stored ? number(verdict->created_to_stored->p99) + " ms" : std::string("unknown")) +
+                      ", the limit " + number(*limits.latency_p99_ms));
+  }
+}
+
+}  // namespace
+
+Verdict verify(const VerifyRequest& asked) {
+  VerifyRequest request = asked;
+  if (request.time_field.empty()) request.time_field = "createdAt";
+  Run run(request, request.files != nullptr ? *request.files : FileSystem::posix());
+  run.verdict.rules = request.rules;
+  Status status = account(run);
+  if (!status.ok()) run.faults.reason(status.error().message);
+  Verdict& verdict = run.verdict;
+  verdict.events_per_second = run.measures->rate.overall();
+  verdict.lowest_minute_per_second = run.measures->rate.lowest_minute();
+  verdict.created_to_stored = run.measures->created.quantiles();
+  verdict.enqueued_to_stored = run.measures->enqueued.quantiles();
+  if (request.rules == Rules::kReference) {
+    if (!status.ok()) verdict.why.push_back(status.error().message);
+  } else {
+    if (status.ok() && verdict.expected == 0 && verdict.dead_letters_expected == 0) {
+      run.faults.reason("nothing was expected, so nothing was proven");
+    }
+    assert_limits(run, &verdict);
+    run.faults.write_to(&verdict);
+  }
+  verdict.pass = verdict.why.empty();
+  return std::move(run.verdict);
+}
+
+}  // namespace tidemill::verify
