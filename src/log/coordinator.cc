@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kIdBlock = 1000;  // producer ids reserved by one record
 constexpr int16_t kLastEpoch = INT16_MAX - 1;
-constexpr uint64_t kSegmentBytes = 16u << 20;  // of __transactions
+constexpr uint64_t kSnapshotBytes = 16u << 20;  // of __transactions, at which a snapshot replaces it
 
 Error fenced(Producer producer, const std::string& why) {
   return user_error(
@@ -429,8 +429,9 @@ Result<uint64_t> Coordinator::write_record(TransactionBatch& record) {
 
 // Bounds __transactions: a new segment begins with the whole state, then the older ones go.
 Status Coordinator::snapshot_if_large() {
-  uint64_t limit = std::max(std::min(kSegmentBytes, shared_.options.segment_bytes), 2 * last_snapshot_bytes_);
-  if (own_->active_bytes() < limit && !snapshot_due_) return {};
+  uint64_t limit =
+      std::max(std::min(kSnapshotBytes, shared_.options.segment_bytes), 2 * last_snapshot_bytes_);
+  if (own_->size_bytes() < limit && !snapshot_due_) return {};
   TransactionState whole = state_;
   {
     // Before the sync: whoever is finished now has written its markers, and the sync covers them.

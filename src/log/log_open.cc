@@ -32,6 +32,18 @@ Status check_options(const Options& options) {
   return {};
 }
 
+// With all that is missing above it; each new name is synced into its parent.
+Status create_durably(FileSystem& files, const std::string& directory) {
+  std::vector<std::string> parents;
+  for (std::string at = directory; !files.exists(at); at = parent_path(at)) {
+    parents.push_back(parent_path(at));
+    if (parents.back() == at) break;
+  }
+  TM_TRY(files.create_directories(directory));
+  for (const std::string& parent : parents) TM_TRY(files.sync_directory(parent));
+  return {};
+}
+
 Offset offset_of(const OffsetMap& offsets, const TopicPartition& tp) {
   auto found = offsets.find(tp);
   return found == offsets.end() ? Offset(0) : found->second;
@@ -42,7 +54,7 @@ Offset offset_of(const OffsetMap& offsets, const TopicPartition& tp) {
 Status LogImpl::recover() {
   TM_TRY(check_options(shared_.options));
   FileSystem& files = shared_.files;
-  TM_TRY(files.create_directories(shared_.directory));
+  TM_TRY(create_durably(files, shared_.directory));
   TM_ASSIGN(TopicsFile known, TopicsFile::load(files, path(kTopicsName)));
   TM_TRY(check_directory(known));
   TM_ASSIGN(OffsetMap log_starts, read_offset_checkpoint(files, path(kLogStartName)));

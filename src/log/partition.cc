@@ -111,9 +111,11 @@ std::vector<ProducerStates::Open> PartitionLog::open_transactions() const {
   return producers_.open_transactions();
 }
 
-uint64_t PartitionLog::active_bytes() const {
+uint64_t PartitionLog::size_bytes() const {
   std::lock_guard lock(mutex_);
-  return active().size;
+  uint64_t total = 0;
+  for (const Segment& segment : segments_) total += segment.size;
+  return total;
 }
 
 Offset PartitionLog::durable_end() const {

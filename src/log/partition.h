@@ -77,7 +77,7 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   std::optional<Extent> open_transaction(int64_t producer_id) const;
   std::vector<ProducerStates::Open> open_transactions() const;
   const TopicPartition& id() const { return tp_; }
-  uint64_t active_bytes() const;
+  uint64_t size_bytes() const;
   void set_retention(const TopicConfig& config);
 
   // ---- keeping (partition_retention.cc)
