@@ -94,6 +94,7 @@ void check_schedule(const SimulateOptions& o, Problems& problems) {
 void check_faults(const SimulateOptions& o, Problems& problems) {
   problems.require(o.duplicate_every != 1, "duplicate_every",
                    "1 would repeat every event without end; give 0 for no repeats or 2 and more");
+  problems.require(o.duplicate_every <= uint64_t{1} << 62, "duplicate_every", "must be at most 2^62");
   auto fraction = [&](double value, std::string_view option) {
     problems.require(value >= 0 && value <= 1, option,
                      "must be a fraction from 0 to 1, as 0.01 for one in a hundred");
@@ -133,7 +134,8 @@ void check_event(const SimulateOptions& o, Problems& problems) {
 }
 
 void check_sending(const SimulateOptions& o, Problems& problems) {
-  problems.require(!o.topic.empty(), "topic", "is empty; name the topic that the events go to");
+  problems.require(!o.topic.empty() && plain_text(o.topic), "topic",
+                   "must be the name of the topic that the events go to, in printable ASCII");
   problems.require(o.linger_us >= 0 && o.linger_us <= 10'000'000, "linger", "must be from 0 to 10 s");
   problems.require(o.max_batch_bytes >= 1024 && o.max_batch_bytes <= (8u << 20), "max_batch_bytes",
                    "must be from 1 KiB to 8 MiB");

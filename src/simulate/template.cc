@@ -106,6 +106,7 @@ Status check_json(const std::string& text) {
 }  // namespace
 
 Result<Template> Template::parse(std::string_view text, uint64_t first_variable) {
+  if (!simdjson::validate_utf8(text.data(), text.size())) return user_error("is not valid UTF-8");
   Template result;
   std::string literal;
   uint64_t variable = first_variable;
