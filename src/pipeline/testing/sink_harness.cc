@@ -273,10 +273,10 @@ Result<Found> all_or_nothing(SinkSession& session, const FilledEpoch& killed, co
   size_t moved = 0;
   for (size_t i = 0; i < held.size(); ++i) {
     const PartitionEpoch& part = killed.request.partitions[i];
-    if (held[i].position == part.next) {
+    if (held[i].epoch == part.epoch) {
       ++moved;
-      if (held[i].epoch != part.epoch || held[i].counters != part.counters) {
-        return harness_error("position without its epoch or counters: " + part.source.to_string());
+      if (held[i].position != part.next || held[i].counters != part.counters) {
+        return harness_error("an epoch without its position or counters: " + part.source.to_string());
       }
     } else {
       TM_TRY(before.compare(part.source.partition.value(), held[i]));
