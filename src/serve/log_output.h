@@ -1,0 +1,67 @@
+// One epoch's rows for the log sink, encoded as RecordBatch v2 while the epoch is filled, so that
+// the commit has only to append.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "event/record_batch.h"
+#include "pipeline/sink.h"
+#include "serve/event_json.h"
+
+namespace tidemill::serve {
+
+struct LogLayout {
+  std::string topic;
+  int32_t partitions = 1;
+  std::string dead_topic;
+  std::string rekey;  // the field that becomes the key; empty: keys and partitions are kept
+  JsonForm form = JsonForm::kSplice;
+  Compression compression = Compression::kNone;
+  std::vector<Field> fields;  // of the sink's schema
+};
+
+class LogOutput final : public pipeline::SinkOutput {
+ public:
+  // `layout` must outlive it.
+  explicit LogOutput(const LogLayout& layout) : layout_(layout), json_(layout.form, layout.fields) {}
+
+  Status write(BatchPtr& batch) override;
+  size_t rows() const override { return rows_; }
+  size_t memory_bytes() const override { return bytes_; }
+
+  // A whole batch that waits for its producer, sequence number and checksum.
+  struct Encoded {
+    TopicPartition to;
+    std::string bytes;
+    int32_t count = 0;
+  };
+  // The batches of one input partition, in the order in which they are to be appended.
+  Result<std::vector<Encoded>*> take(const TopicPartition& source);
+
+ private:
+  struct Open {
+    RecordBatchBuilder builder;
+    size_t counted = 0;  // of its bytes, in bytes_
+  };
+  // What came from one input partition: it is appended by that partition's producer.
+  struct Stream {
+    std::map<TopicPartition, Open> open;
+    std::vector<Encoded> done;
+  };
+  Status write_rows(const Batch& batch, Stream& stream);
+  Status write_dead_letters(const Batch& batch, Stream& stream);
+  Open& open(Stream& stream, const TopicPartition& to);
+  Status added(Stream& stream, const TopicPartition& to, Open& open);
+  Status finish(Stream& stream, const TopicPartition& to, Open& open);
+
+  const LogLayout& layout_;
+  EventJson json_;
+  std::map<TopicPartition, Stream> streams_;
+  std::string key_;
+  size_t rows_ = 0;
+  size_t bytes_ = 0;
+};
+
+}  // namespace tidemill::serve
