@@ -1,6 +1,7 @@
 #include "process/id.h"
 
-#include <absl/hash/hash.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 namespace tidemill::process {
 namespace {
@@ -69,7 +70,7 @@ uint64_t Id::hash() const {
     uint64_t mixed = (uuid_.first ^ (uuid_.second >> 32 | uuid_.second << 32)) * 0x9e3779b97f4a7c15;
     return (mixed ^ (mixed >> 32)) * 0xd6e8feb86659fd93;
   }
-  return absl::HashOf(text_);
+  return XXH3_64bits(text_.data(), text_.size());
 }
 
 }  // namespace tidemill::process

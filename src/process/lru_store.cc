@@ -12,6 +12,10 @@ size_t common_prefix(std::string_view a, std::string_view b) {
       std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(most), b.begin()).first - a.begin());
 }
 
+Error corrupt() {
+  return internal_error("malformed dedup state", Code::kCorrupt);
+}
+
 void write_id(std::string* out, const Id& id) {
   ByteWriter writer(*out);
   if (id.packed()) {
@@ -34,8 +38,17 @@ Id read_id(ByteReader& reader) {
   return Id::raw(reader.bytes(static_cast<size_t>(size - 1)));
 }
 
-Error corrupt() {
-  return internal_error("malformed dedup state", Code::kCorrupt);
+// The bytes of `count` ids, checked to be there.
+Result<std::string_view> skip_ids(ByteReader& reader, bool packed, uint64_t count) {
+  const char* first = reader.position();
+  if (count == 0 || count > reader.remaining()) return corrupt();
+  if (packed) {
+    reader.bytes(static_cast<size_t>(count) * sizeof(Uuid));
+  } else {
+    for (uint64_t i = 0; i < count && reader.ok(); ++i) read_id(reader);
+  }
+  if (!reader.ok()) return corrupt();
+  return std::string_view(first, static_cast<size_t>(reader.position() - first));
 }
 
 }  // namespace
@@ -210,33 +223,69 @@ void LruStore::snapshot(std::string_view head, size_t piece_bytes,
 }
 
 Status LruStore::load(std::string_view piece) {
+  // Some records at once, so that the cache misses of the index overlap.
+  constexpr size_t kWindow = 32;
+  struct Loading {
+    size_t key_at = 0;
+    size_t key_size = 0;
+    uint64_t hash = 0;
+    bool packed = false;
+    uint64_t count = 0;
+    std::string_view ids;
+  };
   ByteReader reader(piece);
-  std::string key;
+  std::string keys;
+  std::array<Loading, kWindow> window;
+  size_t loading = 0;
+  auto load_window = [&] {
+    for (size_t i = 0; i < loading; ++i) {
+      const Loading& one = window[i];
+      load_record(std::string_view(keys).substr(one.key_at, one.key_size), one.hash, one.packed, one.count,
+                  one.ids);
+    }
+    // The last key stays: the next one may share its beginning.
+    const Loading& last = window[loading - 1];
+    keys.erase(0, last.key_at);
+    window[0].key_at = 0;
+    window[0].key_size = last.key_size;
+    loading = 0;
+  };
+  Loading before;
   while (reader.remaining() > 0) {
+    if (loading == kWindow) {
+      load_window();
+      before = window[0];
+    }
     uint64_t shared = reader.varuint();
     std::string_view rest = reader.sized();
-    if (!reader.ok() || shared > key.size()) return corrupt();
-    key.resize(static_cast<size_t>(shared));
-    key.append(rest);
-    TM_TRY(load_record(reader, key));
+    uint64_t head = reader.varuint();
+    if (!reader.ok() || shared > before.key_size) return corrupt();
+    Loading& one = window[loading];
+    one.key_at = keys.size();
+    one.key_size = static_cast<size_t>(shared) + rest.size();
+    keys.append(keys, before.key_at, static_cast<size_t>(shared));
+    keys.append(rest);
+    one.packed = (head & 1) != 0;
+    one.count = head >> 1;
+    TM_ASSIGN(one.ids, skip_ids(reader, one.packed, one.count));
+    one.hash = hash_key(std::string_view(keys).substr(one.key_at));
+    shard(one.hash).prefetch(ByTag{tag_of(one.hash)});
+    before = one;
+    ++loading;
   }
+  if (loading > 0) load_window();
   return {};
 }
 
-Status LruStore::load_record(ByteReader& reader, std::string_view key) {
-  uint64_t head = reader.varuint();
-  bool packed = (head & 1) != 0;
-  uint64_t count = head >> 1;
-  if (!reader.ok() || count == 0 || count > reader.remaining()) return corrupt();
-  if (packed && count > reader.remaining() / sizeof(Uuid)) return corrupt();
-  uint64_t hash = hash_key(key);
-  const Slot* slot = find(key, hash);
+void LruStore::load_record(std::string_view key, uint64_t hash, bool packed, uint64_t count,
+                           std::string_view ids) {
+  ByteReader reader(ids);
   uint64_t skipped = count > last_ ? count - last_ : 0;
+  const Slot* slot = find(key, hash);
   LruRecord record;
   if (slot == nullptr) record = create(key, hash, static_cast<size_t>(count - skipped));
   for (uint64_t i = 0; i < count; ++i) {
     Id id = packed ? Id(read_uuid(reader)) : read_id(reader);
-    if (!reader.ok()) return corrupt();
     if (i < skipped) continue;
     if (slot == nullptr) {
       append(record, id);
@@ -244,7 +293,6 @@ Status LruStore::load_record(ByteReader& reader, std::string_view key) {
       touch_record(*slot, id);
     }
   }
-  return {};
 }
 
 }  // namespace tidemill::process

@@ -110,7 +110,7 @@ class LruStore {
   LruRecord grow(const Slot& slot);
   void append(LruRecord& record, const Id& id);
   Touched touch_record(const Slot& slot, const Id& id);
-  Status load_record(ByteReader& reader, std::string_view key);
+  void load_record(std::string_view key, uint64_t hash, bool packed, uint64_t count, std::string_view ids);
 
   void write_cell(char* cell, const Id& id);
   void release_cell(uint8_t tag, const char* cell);

@@ -1,11 +1,12 @@
 #include "process/touch.h"
 
-#include <absl/hash/hash.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 namespace tidemill::process {
 
 uint64_t hash_key(std::string_view key) {
-  return absl::HashOf(key);
+  return XXH3_64bits(key.data(), key.size());
 }
 
 void TouchWriter::add(const Touch& touch, pipeline::DeltaWriter& deltas) {
