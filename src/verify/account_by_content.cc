@@ -22,7 +22,8 @@ struct Difference {
 
 // Exact: sorts class after class of the hashes, as many as the memory allows at a time.
 Result<Difference> compare(const Source& first, const Source& second, uint64_t total, uint64_t memory_bytes) {
-  uint64_t classes = std::max<uint64_t>(1, (total * sizeof(Sum128) + memory_bytes - 1) / std::max<uint64_t>(1, memory_bytes));
+  uint64_t classes = std::max<uint64_t>(
+      1, (total * sizeof(Sum128) + memory_bytes - 1) / std::max<uint64_t>(1, memory_bytes));
   Difference out;
   for (uint64_t c = 0; c < classes; ++c) {
     std::vector<Sum128> a, b;
@@ -80,7 +81,8 @@ class ByContent {
         ++dead_due;
         dead_sum += content_hash(record.value);
       }
-      if (fate == Fate::kUnsure) run_.faults.reason("an event that the verifier cannot decode needs positions in the store");
+      if (fate == Fate::kUnsure)
+        run_.faults.reason("an event that the verifier cannot decode needs positions in the store");
     }));
     run_.progress("reading the store", 0.4);
     TM_TRY(read_rows([&](const StoredRow& row, Sum128 hash) {
@@ -113,7 +115,8 @@ class ByContent {
   Status read_rows(const OnRow& on_row);
   std::optional<int64_t> created_us(const StoredRow& row) const {
     for (size_t f = 0; f < run_.fields.size(); ++f) {
-      if (run_.fields[f].name == run_.request.time_field && row.fields[f].kind == FieldValue::Kind::kTimestamp) {
+      if (run_.fields[f].name == run_.request.time_field &&
+          row.fields[f].kind == FieldValue::Kind::kTimestamp) {
         return row.fields[f].integer;
       }
     }
@@ -160,8 +163,10 @@ Status ByContent::read_rows(const OnRow& on_row) {
     for (size_t f = 0; f < row.unreadable.size(); ++f) {
       if (row.unreadable[f] != 0) values.push_back(FieldValue::of_integer(static_cast<int64_t>(f)));
     }
-    if (values.size() == row.fields.size()) on_row(row, hash_of(values));
-    else on_row(row, content_hash(values));
+    if (values.size() == row.fields.size())
+      on_row(row, hash_of(values));
+    else
+      on_row(row, content_hash(values));
   }
 }
 
@@ -183,7 +188,8 @@ Status ByContent::check_rows() {
   Source from_store = [&](const std::function<void(Sum128)>& give) {
     return read_rows([&](const StoredRow&, Sum128 hash) { give(hash); });
   };
-  TM_ASSIGN(Difference diff, compare(from_input, from_store, in + run_.verdict.stored, run_.request.memory_bytes));
+  TM_ASSIGN(Difference diff,
+            compare(from_input, from_store, in + run_.verdict.stored, run_.request.memory_bytes));
   // What is gone and what nobody sent: as far as they pair up, events were changed.
   uint64_t altered = std::min(diff.missing, diff.unknown);
   uint64_t missing = diff.missing - altered;
@@ -195,9 +201,12 @@ Status ByContent::check_rows() {
     missing = 0;
   }
   run_.faults.add(FaultKind::kLost, missing, [] { return "contents of the input that the store lacks"; });
-  run_.faults.add(FaultKind::kDuplicated, diff.extra, [] { return "contents that the store holds more often"; });
-  run_.faults.add(FaultKind::kUnexpected, diff.unknown - altered, [] { return "contents that the input lacks"; });
-  run_.faults.add(FaultKind::kAltered, altered, [] { return "contents of the input are gone, as many others are there"; });
+  run_.faults.add(FaultKind::kDuplicated, diff.extra,
+                  [] { return "contents that the store holds more often"; });
+  run_.faults.add(FaultKind::kUnexpected, diff.unknown - altered,
+                  [] { return "contents that the input lacks"; });
+  run_.faults.add(FaultKind::kAltered, altered,
+                  [] { return "contents of the input are gone, as many others are there"; });
   return ok_status();
 }
 
@@ -226,10 +235,12 @@ Status ByContent::check_dead_letters(uint64_t due, Sum128 due_sum) {
       if (fate == Fate::kDead) give(content_hash(record.value));
     });
   };
-  TM_ASSIGN(Difference diff, compare(from_input, read, due + run_.verdict.dead_letters, run_.request.memory_bytes));
+  TM_ASSIGN(Difference diff,
+            compare(from_input, read, due + run_.verdict.dead_letters, run_.request.memory_bytes));
   run_.faults.add(FaultKind::kLost, diff.missing, [] { return "malformed events that are no dead letters"; });
   run_.faults.add(FaultKind::kDuplicated, diff.extra, [] { return "dead letters that are there too often"; });
-  run_.faults.add(FaultKind::kUnexpected, diff.unknown, [] { return "dead letters that are no malformed events of the input"; });
+  run_.faults.add(FaultKind::kUnexpected, diff.unknown,
+                  [] { return "dead letters that are no malformed events of the input"; });
   return ok_status();
 }
 
@@ -259,7 +270,9 @@ Status ByContent::check_order() {
     TM_TRY(read_rows([&](const StoredRow& row, Sum128 hash) {
       if (row.output_partition != partition) return;
       if (input[at++] != hash) {
-        run_.faults.add(FaultKind::kOutOfOrder, 1, [&] { return run_.rows->describe(row) + " holds another event than the input there"; });
+        run_.faults.add(FaultKind::kOutOfOrder, 1, [&] {
+          return run_.rows->describe(row) + " holds another event than the input there";
+        });
       }
     }));
   }
@@ -268,6 +281,8 @@ Status ByContent::check_order() {
 
 }  // namespace
 
-Status account_by_content(Run& run) { return ByContent(run).go(); }
+Status account_by_content(Run& run) {
+  return ByContent(run).go();
+}
 
 }  // namespace tidemill::verify

@@ -19,8 +19,8 @@ void count_up(uint8_t* counter) {
 }
 
 struct Cell {
-  uint8_t input = 0;   // records of the input topic
-  uint8_t kept = 0;    // of those, what is left of them behind the dedup
+  uint8_t input = 0;  // records of the input topic
+  uint8_t kept = 0;   // of those, what is left of them behind the dedup
   uint8_t stored = 0;
   uint8_t dead = 0;
   bool judged = false;
@@ -54,7 +54,9 @@ struct Instance {
 class ById {
  public:
   explicit ById(Run& run)
-      : run_(run), ids_(run.manifests.front().seed), positions_(run.rows->shape().positions),
+      : run_(run),
+        ids_(run.manifests.front().seed),
+        positions_(run.rows->shape().positions),
         dedup_(run.request.topology.dedup.kind != DedupKind::kNone) {}
 
   Status go();
@@ -91,8 +93,8 @@ class ById {
   std::vector<Cell> cells_;
   std::vector<int64_t> first_places_;  // without positions in the store: where the input has it first
   std::vector<Place> place_cells_;
-  std::vector<int64_t> highest_;                              // stored so far, per input partition
-  std::unordered_map<int64_t, int64_t> highest_of_device_;   // the same per device and input partition
+  std::vector<int64_t> highest_;                            // stored so far, per input partition
+  std::unordered_map<int64_t, int64_t> highest_of_device_;  // the same per device and input partition
   std::vector<std::string> dead_reasons_;
   Found found_;
   uint64_t dropped_by_dedup_ = 0;
@@ -131,7 +133,8 @@ Status ById::find_extents() {
     for (const DeviceRange& range : manifest.ranges) {
       auto at = position.find(range.device);
       if (at == position.end()) {
-        return user_error(manifest.path + ": device " + std::to_string(range.device) + " is not of this instance");
+        return user_error(manifest.path + ": device " + std::to_string(range.device) +
+                          " is not of this instance");
       }
       of.ranges[at->second] = range;
       int64_t events = of.schedule.events();
@@ -139,7 +142,8 @@ Status ById::find_extents() {
       int64_t scheduled = events < 0 ? -1 : events / all + (n < events % all ? 1 : 0);
       if (manifest.finished && scheduled >= 0 &&
           range.acknowledged + range.in_doubt + range.not_sent != scheduled) {
-        return user_error(manifest.path + ": the ranges of device " + std::to_string(range.device) + " add up to " +
+        return user_error(manifest.path + ": the ranges of device " + std::to_string(range.device) +
+                          " add up to " +
                           std::to_string(range.acknowledged + range.in_doubt + range.not_sent) +
                           " events, its schedule has " + std::to_string(scheduled));
       }
@@ -162,7 +166,8 @@ Status ById::find_extents() {
 
 // Where a manifest is not finished, the simulator may be ahead of it: as far as the input shows.
 Status ById::extend_to_input() {
-  bool ahead = std::any_of(run_.manifests.begin(), run_.manifests.end(), [](const Manifest& m) { return !m.finished; });
+  bool ahead = std::any_of(run_.manifests.begin(), run_.manifests.end(),
+                           [](const Manifest& m) { return !m.finished; });
   if (!ahead) return ok_status();
   run_.progress("reading the input", 0);
   for (size_t n = 0; n < run_.input->size(); ++n) {
@@ -236,15 +241,16 @@ Status ById::pass(int number) {
 
 void ById::check_input_record(const LogRecord& record, size_t partition, Instance& of, int64_t i) {
   auto where = [&] {
-    return run_.request.input.topic + "-" + std::to_string(run_.input->span(partition).partition) + " offset " +
-           std::to_string(record.offset);
+    return run_.request.input.topic + "-" + std::to_string(run_.input->span(partition).partition) +
+           " offset " + std::to_string(record.offset);
   };
   if (record.value != of.events.bytes(i)) {
     run_.faults.reason("the input holds other bytes than were sent: " + where() + ", " + say(of, i));
   }
   std::string device = of.events.device_id(of.schedule.device_of(i));
   if (!record.has_key || record.key != device) {
-    run_.faults.reason("the input holds an event under another key than its device: " + where() + ", " + say(of, i));
+    run_.faults.reason("the input holds an event under another key than its device: " + where() + ", " +
+                       say(of, i));
   } else if (partition_of(device, of.manifest->partitions) != run_.input->span(partition).partition) {
     run_.faults.reason("the input holds an event in another partition than its key's: " + where());
   }
@@ -271,9 +277,9 @@ Status ById::read_input(bool first) {
         if (first) foreign_input_ = true;
         if (first) {
           run_.faults.add(FaultKind::kUnexpected, 1, [&] {
-            return "the input holds at partition " + std::to_string(run_.input->span(n).partition) + " offset " +
-                   std::to_string(record->offset) + " what no manifest knows: " +
-                   display(FieldValue::of_text(record->value));
+            return "the input holds at partition " + std::to_string(run_.input->span(n).partition) +
+                   " offset " + std::to_string(record->offset) +
+                   " what no manifest knows: " + display(FieldValue::of_text(record->value));
           });
         }
         continue;
@@ -315,7 +321,8 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
   bool altered = !row.wrong.empty();
   const StoreShape& shape = run_.rows->shape();
   for (size_t n = 0; n < expected.size() && !altered; ++n) {
-    if (shape.has_field[n] == 0 || (row.unreadable[n] == 0 && same_value(row.fields[n], expected[n]))) continue;
+    if (shape.has_field[n] == 0 || (row.unreadable[n] == 0 && same_value(row.fields[n], expected[n])))
+      continue;
     altered = true;
     wrong = run_.fields[n].name + " is " + display(row.fields[n]) + " instead of " + display(expected[n]);
   }
@@ -330,8 +337,8 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
       ++misplaced_;
       run_.faults.add(FaultKind::kOutOfOrder, 1, [&] {
         return run_.rows->describe(row) + ": " + say(of, i) + " under partition " +
-               std::to_string(row.partition.value_or(-1)) + " offset " + std::to_string(row.offset.value_or(-1)) +
-               ", where the input holds something else";
+               std::to_string(row.partition.value_or(-1)) + " offset " +
+               std::to_string(row.offset.value_or(-1)) + ", where the input holds something else";
       });
     } else if (record->append_time) {
       if (!altered && shape.enqueued_at && row.enqueued_us != record->timestamp_ms * 1000) {
@@ -345,7 +352,8 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
     }
   }
   if (altered) {
-    run_.faults.add(FaultKind::kAltered, 1, [&] { return run_.rows->describe(row) + ", " + say(of, i) + ": " + wrong; });
+    run_.faults.add(FaultKind::kAltered, 1,
+                    [&] { return run_.rows->describe(row) + ", " + say(of, i) + ": " + wrong; });
   }
   run_.measure(row, expected.back().integer, enqueued_us);
   return ok_status();
@@ -371,9 +379,12 @@ void ById::check_order(const StoredRow& row, size_t partition, const Instance& o
   int64_t place = first_places_[slots_.index(slot)];
   if (place < 0) return;
   size_t from = 0;
-  while (from + 1 < run_.input->size() && place >= run_.input->place(from + 1, run_.input->span(from + 1).start)) ++from;
+  while (from + 1 < run_.input->size() &&
+         place >= run_.input->place(from + 1, run_.input->span(from + 1).start))
+    ++from;
   int64_t device = of.base + static_cast<int64_t>(of.schedule.position_of(i));
-  int64_t& highest = highest_of_device_[device * static_cast<int64_t>(run_.input->size()) + static_cast<int64_t>(from)];
+  int64_t& highest =
+      highest_of_device_[device * static_cast<int64_t>(run_.input->size()) + static_cast<int64_t>(from)];
   if (place < highest) report();
   highest = std::max(highest, place);
 }
@@ -390,7 +401,8 @@ Status ById::read_rows(bool first) {
     if (first) ++run_.verdict.stored;
     int64_t i = 0;
     Instance* of = nullptr;
-    if (!row.fields.empty() && row.fields[0].kind == FieldValue::Kind::kText) of = find(row.fields[0].text, &i);
+    if (!row.fields.empty() && row.fields[0].kind == FieldValue::Kind::kText)
+      of = find(row.fields[0].text, &i);
     if (of == nullptr) {
       if (first) {
         run_.measure(row, std::nullopt, row.enqueued_us);
@@ -437,12 +449,16 @@ Status ById::read_dead_letters(bool first) {
     };
     size_t n = run_.input->find(letter.partition);
     bool ours = !run_.request.topology.rekeyed;
-    if (ours && n != Input::kNone && letter.topic == run_.request.input.topic && letter.offset < run_.input->span(n).start) continue;
+    if (ours && n != Input::kNone && letter.topic == run_.request.input.topic &&
+        letter.offset < run_.input->span(n).start)
+      continue;
     if (first) ++run_.verdict.dead_letters;
     int64_t i = 0;
     Instance* of = find(find_event_id(letter.value), &i);
     if (of == nullptr) {
-      if (first) run_.faults.add(FaultKind::kUnexpected, 1, [&] { return say_letter() + ": not an event of this run"; });
+      if (first)
+        run_.faults.add(FaultKind::kUnexpected, 1,
+                        [&] { return say_letter() + ": not an event of this run"; });
       continue;
     }
     if (first) {
@@ -451,9 +467,11 @@ Status ById::read_dead_letters(bool first) {
         TM_ASSIGN(record, run_.input->at(n, letter.offset));
       }
       if (letter.value != of->events.bytes(i)) {
-        run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": other bytes than were sent"; });
+        run_.faults.add(FaultKind::kAltered, 1,
+                        [&] { return say_letter() + ": other bytes than were sent"; });
       } else if (ours && (record == nullptr || record->value != letter.value)) {
-        run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": the input holds something else there"; });
+        run_.faults.add(FaultKind::kAltered, 1,
+                        [&] { return say_letter() + ": the input holds something else there"; });
       } else if (letter.reason.empty()) {
         run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": it gives no reason"; });
       }
@@ -480,7 +498,8 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
     if (counts.input > 1) verdict.copies_sent += counts.input - 1u;
   }
   if (status == Sent::kNotSent && counts.input > 0) {
-    run_.faults.add(FaultKind::kUnexpected, counts.input, [&] { return "in the input, though never sent: " + told(); });
+    run_.faults.add(FaultKind::kUnexpected, counts.input,
+                    [&] { return "in the input, though never sent: " + told(); });
   }
   if (acknowledged && counts.input < sent) {
     run_.faults.reason("the input lacks records that it acknowledged, among them " + told());
@@ -489,8 +508,10 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
 
   uint64_t in_log = acknowledged ? sent : counts.input;
   uint64_t want = in_log;
-  if (malformed) want = 0;
-  else if (dedup_) want = std::max<uint64_t>(counts.kept, acknowledged ? 1 : 0);
+  if (malformed)
+    want = 0;
+  else if (dedup_)
+    want = std::max<uint64_t>(counts.kept, acknowledged ? 1 : 0);
   uint64_t want_dead = malformed ? in_log : 0;
   verdict.expected += want;
   verdict.dead_letters_expected += want_dead;
@@ -503,7 +524,8 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
   }
   run_.faults.add(FaultKind::kLost, missing, [&] {
     return told() + (dead_instead > 0 ? " is a dead letter" : " is not stored") +
-           (want > 1 ? " (stored " + std::to_string(counts.stored) + " of " + std::to_string(want) + ")" : "");
+           (want > 1 ? " (stored " + std::to_string(counts.stored) + " of " + std::to_string(want) + ")"
+                     : "");
   });
   if (counts.stored > want) {
     uint64_t more = counts.stored - want;
@@ -513,19 +535,23 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
       });
     } else {
       run_.faults.add(FaultKind::kDuplicated, more, [&] {
-        return told() + " is stored " + std::to_string(counts.stored) + " instead of " + std::to_string(want) + " times";
+        return told() + " is stored " + std::to_string(counts.stored) + " instead of " +
+               std::to_string(want) + " times";
       });
     }
   }
   if (!malformed) {
-    run_.faults.add(FaultKind::kUnexpected, counts.dead - dead_instead, [&] { return told() + " is a dead letter too"; });
+    run_.faults.add(FaultKind::kUnexpected, counts.dead - dead_instead,
+                    [&] { return told() + " is a dead letter too"; });
     return;
   }
   if (counts.dead < want_dead && run_.dead != nullptr) {
-    run_.faults.add(FaultKind::kLost, want_dead - counts.dead, [&] { return told() + " is malformed, and no dead letter"; });
+    run_.faults.add(FaultKind::kLost, want_dead - counts.dead,
+                    [&] { return told() + " is malformed, and no dead letter"; });
   }
   if (counts.dead > want_dead) {
-    run_.faults.add(FaultKind::kDuplicated, counts.dead - want_dead, [&] { return told() + " is a dead letter too often"; });
+    run_.faults.add(FaultKind::kDuplicated, counts.dead - want_dead,
+                    [&] { return told() + " is a dead letter too often"; });
   }
 }
 
@@ -571,9 +597,11 @@ void ById::finish() {
   if (positions_ && !dedup_ && !topology.filter) {
     uint64_t gone = missing_places_ > misplaced_ ? missing_places_ - misplaced_ : 0;
     uint64_t lost = run_.faults.count(FaultKind::kLost), doubled = run_.faults.count(FaultKind::kDuplicated);
-    run_.faults.add(FaultKind::kLost, gone > lost ? gone - lost : 0, [] { return "a copy's own position is not stored"; });
+    run_.faults.add(FaultKind::kLost, gone > lost ? gone - lost : 0,
+                    [] { return "a copy's own position is not stored"; });
     if (misplaced_ == 0 && doubled_places_ > doubled) {
-      run_.faults.add(FaultKind::kDuplicated, doubled_places_ - doubled, [] { return "a position is stored twice"; });
+      run_.faults.add(FaultKind::kDuplicated, doubled_places_ - doubled,
+                      [] { return "a position is stored twice"; });
     }
   }
   for (const std::string& reason : dead_reasons_) run_.faults.reason(reason);
@@ -591,17 +619,21 @@ void ById::finish() {
   for (const Manifest& manifest : run_.manifests) {
     exact = exact && manifest.finished;
     Sum128 sum = 0;
-    for (char c : manifest.content_sum) sum = sum << 4 | static_cast<Sum128>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+    for (char c : manifest.content_sum)
+      sum = sum << 4 | static_cast<Sum128>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
     acknowledged += sum;
   }
   if (exact && acknowledged != input_sum_) {
-    run_.faults.reason("the manifests' content sum is " + hex(acknowledged) + ", the input's " + hex(input_sum_));
+    run_.faults.reason("the manifests' content sum is " + hex(acknowledged) + ", the input's " +
+                       hex(input_sum_));
   }
   check_counters(run_, found_);
 }
 
 }  // namespace
 
-Status account_by_id(Run& run) { return ById(run).go(); }
+Status account_by_id(Run& run) {
+  return ById(run).go();
+}
 
 }  // namespace tidemill::verify

@@ -145,13 +145,14 @@ Status ByPosition::read_rows(bool first) {
     TM_ASSIGN(bool more, rows->next(&row));
     if (!more) return ok_status();
     size_t n = run_.input->find(row.partition);
-    if (n != Input::kNone && row.offset && *row.offset < run_.input->span(n).start) continue;  // of an earlier run
+    if (n != Input::kNone && row.offset && *row.offset < run_.input->span(n).start)
+      continue;  // of an earlier run
     if (first) ++run_.verdict.stored;
     if (n == Input::kNone || !row.offset || !run_.input->holds(n, *row.offset)) {
       if (first) {
         run_.faults.add(FaultKind::kUnexpected, 1, [&] {
-          return run_.rows->describe(row) + ": partition " + std::to_string(row.partition.value_or(-1)) + " offset " +
-                 std::to_string(row.offset.value_or(-1)) + " is no position of the input";
+          return run_.rows->describe(row) + ": partition " + std::to_string(row.partition.value_or(-1)) +
+                 " offset " + std::to_string(row.offset.value_or(-1)) + " is no position of the input";
         });
       }
       continue;
@@ -186,13 +187,16 @@ Status ByPosition::read_dead_letters(bool first) {
              std::to_string(letter.offset) + " (" + std::string(letter.reason) + ")";
     };
     if (!known || !run_.input->holds(n, letter.offset)) {
-      if (first) run_.faults.add(FaultKind::kUnexpected, 1, [&] { return say_letter() + ": no position of the input"; });
+      if (first)
+        run_.faults.add(FaultKind::kUnexpected, 1,
+                        [&] { return say_letter() + ": no position of the input"; });
       continue;
     }
     if (first) {
       TM_ASSIGN(const LogRecord* record, run_.input->at(n, letter.offset));
       if (record == nullptr || record->value != letter.value) {
-        run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": the input holds other bytes there"; });
+        run_.faults.add(FaultKind::kAltered, 1,
+                        [&] { return say_letter() + ": the input holds other bytes there"; });
       } else if (letter.reason.empty()) {
         run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": it gives no reason"; });
       }
@@ -246,7 +250,8 @@ void ByPosition::judge_cell(const Cell& counts, size_t n, int64_t offset) {
   if (counts.dead < want_dead && run_.dead != nullptr) {
     run_.faults.add(FaultKind::kLost, 1, [&] { return told() + " is malformed, and no dead letter"; });
   } else if (dead_due && counts.dead > 1) {
-    run_.faults.add(FaultKind::kDuplicated, counts.dead - 1u, [&] { return told() + " is a dead letter too often"; });
+    run_.faults.add(FaultKind::kDuplicated, counts.dead - 1u,
+                    [&] { return told() + " is a dead letter too often"; });
   } else if (!dead_due && counts.dead > 0 && (counts.stored >= want)) {
     run_.faults.add(FaultKind::kUnexpected, counts.dead, [&] { return told() + " is a dead letter too"; });
   }
@@ -267,6 +272,8 @@ void ByPosition::finish() {
 
 }  // namespace
 
-Status account_by_position(Run& run) { return ByPosition(run).go(); }
+Status account_by_position(Run& run) {
+  return ByPosition(run).go();
+}
 
 }  // namespace tidemill::verify

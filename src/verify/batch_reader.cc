@@ -8,12 +8,14 @@
 namespace tidemill::verify {
 namespace {
 
-constexpr size_t kOverhead = 12;   // base offset and length, which the length does not count
+constexpr size_t kOverhead = 12;  // base offset and length, which the length does not count
 constexpr size_t kCrcFrom = 21;
 constexpr size_t kMostBatchBytes = 1u << 30;
 constexpr size_t kMostRecordsBytes = 1u << 30;
 
-Error corrupt(std::string what) { return internal_error("record batch: " + std::move(what), Code::kCorrupt); }
+Error corrupt(std::string what) {
+  return internal_error("record batch: " + std::move(what), Code::kCorrupt);
+}
 
 // Bytes behind their zigzag length; -1 stands for null.
 bool nullable_bytes(ByteReader& reader, std::string_view* bytes) {
@@ -79,7 +81,8 @@ Result<BatchInfo> read_batch_header(std::string_view bytes) {
   info.max_timestamp_ms = load_be<int64_t>(at + 35);
   info.producer_id = load_be<int64_t>(at + 43);
   info.count = load_be<int32_t>(at + 57);
-  if (info.base_offset < 0 || info.base_offset > INT64_MAX - INT32_MAX - 1LL || last_delta < 0 || info.count < 0) {
+  if (info.base_offset < 0 || info.base_offset > INT64_MAX - INT32_MAX - 1LL || last_delta < 0 ||
+      info.count < 0) {
     return corrupt("its offsets or its count are negative");
   }
   info.last_offset = info.base_offset + last_delta;

@@ -13,7 +13,8 @@ namespace tidemill::verify {
 namespace {
 
 Error broken(const char* codec) {
-  return internal_error(std::string(codec) + " data cannot be decompressed, or is larger than allowed", Code::kCorrupt);
+  return internal_error(std::string(codec) + " data cannot be decompressed, or is larger than allowed",
+                        Code::kCorrupt);
 }
 
 // Grows `out` by doubling, up to the limit; false when nothing more is allowed.
@@ -77,7 +78,8 @@ Status unsnappy(std::string_view bytes, size_t limit, std::string* out) {
 Status unlz4(std::string_view bytes, size_t limit, std::string* out) {
   LZ4F_dctx* context = nullptr;
   if (LZ4F_isError(LZ4F_createDecompressionContext(&context, LZ4F_VERSION)) != 0) return broken("lz4");
-  std::unique_ptr<LZ4F_dctx, decltype(&LZ4F_freeDecompressionContext)> closer(context, &LZ4F_freeDecompressionContext);
+  std::unique_ptr<LZ4F_dctx, decltype(&LZ4F_freeDecompressionContext)> closer(context,
+                                                                              &LZ4F_freeDecompressionContext);
   size_t used = 0;
   size_t want = 1;
   while (want != 0) {
@@ -85,7 +87,8 @@ Status unlz4(std::string_view bytes, size_t limit, std::string* out) {
     size_t produced = out->size() - used;
     size_t consumed = bytes.size();
     want = LZ4F_decompress(context, out->data() + used, &produced, bytes.data(), &consumed, nullptr);
-    if (LZ4F_isError(want) != 0 || (produced == 0 && consumed == 0 && used < out->size())) return broken("lz4");
+    if (LZ4F_isError(want) != 0 || (produced == 0 && consumed == 0 && used < out->size()))
+      return broken("lz4");
     used += produced;
     bytes.remove_prefix(consumed);
   }

@@ -18,8 +18,9 @@ bool all_committed(Run& run, size_t n) {
   Status sought = reader.seek(std::max(*span.committed, span.start));
   auto left = reader.next();
   if (sought.ok() && left.ok() && *left == nullptr) return true;  // only transaction markers
-  run.faults.reason(name_of(run, n) + ": the pipeline committed up to offset " + std::to_string(*span.committed) +
-                    " of " + std::to_string(run.input->files(n).end()) + "; the rest is still to be processed");
+  run.faults.reason(name_of(run, n) + ": the pipeline committed up to offset " +
+                    std::to_string(*span.committed) + " of " + std::to_string(run.input->files(n).end()) +
+                    "; the rest is still to be processed");
   return false;
 }
 
@@ -40,7 +41,8 @@ void check_counters(Run& run, const Found& found) {
     if (counters->stored + counters->dead + counters->dropped != counters->read) {
       run.faults.reason(name_of(run, n) + ": of " + std::to_string(counters->read) + " records read, " +
                         std::to_string(counters->stored) + " stored, " + std::to_string(counters->dead) +
-                        " dead letters and " + std::to_string(counters->dropped) + " dropped do not account for all");
+                        " dead letters and " + std::to_string(counters->dropped) +
+                        " dropped do not account for all");
     }
     if (committed && counters->read != found.input_records[n]) {
       run.faults.reason(name_of(run, n) + ": the pipeline read " + std::to_string(counters->read) +
@@ -63,8 +65,9 @@ int64_t filtered_out(Run& run, int64_t dropped_by_dedup, int64_t missing) {
   for (size_t n = 0; n < run.input->size(); ++n) {
     const auto& counters = run.input->span(n).counters;
     if (!counters) {
-      run.faults.reason("the solution filters, and no counters were committed: what is missing cannot be told from "
-                        "what was filtered out");
+      run.faults.reason(
+          "the solution filters, and no counters were committed: what is missing cannot be told from "
+          "what was filtered out");
       return 0;
     }
     dropped += counters->dropped;
@@ -73,8 +76,8 @@ int64_t filtered_out(Run& run, int64_t dropped_by_dedup, int64_t missing) {
     run.faults.add(FaultKind::kLost, static_cast<uint64_t>(missing - std::max<int64_t>(0, dropped)),
                    [] { return "more events are missing than were filtered out by the counters"; });
   } else if (missing < dropped) {
-    run.faults.reason("the counters say that " + std::to_string(dropped) + " events were filtered out, but only " +
-                      std::to_string(missing) + " are missing");
+    run.faults.reason("the counters say that " + std::to_string(dropped) +
+                      " events were filtered out, but only " + std::to_string(missing) + " are missing");
   }
   return std::clamp<int64_t>(dropped, 0, missing);
 }

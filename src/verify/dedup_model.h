@@ -23,7 +23,8 @@ class DedupModel {
   bool seen(std::string_view key, std::string_view id, int64_t time_us) {
     Key& of_key = keys_[std::string(key)];
     if (dedup_.kind == DedupKind::kHorizon) {
-      while (!of_key.order.empty() && of_key.order.front().time_us < time_us - dedup_.horizon_us) drop_oldest(of_key);
+      while (!of_key.order.empty() && of_key.order.front().time_us < time_us - dedup_.horizon_us)
+        drop_oldest(of_key);
     }
     auto [entry, fresh] = of_key.last.try_emplace(std::string(id), 0);
     entry->second = ++ticks_;

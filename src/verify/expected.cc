@@ -38,9 +38,12 @@ bool parse_uuid(std::string_view text, uint64_t* high, uint64_t* low) {
       continue;
     }
     uint64_t digit = 0;
-    if (c >= '0' && c <= '9') digit = static_cast<uint64_t>(c - '0');
-    else if (c >= 'a' && c <= 'f') digit = static_cast<uint64_t>(c - 'a' + 10);
-    else return false;
+    if (c >= '0' && c <= '9')
+      digit = static_cast<uint64_t>(c - '0');
+    else if (c >= 'a' && c <= 'f')
+      digit = static_cast<uint64_t>(c - 'a' + 10);
+    else
+      return false;
     uint64_t& half = halves[nibbles / 16];
     half = half << 4 | digit;
     ++nibbles;
@@ -74,7 +77,9 @@ EventIds::EventIds(uint64_t seed) {
   for (int r = 0; r < 4; ++r) rounds_[r] = word(key, static_cast<uint64_t>(r));
 }
 
-uint64_t EventIds::round(int r, uint64_t half) const { return mix(rounds_[r] + half) & kHalfMask; }
+uint64_t EventIds::round(int r, uint64_t half) const {
+  return mix(rounds_[r] + half) & kHalfMask;
+}
 
 std::string EventIds::encode(EventName name) const {
   uint64_t left = static_cast<uint64_t>(name.instance) << kEventBits | static_cast<uint64_t>(name.i);

@@ -12,7 +12,8 @@ void Faults::add(FaultKind kind, uint64_t count, const std::function<std::string
 }
 
 void Faults::reason(std::string text) {
-  if (std::find(reasons_.begin(), reasons_.end(), text) == reasons_.end()) reasons_.push_back(std::move(text));
+  if (std::find(reasons_.begin(), reasons_.end(), text) == reasons_.end())
+    reasons_.push_back(std::move(text));
 }
 
 void Faults::note(std::string text) {
@@ -20,7 +21,8 @@ void Faults::note(std::string text) {
 }
 
 void Faults::write_to(Verdict* verdict) const {
-  constexpr std::array<std::string_view, 5> kNames{"lost", "duplicated", "unexpected", "altered", "out of order"};
+  constexpr std::array<std::string_view, 5> kNames{"lost", "duplicated", "unexpected", "altered",
+                                                   "out of order"};
   verdict->lost = count(FaultKind::kLost);
   verdict->duplicated = count(FaultKind::kDuplicated);
   verdict->unexpected = count(FaultKind::kUnexpected);

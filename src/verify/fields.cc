@@ -135,7 +135,8 @@ bool parse_timestamp(std::string_view text, int64_t* microseconds) {
   int y = 0, mo = 0, d = 0, h = 0, mi = 0, s = 0;
   if (text.size() < 20 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != ' ') ||
       text[13] != ':' || text[16] != ':' || !digits(text, 0, 4, &y) || !digits(text, 5, 2, &mo) ||
-      !digits(text, 8, 2, &d) || !digits(text, 11, 2, &h) || !digits(text, 14, 2, &mi) || !digits(text, 17, 2, &s)) {
+      !digits(text, 8, 2, &d) || !digits(text, 11, 2, &h) || !digits(text, 14, 2, &mi) ||
+      !digits(text, 17, 2, &s)) {
     return false;
   }
   year_month_day date{year{y}, month{static_cast<unsigned>(mo)}, day{static_cast<unsigned>(d)}};
@@ -152,7 +153,8 @@ bool parse_timestamp(std::string_view text, int64_t* microseconds) {
   }
   int64_t zone = 0;
   if (!parse_zone(text.substr(at), &zone)) return false;
-  int64_t seconds = int64_t{sys_days{date}.time_since_epoch().count()} * 86400 + h * 3600 + mi * 60 + s - zone;
+  int64_t seconds =
+      int64_t{sys_days{date}.time_since_epoch().count()} * 86400 + h * 3600 + mi * 60 + s - zone;
   *microseconds = seconds * 1'000'000 + fraction;
   return true;
 }

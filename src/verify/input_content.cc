@@ -45,8 +45,10 @@ Status regenerate_sensor(const Manifest& manifest, const std::vector<int64_t>& e
       int64_t rank = ranks[p]++;
       if (rank >= manifest.partition_records[p] + extra[p]) continue;
       --open;
-      if (rank < manifest.partition_records[p]) *acknowledged += hash;
-      else ++(*in_doubt)[hash];
+      if (rank < manifest.partition_records[p])
+        *acknowledged += hash;
+      else
+        ++(*in_doubt)[hash];
     }
   }
   for (size_t p = 0; p < ranks.size(); ++p) {
@@ -103,9 +105,11 @@ Status check_input_content(Run& run) {
     std::string where = "partition " + std::to_string(run.input->span(n).partition);
     equal = equal && more == 0;
     if (more < 0) {
-      run.faults.add(FaultKind::kLost, static_cast<uint64_t>(-more), [&] { return where + " of the input lacks acknowledged records"; });
+      run.faults.add(FaultKind::kLost, static_cast<uint64_t>(-more),
+                     [&] { return where + " of the input lacks acknowledged records"; });
     } else if (more > 0 && !doubt) {
-      run.faults.add(FaultKind::kUnexpected, static_cast<uint64_t>(more), [&] { return where + " of the input holds more records than were sent"; });
+      run.faults.add(FaultKind::kUnexpected, static_cast<uint64_t>(more),
+                     [&] { return where + " of the input holds more records than were sent"; });
     }
   }
   std::unordered_map<Sum128, int64_t, Hash128> in_doubt;
@@ -116,17 +120,18 @@ Status check_input_content(Run& run) {
       if (p < extra.size()) extra[p] = std::max<int64_t>(0, counts[n].in_log - counts[n].acknowledged);
     }
     Sum128 regenerated = 0;
-    for (const Manifest& manifest : run.manifests) TM_TRY(regenerate_sensor(manifest, extra, &regenerated, &in_doubt));
+    for (const Manifest& manifest : run.manifests)
+      TM_TRY(regenerate_sensor(manifest, extra, &regenerated, &in_doubt));
     if (regenerated != acknowledged) {
-      run.faults.reason("the manifests' content sum is " + hex(acknowledged) + ", that of what they describe is " +
-                        hex(regenerated));
+      run.faults.reason("the manifests' content sum is " + hex(acknowledged) +
+                        ", that of what they describe is " + hex(regenerated));
     }
     acknowledged = regenerated;
   }
   if (equal) {
     if (in_log != acknowledged) {
-      run.faults.reason("the input does not hold what was sent: its content sum is " + hex(in_log) + " instead of " +
-                        hex(acknowledged));
+      run.faults.reason("the input does not hold what was sent: its content sum is " + hex(in_log) +
+                        " instead of " + hex(acknowledged));
     }
     return ok_status();
   }
@@ -138,12 +143,15 @@ Status check_input_content(Run& run) {
   Sum128 certain = 0;
   TM_TRY(each([&](size_t, Sum128 hash) {
     auto candidate = in_doubt.find(hash);
-    if (candidate != in_doubt.end() && candidate->second > 0) --candidate->second;
-    else certain += hash;
+    if (candidate != in_doubt.end() && candidate->second > 0)
+      --candidate->second;
+    else
+      certain += hash;
   }));
   if (certain != acknowledged) {
-    run.faults.reason("the input does not hold what was sent: without the records in doubt its content sum is " +
-                      hex(certain) + " instead of " + hex(acknowledged));
+    run.faults.reason(
+        "the input does not hold what was sent: without the records in doubt its content sum is " +
+        hex(certain) + " instead of " + hex(acknowledged));
   }
   return ok_status();
 }

@@ -14,12 +14,16 @@ namespace tidemill::verify {
 class InputDecoder {
  public:
   explicit InputDecoder(const Run& run)
-      : dedup_(run.request.topology.dedup), model_(dedup_), decoder_(specs(run)), fields_(run.fields.size()) {}
+      : dedup_(run.request.topology.dedup),
+        model_(dedup_),
+        decoder_(specs(run)),
+        fields_(run.fields.size()) {}
 
   enum class Fate { kStored, kDropped, kDead, kUnsure };
   // Records of a partition in their order; new_partition() between partitions.
   Fate decide(const LogRecord& record, std::string* wrong) {
-    Decoded decoded = record.has_value ? decoder_.decode(record.value, &values_, &unreadable_, wrong) : Decoded::kMalformed;
+    Decoded decoded =
+        record.has_value ? decoder_.decode(record.value, &values_, &unreadable_, wrong) : Decoded::kMalformed;
     if (decoded == Decoded::kUnsure) return Fate::kUnsure;
     if (decoded == Decoded::kMalformed) return Fate::kDead;
     if (dedup_.kind == DedupKind::kNone) return Fate::kStored;
@@ -32,7 +36,8 @@ class InputDecoder {
   void new_partition() { model_.clear(); }
   // Of the last record decided: the event's fields.
   std::vector<FieldValue> values() const {
-    return {values_.begin(), values_.begin() + static_cast<std::ptrdiff_t>(std::min(fields_, values_.size()))};
+    return {values_.begin(),
+            values_.begin() + static_cast<std::ptrdiff_t>(std::min(fields_, values_.size()))};
   }
 
  private:

@@ -29,7 +29,8 @@ struct JsonFields::Impl {
   Level level;
 };
 
-JsonFields::JsonFields(std::vector<FieldSpec> specs) : specs_(std::move(specs)), impl_(std::make_unique<Impl>()) {
+JsonFields::JsonFields(std::vector<FieldSpec> specs)
+    : specs_(std::move(specs)), impl_(std::make_unique<Impl>()) {
   for (const FieldSpec& spec : specs_) {
     Level* level = &impl_->level;
     for (const std::string& name : spec.path) level = &level->below[name];
@@ -93,7 +94,8 @@ bool read_value(dom::element element, FieldType type, std::deque<std::string>* t
 }
 
 // Empty, or what is wrong with the field.
-std::string read_field(dom::element root, const FieldSpec& spec, std::deque<std::string>* texts, FieldValue* out) {
+std::string read_field(dom::element root, const FieldSpec& spec, std::deque<std::string>* texts,
+                       FieldValue* out) {
   dom::element at = root;
   bool found = true;
   for (const std::string& name : spec.path) {
@@ -192,7 +194,8 @@ std::string JsonFields::unknown_member(const std::vector<std::string>& added) co
 bool JsonFields::member(std::string_view name, FieldValue* value) const {
   dom::object object;
   dom::element element;
-  if (!impl_->parsed || impl_->root.get(object) != simdjson::SUCCESS || object.at_key(name).get(element) != simdjson::SUCCESS) {
+  if (!impl_->parsed || impl_->root.get(object) != simdjson::SUCCESS ||
+      object.at_key(name).get(element) != simdjson::SUCCESS) {
     return false;
   }
   int64_t integer = 0;

@@ -67,7 +67,8 @@ class Members {
 };
 
 constexpr int64_t kMost = INT64_MAX;
-constexpr int64_t kMostInstances = 1 << 13;  // an id has 61 bits for instance and event, 48 of them the event's
+constexpr int64_t kMostInstances =
+    1 << 13;  // an id has 61 bits for instance and event, 48 of them the event's
 
 Status read_options(Members& members, const std::string& path, Manifest* out) {
   dom::object object = members.object("options");
@@ -127,10 +128,14 @@ Result<Manifest> parse_manifest(std::string_view json, const std::string& path) 
   out.path = path;
   if (members.integer("format", 0, kMost) != 1) return user_error(path + ": format must be 1");
   std::string profile = members.text("profile");
-  if (profile == "telemetry") out.profile = Profile::kTelemetry;
-  else if (profile == "sensor") out.profile = Profile::kSensor;
-  else if (profile == "template") out.profile = Profile::kTemplate;
-  else members.fail("profile");
+  if (profile == "telemetry")
+    out.profile = Profile::kTelemetry;
+  else if (profile == "sensor")
+    out.profile = Profile::kSensor;
+  else if (profile == "template")
+    out.profile = Profile::kTemplate;
+  else
+    members.fail("profile");
 
   std::string seed = members.text("seed");
   auto [end, error] = std::from_chars(seed.data(), seed.data() + seed.size(), out.seed);
@@ -177,15 +182,17 @@ Status check_same_run(const std::vector<Manifest>& manifests) {
   std::vector<bool> seen(static_cast<size_t>(first.instances));
   for (const Manifest& each : manifests) {
     bool same = each.profile == first.profile && each.seed == first.seed && each.start_us == first.start_us &&
-                each.topic == first.topic && each.partitions == first.partitions && each.instances == first.instances &&
-                each.devices == first.devices && each.shared_devices == first.shared_devices &&
-                each.pacing == first.pacing && each.rate_milli == first.rate_milli && each.count == first.count &&
+                each.topic == first.topic && each.partitions == first.partitions &&
+                each.instances == first.instances && each.devices == first.devices &&
+                each.shared_devices == first.shared_devices && each.pacing == first.pacing &&
+                each.rate_milli == first.rate_milli && each.count == first.count &&
                 each.duration_us == first.duration_us && each.complex_count == first.complex_count &&
                 each.complex_first == first.complex_first && each.values == first.values &&
-                each.created_digits == first.created_digits && each.device_id_format == first.device_id_format &&
-                each.duplicate_every == first.duplicate_every && each.out_of_order_ppm == first.out_of_order_ppm &&
-                each.late_ppm == first.late_ppm && each.late_by_us == first.late_by_us &&
-                each.malformed_ppm == first.malformed_ppm;
+                each.created_digits == first.created_digits &&
+                each.device_id_format == first.device_id_format &&
+                each.duplicate_every == first.duplicate_every &&
+                each.out_of_order_ppm == first.out_of_order_ppm && each.late_ppm == first.late_ppm &&
+                each.late_by_us == first.late_by_us && each.malformed_ppm == first.malformed_ppm;
     if (!same) return user_error(each.path + " and " + first.path + " are not of the same run");
     if (seen[static_cast<size_t>(each.instance)]) {
       return user_error(each.path + ": instance " + std::to_string(each.instance) + " has two manifests");

@@ -49,7 +49,9 @@ namespace {
 
 constexpr int64_t kSecond = 1'000'000;
 
-int64_t second_of(int64_t us) { return us / kSecond - (us % kSecond < 0 ? 1 : 0); }
+int64_t second_of(int64_t us) {
+  return us / kSecond - (us % kSecond < 0 ? 1 : 0);
+}
 
 }  // namespace
 

@@ -18,7 +18,9 @@ struct Minute {
   uint64_t with_latency = 0;
 };
 
-int64_t minute_of(int64_t us) { return us / kMinuteUs - (us % kMinuteUs < 0 ? 1 : 0); }
+int64_t minute_of(int64_t us) {
+  return us / kMinuteUs - (us % kMinuteUs < 0 ? 1 : 0);
+}
 
 struct Item {
   Sum128 device;
@@ -72,7 +74,8 @@ class ReferenceRules {
     const StoreShape& shape = run_.rows->shape();
     for (size_t field : {id_, device_, sequence_}) {
       if (field == kNone || shape.has_field[field] == 0) {
-        return user_error("the reference's rules need eventId, deviceId and deviceSequenceNumber in the store");
+        return user_error(
+            "the reference's rules need eventId, deviceId and deviceSequenceNumber in the store");
       }
     }
     return ok_status();
@@ -84,7 +87,8 @@ class ReferenceRules {
       TM_ASSIGN(bool more, rows->next(&row));
       if (!more) return ok_status();
       size_t n = run_.input ? run_.input->find(row.partition) : Input::kNone;
-      if (n != Input::kNone && row.offset && *row.offset < run_.input->span(n).start) continue;  // of an earlier run
+      if (n != Input::kNone && row.offset && *row.offset < run_.input->span(n).start)
+        continue;  // of an earlier run
       give(row);
     }
   }
@@ -165,8 +169,8 @@ class ReferenceRules {
     }
     if (limits.latency_ms && !(result_.latency_ms && *result_.latency_ms <= *limits.latency_ms)) {
       fail("mean latency of the best minute is " +
-           (result_.latency_ms ? number(*result_.latency_ms) + " ms" : std::string("unknown")) + ", the limit " +
-           number(*limits.latency_ms));
+           (result_.latency_ms ? number(*result_.latency_ms) + " ms" : std::string("unknown")) +
+           ", the limit " + number(*limits.latency_ms));
     }
     at_most("the fraction of duplicated ids", result_.duplicates, limits.duplicates);
     at_most("the fraction out of sequence", result_.out_of_sequence, limits.out_of_sequence);
@@ -190,6 +194,8 @@ class ReferenceRules {
 
 }  // namespace
 
-Status apply_reference_rules(Run& run) { return ReferenceRules(run).go(); }
+Status apply_reference_rules(Run& run) {
+  return ReferenceRules(run).go();
+}
 
 }  // namespace tidemill::verify

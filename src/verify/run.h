@@ -96,7 +96,9 @@ struct Window {
 // Part `n` of `parts` of `total` items; every border but the last is a multiple of `stride`.
 inline Window window_of(int64_t total, int n, int parts, int64_t stride = 1) {
   int64_t units = (total + stride - 1) / stride;
-  auto border = [&](int at) { return std::min(total, units / parts * at * stride + units % parts * at / parts * stride); };
+  auto border = [&](int at) {
+    return std::min(total, units / parts * at * stride + units % parts * at / parts * stride);
+  };
   return {border(n), border(n + 1)};
 }
 

@@ -16,10 +16,12 @@ std::vector<int64_t> device_order(const Manifest& manifest) {
   std::vector<int64_t> devices;
   if (manifest.profile != Profile::kTelemetry) return {-1};
   for (int64_t device = 0; device < manifest.devices; ++device) {
-    if (manifest.shared_devices || device % manifest.instances == manifest.instance) devices.push_back(device);
+    if (manifest.shared_devices || device % manifest.instances == manifest.instance)
+      devices.push_back(device);
   }
   if (devices.empty()) return devices;
-  uint64_t key = key_of(key_base(manifest.seed, Purpose::kDeviceOrder, static_cast<uint64_t>(manifest.instance)), 0);
+  uint64_t key =
+      key_of(key_base(manifest.seed, Purpose::kDeviceOrder, static_cast<uint64_t>(manifest.instance)), 0);
   for (size_t n = devices.size() - 1; n >= 1; --n) std::swap(devices[n], devices[below(word(key, n), n + 1)]);
   return devices;
 }
@@ -57,8 +59,10 @@ int64_t Schedule::count_events() {
   int64_t low = 0;
   while (low < high) {
     int64_t middle = low + (high - low) / 2;
-    if (time_us(middle) < m.duration_us) low = middle + 1;
-    else high = middle;
+    if (time_us(middle) < m.duration_us)
+      low = middle + 1;
+    else
+      high = middle;
   }
   return low;
 }

@@ -28,8 +28,8 @@ int64_t segment_base(const std::string& name) {
 // What is only known while the files are gone through.
 struct PartitionFiles::Scan {
   int64_t visible_end = -1;
-  int64_t next_offset = -1;            // after the last batch; -1: none yet
-  std::map<int64_t, int64_t> open;     // first offset of each open transaction, by producer id
+  int64_t next_offset = -1;         // after the last batch; -1: none yet
+  std::map<int64_t, int64_t> open;  // first offset of each open transaction, by producer id
   std::string bytes;
   bool done = false;
   bool beyond() const { return visible_end >= 0 && next_offset >= visible_end; }
@@ -65,7 +65,8 @@ Status PartitionFiles::scan_segment(size_t number, Scan* scan) {
     if (position + batch.size_bytes > size) break;
     if (scan->next_offset >= 0 && batch.base_offset < scan->next_offset) {
       return at_place(internal_error("offset " + std::to_string(batch.base_offset) + " after offset " +
-                                         std::to_string(scan->next_offset - 1), Code::kCorrupt),
+                                         std::to_string(scan->next_offset - 1),
+                                     Code::kCorrupt),
                       segment.path, position);
     }
     if (scan->visible_end >= 0 && batch.base_offset >= scan->visible_end) {
@@ -81,8 +82,10 @@ Status PartitionFiles::scan_segment(size_t number, Scan* scan) {
       }
     }
     bool beyond = scan->beyond();
-    if (scan->next_offset < 0) begin_ = batch.base_offset;
-    else if (batch.base_offset > scan->next_offset && !beyond) gaps_.emplace_back(scan->next_offset, batch.base_offset);
+    if (scan->next_offset < 0)
+      begin_ = batch.base_offset;
+    else if (batch.base_offset > scan->next_offset && !beyond)
+      gaps_.emplace_back(scan->next_offset, batch.base_offset);
     if (!beyond && (position == 0 || position - marked >= kMarkBytes)) {
       marks_.push_back({batch.base_offset, number, position});
       marked = position;
@@ -101,7 +104,8 @@ Status PartitionFiles::scan_segment(size_t number, Scan* scan) {
   }
   segment.size_bytes = position;
   if (!last && !scan->done && position < size) {
-    return at_place(internal_error("a batch is cut off inside the log", Code::kCorrupt), segment.path, position);
+    return at_place(internal_error("a batch is cut off inside the log", Code::kCorrupt), segment.path,
+                    position);
   }
   return ok_status();
 }
@@ -128,13 +132,14 @@ Result<std::unique_ptr<PartitionFiles>> PartitionFiles::open(FileSystem& files, 
   if (stable < 0) stable = out->segments_.empty() ? 0 : out->segments_.front().base_offset;
   if (scan.next_offset < 0) out->begin_ = stable;
   if (visible_end > stable && !scan.done) {
-    return external_error(directory + ": the log ends at offset " + std::to_string(stable) + " where readers saw " +
-                              std::to_string(visible_end), Code::kOutOfRange);
+    return external_error(directory + ": the log ends at offset " + std::to_string(stable) +
+                              " where readers saw " + std::to_string(visible_end),
+                          Code::kOutOfRange);
   }
   for (const auto& [producer, first] : scan.open) {
     if (first < visible_end) {
-      return external_error(directory + ": the transaction of producer " + std::to_string(producer) + " at offset " +
-                            std::to_string(first) + " has no end, but readers saw beyond it");
+      return external_error(directory + ": the transaction of producer " + std::to_string(producer) +
+                            " at offset " + std::to_string(first) + " has no end, but readers saw beyond it");
     }
     stable = std::min(stable, first);
   }
@@ -152,8 +157,9 @@ bool PartitionFiles::aborted(const BatchInfo& batch) const {
 }
 
 Status RecordReader::seek(int64_t offset) {
-  auto after = std::upper_bound(files_.marks_.begin(), files_.marks_.end(), offset,
-                                [](int64_t wanted, const PartitionFiles::Mark& mark) { return wanted < mark.offset; });
+  auto after =
+      std::upper_bound(files_.marks_.begin(), files_.marks_.end(), offset,
+                       [](int64_t wanted, const PartitionFiles::Mark& mark) { return wanted < mark.offset; });
   if (after != files_.marks_.begin()) --after;
   segment_ = after == files_.marks_.end() ? files_.segments_.size() : after->segment;
   position_ = after == files_.marks_.end() ? 0 : after->position;
@@ -216,8 +222,9 @@ Result<const LogRecord*> RecordReader::at(int64_t offset) {
     TM_ASSIGN(bool more, load());
     if (!more) return static_cast<const LogRecord*>(nullptr);
   }
-  auto found = std::lower_bound(records_.begin(), records_.end(), offset,
-                                [](const LogRecord& record, int64_t wanted) { return record.offset < wanted; });
+  auto found =
+      std::lower_bound(records_.begin(), records_.end(), offset,
+                       [](const LogRecord& record, int64_t wanted) { return record.offset < wanted; });
   if (found == records_.end() || found->offset != offset) return static_cast<const LogRecord*>(nullptr);
   return &*found;
 }

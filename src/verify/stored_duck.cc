@@ -85,7 +85,7 @@ class DuckRowStore final : public RowStore {
   std::shared_ptr<DuckSession> session_;
   std::vector<FieldSpec> fields_;
   StoreShape shape_;
-  std::string from_;   // FROM … WHERE …
+  std::string from_;  // FROM … WHERE …
   std::string table_;
   std::string order_;  // ORDER BY, where the database does not keep the order by itself
   std::vector<Column> columns_;
@@ -181,11 +181,13 @@ Status DuckRowStore::prepare(const DuckTable& table, const StoreColumns& names) 
   duck::Connection& connection = session_->connection();
   {
     TM_ASSIGN(auto all, connection.query("SELECT * FROM " + table_ + " LIMIT 0"));
-    for (size_t n = 0; n < all->column_count(); ++n) columns_.push_back({all->column_name(n), all->column_type(n)});
+    for (size_t n = 0; n < all->column_count(); ++n)
+      columns_.push_back({all->column_name(n), all->column_type(n)});
   }
   has_row_id_ = binds("rowid");
   if (has_row_id_) {
-    TM_ASSIGN(auto setting, connection.query("SELECT CAST(current_setting('preserve_insertion_order') AS VARCHAR)"));
+    TM_ASSIGN(auto setting,
+              connection.query("SELECT CAST(current_setting('preserve_insertion_order') AS VARCHAR)"));
     TM_ASSIGN(size_t got, setting->next());
     if (got != 1 || setting->text(0, 0) != "true") order_ = " ORDER BY rowid";
   }
@@ -218,7 +220,8 @@ std::optional<int64_t> DuckRows::integer(int extra, bool timestamp) const {
   if (rows_->is_null(column, at_)) return std::nullopt;
   duck::Kind kind = rows_->column_kind(column);
   int64_t parsed = 0;
-  if (timestamp && kind == duck::Kind::kText && parse_timestamp(rows_->text(column, at_), &parsed)) return parsed;
+  if (timestamp && kind == duck::Kind::kText && parse_timestamp(rows_->text(column, at_), &parsed))
+    return parsed;
   if (kind != (timestamp ? duck::Kind::kTimestamp : duck::Kind::kInteger)) return std::nullopt;
   return rows_->integer(column, at_);
 }
@@ -264,7 +267,8 @@ Result<bool> DuckRows::next(StoredRow* row) {
   texts_.clear();
   if (store_.has_row_id_) {
     int64_t number = rows_->integer(0, at_);
-    if (number <= number_) return internal_error("DuckDB gave its rows in another order than they were inserted in");
+    if (number <= number_)
+      return internal_error("DuckDB gave its rows in another order than they were inserted in");
     number_ = number;
   } else {
     ++number_;
@@ -297,7 +301,9 @@ class DuckDeadLetterRows final : public DeadLetterRows {
       if (loaded_ == 0) return false;
     }
     auto text = [this](size_t column) { return rows_->is_null(column, at_) ? "" : rows_->text(column, at_); };
-    auto integer = [this](size_t column) { return rows_->is_null(column, at_) ? -1 : rows_->integer(column, at_); };
+    auto integer = [this](size_t column) {
+      return rows_->is_null(column, at_) ? -1 : rows_->integer(column, at_);
+    };
     letter->topic = text(0);
     letter->partition = static_cast<int32_t>(integer(1));
     letter->offset = integer(2);
@@ -327,7 +333,8 @@ class DuckDeadLetterStore final : public DeadLetterStore {
   Result<std::unique_ptr<DeadLetterRows>> rows() override {
     TM_ASSIGN(auto rows, session_->connection().query(
                              "SELECT topic, CAST(partition AS BIGINT), CAST(\"offset\" AS BIGINT), reason, "
-                             "hex(value) FROM " + quoted_table(table_)));
+                             "hex(value) FROM " +
+                             quoted_table(table_)));
     return std::unique_ptr<DeadLetterRows>(std::make_unique<DuckDeadLetterRows>(std::move(rows)));
   }
 
@@ -354,7 +361,8 @@ DuckSession::~DuckSession() {
 }
 
 Result<std::unique_ptr<RowStore>> open_duck_rows(std::shared_ptr<DuckSession> session, const DuckTable& table,
-                                                 const StoreColumns& columns, const std::vector<FieldSpec>& fields) {
+                                                 const StoreColumns& columns,
+                                                 const std::vector<FieldSpec>& fields) {
   auto store = std::make_unique<DuckRowStore>(std::move(session), fields);
   TM_TRY(store->prepare(table, columns));
   return std::unique_ptr<RowStore>(std::move(store));
@@ -363,8 +371,9 @@ Result<std::unique_ptr<RowStore>> open_duck_rows(std::shared_ptr<DuckSession> se
 Result<std::unique_ptr<DeadLetterStore>> open_duck_dead_letters(std::shared_ptr<DuckSession> session,
                                                                 const std::string& table) {
   std::string name = table.substr(table.rfind('.') == std::string::npos ? 0 : table.rfind('.') + 1);
-  TM_ASSIGN(auto found, session->connection().query("SELECT 1 FROM information_schema.tables WHERE lower(table_name) = lower(?)",
-                                                    {duck::Value::of(name)}));
+  TM_ASSIGN(auto found, session->connection().query(
+                            "SELECT 1 FROM information_schema.tables WHERE lower(table_name) = lower(?)",
+                            {duck::Value::of(name)}));
   TM_ASSIGN(size_t count, found->next());
   if (count == 0) return std::unique_ptr<DeadLetterStore>();
   return std::unique_ptr<DeadLetterStore>(std::make_unique<DuckDeadLetterStore>(std::move(session), table));

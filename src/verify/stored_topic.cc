@@ -66,7 +66,8 @@ class TopicRows final : public StoredRows {
     }
     FieldValue value;
     auto integer = [&](const std::string& name) -> std::optional<int64_t> {
-      if (name.empty() || !json_.member(name, &value) || value.kind != FieldValue::Kind::kInteger) return std::nullopt;
+      if (name.empty() || !json_.member(name, &value) || value.kind != FieldValue::Kind::kInteger)
+        return std::nullopt;
       return value.integer;
     };
     if (auto partition = integer(shape_.columns.partition)) row->partition = static_cast<int32_t>(*partition);
@@ -90,9 +91,13 @@ class TopicRowStore final : public RowStore {
  public:
   TopicRowStore(TopicPartitions topic, std::string name, TopicShape shape, std::vector<FieldSpec> fields,
                 const std::vector<std::string>& projected)
-      : topic_(std::move(topic)), name_(std::move(name)), layout_(std::move(shape)), fields_(std::move(fields)) {
+      : topic_(std::move(topic)),
+        name_(std::move(name)),
+        layout_(std::move(shape)),
+        fields_(std::move(fields)) {
     for (FieldSpec& field : fields_) {
-      bool stored = projected.empty() || std::find(projected.begin(), projected.end(), field.name) != projected.end();
+      bool stored =
+          projected.empty() || std::find(projected.begin(), projected.end(), field.name) != projected.end();
       shape_.has_field.push_back(stored ? 1 : 0);
       if (!stored) field.nullable = true;
     }
@@ -137,7 +142,8 @@ class TopicDeadLetterRows final : public DeadLetterRows {
                     find_header(record->headers, "topic", &letter->topic) &&
                     find_header(record->headers, "partition", &partition) &&
                     find_header(record->headers, "offset", &offset);
-    if (!readable) return internal_error("dead letter at offset " + std::to_string(record->offset) + ": broken headers");
+    if (!readable)
+      return internal_error("dead letter at offset " + std::to_string(record->offset) + ": broken headers");
     letter->partition = static_cast<int32_t>(number(partition));
     letter->offset = number(offset);
     letter->value = record->value;
@@ -174,7 +180,9 @@ class NoDeadLetters final : public DeadLetterStore, public DeadLetterRows {
 
 }  // namespace
 
-std::unique_ptr<DeadLetterStore> no_dead_letters() { return std::make_unique<NoDeadLetters>(); }
+std::unique_ptr<DeadLetterStore> no_dead_letters() {
+  return std::make_unique<NoDeadLetters>();
+}
 
 Result<TopicPartitions> open_topic(FileSystem& files, const TopicFiles& topic) {
   TopicPartitions out;
@@ -188,12 +196,13 @@ Result<TopicPartitions> open_topic(FileSystem& files, const TopicFiles& topic) {
 }
 
 Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const TopicFiles& topic,
-                                                  const StoreColumns& columns, const std::vector<std::string>& added,
+                                                  const StoreColumns& columns,
+                                                  const std::vector<std::string>& added,
                                                   const std::vector<FieldSpec>& fields,
                                                   const std::vector<std::string>& projected) {
   TM_ASSIGN(TopicPartitions partitions, open_topic(files, topic));
-  auto store =
-      std::make_unique<TopicRowStore>(std::move(partitions), topic.topic, TopicShape{columns, added}, fields, projected);
+  auto store = std::make_unique<TopicRowStore>(std::move(partitions), topic.topic, TopicShape{columns, added},
+                                               fields, projected);
   TM_TRY(store->prepare());
   return std::unique_ptr<RowStore>(std::move(store));
 }

@@ -24,10 +24,12 @@ class DuckSession {
 
 // `fields`: what the rows give, in this order.
 Result<std::unique_ptr<RowStore>> open_duck_rows(std::shared_ptr<DuckSession> session, const DuckTable& table,
-                                                 const StoreColumns& columns, const std::vector<FieldSpec>& fields);
+                                                 const StoreColumns& columns,
+                                                 const std::vector<FieldSpec>& fields);
 // `projected`: names of the fields that the records have; empty: all.
 Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const TopicFiles& topic,
-                                                  const StoreColumns& columns, const std::vector<std::string>& added,
+                                                  const StoreColumns& columns,
+                                                  const std::vector<std::string>& added,
                                                   const std::vector<FieldSpec>& fields,
                                                   const std::vector<std::string>& projected);
 // Null where there is no such table.

@@ -20,12 +20,14 @@ std::string json_text(const std::string& text) {
   std::string out = "\"";
   for (char c : text) {
     auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') out.append({'\\', c});
+    if (c == '"' || c == '\\')
+      out.append({'\\', c});
     else if (byte < 0x20) {
       char buffer[8];
       snprintf(buffer, sizeof buffer, "\\u%04x", byte);
       out += buffer;
-    } else out.push_back(byte >= 0x80 && !utf8 ? '?' : c);
+    } else
+      out.push_back(byte >= 0x80 && !utf8 ? '?' : c);
   }
   return out + '"';
 }
@@ -116,7 +118,9 @@ std::string to_table(const Verdict& v) {
 
 std::string to_json(const Verdict& v) {
   std::string out = "{\"verdict\":\"" + std::string(v.pass ? "PASS" : "FAIL") + "\"";
-  auto count = [&](const char* name, uint64_t value) { out += ",\"" + std::string(name) + "\":" + std::to_string(value); };
+  auto count = [&](const char* name, uint64_t value) {
+    out += ",\"" + std::string(name) + "\":" + std::to_string(value);
+  };
   count("expected", v.expected);
   count("stored", v.stored);
   count("lost", v.lost);

@@ -12,7 +12,8 @@ Status read_manifests(Run& run) {
   for (const std::string& path : run.request.manifests) {
     TM_ASSIGN(Manifest manifest, read_manifest(run.files, path));
     if (manifest.topic != run.request.input.topic) {
-      return user_error(path + ": its events went to topic " + manifest.topic + ", not " + run.request.input.topic);
+      return user_error(path + ": its events went to topic " + manifest.topic + ", not " +
+                        run.request.input.topic);
     }
     run.manifests.push_back(std::move(manifest));
   }
@@ -24,12 +25,14 @@ Status choose_fields(Run& run) {
   if (!run.manifests.empty()) {
     const Manifest& first = run.manifests.front();
     // The simulator's own events are what their page says, whatever a solution calls them.
-    if (first.profile == Profile::kTelemetry) run.fields = telemetry_fields(first.complex_count, first.complex_first);
+    if (first.profile == Profile::kTelemetry)
+      run.fields = telemetry_fields(first.complex_count, first.complex_first);
     if (first.profile == Profile::kSensor && run.fields.empty()) run.fields = sensor_fields();
   } else if (run.fields.empty() && run.request.rules == Rules::kReference) {
     run.fields = telemetry_fields(0, 0);
   }
-  if (run.fields.empty()) return user_error("the fields of the event are not known; the solution's schema names them");
+  if (run.fields.empty())
+    return user_error("the fields of the event are not known; the solution's schema names them");
   return ok_status();
 }
 
@@ -59,12 +62,13 @@ Status open_input(Run& run) {
     int64_t start = run.input->span(n).start;
     if (files.begin() > start && files.begin() > 0) {
       run.faults.reason(files.directory() + ": offsets " + std::to_string(start) + " to " +
-                        std::to_string(files.begin() - 1) + " of the run are no longer in the log; keep it longer");
+                        std::to_string(files.begin() - 1) +
+                        " of the run are no longer in the log; keep it longer");
     }
     for (const auto& [from, to] : files.gaps()) {
       if (to <= start) continue;
-      run.faults.reason(files.directory() + ": offsets " + std::to_string(from) + " to " + std::to_string(to - 1) +
-                        " are missing from the log");
+      run.faults.reason(files.directory() + ": offsets " + std::to_string(from) + " to " +
+                        std::to_string(to - 1) + " are missing from the log");
     }
   }
   return ok_status();
@@ -72,14 +76,15 @@ Status open_input(Run& run) {
 
 Status open_stores(Run& run) {
   const Store& store = run.request.store;
-  if (store.duck.has_value() == store.topic.has_value()) return user_error("a store is needed: DuckDB or a topic");
+  if (store.duck.has_value() == store.topic.has_value())
+    return user_error("a store is needed: DuckDB or a topic");
   std::shared_ptr<DuckSession> session;
   if (store.duck) {
     TM_ASSIGN(session, DuckSession::open(*store.duck));
     TM_ASSIGN(run.rows, open_duck_rows(session, *store.duck, store.columns, run.fields));
   } else {
-    TM_ASSIGN(run.rows, open_topic_rows(run.files, *store.topic, store.columns, store.added_members, run.fields,
-                                        run.request.projected));
+    TM_ASSIGN(run.rows, open_topic_rows(run.files, *store.topic, store.columns, store.added_members,
+                                        run.fields, run.request.projected));
   }
   const DeadLetters& dead = run.request.dead_letters;
   if (dead.topic) {
@@ -96,8 +101,10 @@ Status open_stores(Run& run) {
     const std::string& name = run.fields[n].name;
     bool due = projected.empty() || std::find(projected.begin(), projected.end(), name) != projected.end();
     if (run.rows->shape().has_field[n] != 0) continue;
-    if (due) run.faults.reason("the store has no column for " + name);
-    else run.faults.note(name + " is not stored, and not compared");
+    if (due)
+      run.faults.reason("the store has no column for " + name);
+    else
+      run.faults.note(name + " is not stored, and not compared");
   }
   return ok_status();
 }
@@ -107,13 +114,15 @@ Status account(Run& run) {
   TM_TRY(choose_fields(run));
   if (run.request.rules == Rules::kReference) {
     const Store& store = run.request.store;
-    if (store.duck.has_value() == store.topic.has_value()) return user_error("a store is needed: DuckDB or a topic");
+    if (store.duck.has_value() == store.topic.has_value())
+      return user_error("a store is needed: DuckDB or a topic");
     if (!run.request.input.partitions.empty()) TM_TRY(open_input(run));
     if (store.duck) {
       TM_ASSIGN(auto session, DuckSession::open(*store.duck));
       TM_ASSIGN(run.rows, open_duck_rows(session, *store.duck, store.columns, run.fields));
     } else {
-      TM_ASSIGN(run.rows, open_topic_rows(run.files, *store.topic, store.columns, store.added_members, run.fields, {}));
+      TM_ASSIGN(run.rows,
+                open_topic_rows(run.files, *store.topic, store.columns, store.added_members, run.fields, {}));
     }
     return apply_reference_rules(run);
   }
@@ -135,17 +144,19 @@ std::string number(double value) {
 void assert_limits(Run& run, Verdict* verdict) {
   const StrictLimits& limits = run.request.limits;
   if (limits.events_per_second && !(verdict->events_per_second >= *limits.events_per_second)) {
-    run.faults.reason("the rate is " + number(verdict->events_per_second.value_or(0)) + " events/s, the limit " +
-                      number(*limits.events_per_second));
+    run.faults.reason("the rate is " + number(verdict->events_per_second.value_or(0)) +
+                      " events/s, the limit " + number(*limits.events_per_second));
   }
   if (limits.lowest_minute_per_second && verdict->lowest_minute_per_second &&
       *verdict->lowest_minute_per_second < *limits.lowest_minute_per_second) {
     run.faults.reason("the rate of the lowest minute is " + number(*verdict->lowest_minute_per_second) +
                       " events/s, the limit " + number(*limits.lowest_minute_per_second));
   }
-  if (limits.latency_p99_ms && !(verdict->created_to_stored && verdict->created_to_stored->p99 <= *limits.latency_p99_ms)) {
+  if (limits.latency_p99_ms &&
+      !(verdict->created_to_stored && verdict->created_to_stored->p99 <= *limits.latency_p99_ms)) {
     run.faults.reason("the p99 latency is " +
-                      (verdict->created_to_stored ? number(verdict->created_to_stored->p99) + " ms" : std::string("unknown")) +
+                      (verdict->created_to_stored ? number(verdict->created_to_stored->p99) + " ms"
+                                                  : std::string("unknown")) +
                       ", the limit " + number(*limits.latency_p99_ms));
   }
 }

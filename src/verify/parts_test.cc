@@ -1,0 +1,133 @@
+// The smaller parts: dedup model, measures, decoding, windows.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "verify/dedup_model.h"
+#include "verify/json_fields.h"
+#include "verify/measures.h"
+#include "verify/run.h"
+
+namespace tidemill::verify {
+namespace {
+
+TEST(DedupModel, RemembersTheLastIdsOfEachKeyAndRefreshesHits) {
+  Dedup dedup;
+  dedup.kind = DedupKind::kLastN;
+  dedup.last_n = 2;
+  DedupModel model(dedup);
+  EXPECT_FALSE(model.seen("k", "1", 0));
+  EXPECT_FALSE(model.seen("k", "2", 0));
+  EXPECT_FALSE(model.seen("other", "1", 0));
+  EXPECT_TRUE(model.seen("k", "1", 0));   // now 2 is the least recent
+  EXPECT_FALSE(model.seen("k", "3", 0));  // and goes
+  EXPECT_TRUE(model.seen("k", "1", 0));
+  EXPECT_FALSE(model.seen("k", "2", 0));
+  model.clear();
+  EXPECT_FALSE(model.seen("k", "1", 0));
+}
+
+TEST(DedupModel, ForgetsBeyondTheHorizon) {
+  Dedup dedup;
+  dedup.kind = DedupKind::kHorizon;
+  dedup.horizon_us = 100;
+  DedupModel model(dedup);
+  EXPECT_FALSE(model.seen("k", "1", 1000));
+  EXPECT_TRUE(model.seen("k", "1", 1100));
+  EXPECT_TRUE(model.seen("k", "1", 1200));
+  EXPECT_FALSE(model.seen("k", "1", 1301));
+}
+
+TEST(Measures, QuantilesAreRightToATenthOfAPercent) {
+  auto histogram = std::make_unique<LatencyHistogram>();
+  EXPECT_FALSE(histogram->quantiles().has_value());
+  for (int64_t us = 1; us <= 1'000'000; ++us) histogram->add(us);
+  Quantiles q = *histogram->quantiles();
+  EXPECT_EQ(q.count, 1'000'000u);
+  EXPECT_NEAR(q.p50, 500, 0.5);
+  EXPECT_NEAR(q.p99, 990, 1);
+  EXPECT_NEAR(q.p99_9, 999, 1);
+  EXPECT_EQ(q.max, 1000);
+  histogram->add(INT64_MAX);
+  histogram->add(-5);
+  EXPECT_EQ(histogram->quantiles()->max, static_cast<double>(INT64_MAX) / 1000.0);
+}
+
+TEST(Measures, TheLowestMinuteIsOfWholeMinutes) {
+  Rate rate;
+  EXPECT_FALSE(rate.overall().has_value());
+  constexpr int64_t kSecond = 1'000'000;
+  for (int64_t second = 0; second < 150; ++second) {
+    int64_t events = second >= 60 && second < 120 ? 5 : 10;
+    for (int64_t n = 0; n < events; ++n)
+      rate.add((1000 + second) * kSecond + n, (1000 + second) * kSecond - 1000);
+  }
+  EXPECT_EQ(rate.lowest_minute(), 5.0);
+  EXPECT_NEAR(*rate.overall(), 1200 / 149.0, 0.01);
+  Rate brief;
+  brief.add(5, {});
+  EXPECT_FALSE(brief.lowest_minute().has_value());
+}
+
+TEST(JsonFields, DecodesByPathAndSaysWhatIsWrong) {
+  JsonFields json({{"a", {"a"}, FieldType::kBigint, false},
+                   {"b.c", {"b", "c"}, FieldType::kDouble, true},
+                   {"t", {"t"}, FieldType::kTimestamp, true},
+                   {"j", {"j"}, FieldType::kJson, true}});
+  std::vector<FieldValue> values;
+  std::vector<uint8_t> unreadable;
+  std::string wrong;
+  auto decode = [&](std::string_view text) { return json.decode(text, &values, &unreadable, &wrong); };
+  EXPECT_EQ(decode(R"({"a":-9223372036854775808,"b":{"c":1},"t":"1970-01-01T00:00:00.5Z","j":{"x": [1]}})"),
+            Decoded::kOk);
+  EXPECT_EQ(values[0].integer, INT64_MIN);
+  EXPECT_TRUE(same_value(values[1], FieldValue::of_double(1)));
+  EXPECT_EQ(values[2].integer, 500'000);
+  EXPECT_EQ(values[3].text, R"({"x":[1]})");
+  EXPECT_EQ(json.unknown_member({}), "");
+
+  EXPECT_EQ(decode(R"({"a":1,"b":null})"), Decoded::kOk);
+  EXPECT_EQ(values[1].kind, FieldValue::Kind::kNull);
+  EXPECT_EQ(decode(R"({"a":1,"more":2,"b":{"c":1,"d":2}})"), Decoded::kOk);
+  EXPECT_EQ(json.unknown_member({}), "more");
+  EXPECT_EQ(json.unknown_member({"more"}), "b.d");
+  EXPECT_EQ(decode(R"({"a":1,"b":{"c":1},"t":"1970-01-01T00:00:00Z","j":1,"j":2})"), Decoded::kOk);
+  EXPECT_EQ(json.unknown_member({}), "j (twice)");
+
+  EXPECT_EQ(decode(R"({"b":{"c":1}})"), Decoded::kMalformed);
+  EXPECT_EQ(wrong, "a is missing");
+  EXPECT_EQ(decode(R"({"a":1.0})"), Decoded::kMalformed);
+  EXPECT_EQ(decode(R"({"a":1,"b":[]})"), Decoded::kMalformed);
+  EXPECT_EQ(decode(R"({"a":1,"t":"yesterday"})"), Decoded::kMalformed);
+  for (const char* text : {"", "not json", "[1]", "{", "{\"a\":1}x", "{\"a\":1,\"b\":\"\xff\"}"}) {
+    EXPECT_EQ(decode(text), Decoded::kMalformed) << text;
+  }
+}
+
+TEST(Windows, CoverEverythingOnce) {
+  for (int64_t total : {0, 1, 7, 1000, 1001}) {
+    for (int parts : {1, 2, 3, 10}) {
+      for (int64_t stride : {1, 3, 50}) {
+        int64_t at = 0;
+        for (int n = 0; n < parts; ++n) {
+          Window window = window_of(total, n, parts, stride);
+          EXPECT_EQ(window.begin, at);
+          EXPECT_TRUE(window.begin % stride == 0 || window.begin == total);
+          at = window.end;
+        }
+        EXPECT_EQ(at, total);
+      }
+    }
+  }
+}
+
+TEST(Fields, ValuesAreComparedByTheirBits) {
+  EXPECT_FALSE(same_value(FieldValue::of_double(0.0), FieldValue::of_double(-0.0)));
+  EXPECT_TRUE(same_value(FieldValue::of_double(std::nan("")), FieldValue::of_double(std::nan(""))));
+  EXPECT_FALSE(same_value(FieldValue::of_double(1), FieldValue::of_integer(1)));
+  EXPECT_FALSE(same_value(FieldValue{}, FieldValue::of_text("")));
+  EXPECT_EQ(hex(static_cast<Sum128>(255) << 120), "ff000000000000000000000000000000");
+}
+
+}  // namespace
+}  // namespace tidemill::verify
