@@ -91,26 +91,20 @@ uint64_t digits_value(__m256i bytes, size_t count) {
 // A decimal fraction of at most 19 digits, without exponent: the bytes of the token stand at the
 // end of 32, those before the point are moved over it, and all digits are summed at once.
 bool parse_plain_double(const char* first, const char* last, NumberError* error, double* value) {
-  auto size = static_cast<size_t>(last - first);
-  uint32_t others = non_digits(first) & ((uint32_t{1} << size) - 1);
-  uint32_t minus = *first == '-' ? 1 : 0;
-  others ^= others & minus;
-  if (others == 0 || (others & (others - 1)) != 0) return false;
-  auto point = static_cast<size_t>(std::countr_zero(others));
-  size_t digits = size - 1 - minus;
-  if (first[point] != '.' || point == minus || point + 1 == size || digits > kMaxDigits) return false;
-  if (first[minus] == '0' && point != minus + 1) return false;
+  PlainNumber number(first, static_cast<uint32_t>(last - first));
+  size_t fraction = number.fraction_size();
+  size_t digits = number.size - 1;
+  if (!number.ok() || fraction == 0 || digits > kMaxDigits) return false;
 
   alignas(32) static constexpr char kBefore[64] = {
       -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
       -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
       0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0};
-  size_t fraction = size - 1 - point;
   __m256i in_place = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(last - 32));
   __m256i moved = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(last - 33));
   __m256i before = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kBefore + fraction));
   uint64_t sum = digits_value(_mm256_blendv_epi8(in_place, moved, before), digits);
-  *error = scale(first, last, sum, -static_cast<int64_t>(fraction), minus != 0, value);
+  *error = scale(first, last, sum, -static_cast<int64_t>(fraction), number.first != first, value);
   return true;
 }
 #endif
@@ -140,7 +134,7 @@ bool follows_number_grammar(const char* first, const char* last) {
 
 NumberError parse_double(const char* floor, const char* first, const char* last, double* value) {
 #if defined(__AVX2__)
-  if (last - floor >= 33 && last - first < 32 && last != first) [[likely]] {
+  if (last - floor >= 33 && last != first) [[likely]] {
     NumberError error;
     if (parse_plain_double(first, last, &error, value)) return error;
   }

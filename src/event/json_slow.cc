@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <list>
 #include <utility>
 
 #include "event/json_decoder.h"
@@ -22,7 +23,8 @@ struct Value {
   size_t begin = 0;  // where it stands in the text
   size_t end = 0;
   std::string text;  // of a string, unescaped
-  std::vector<std::pair<std::string, Value>> members;
+  // A list, because a vector of a type that is not complete yet is more than Clang 14 takes in C++20.
+  std::list<std::pair<std::string, Value>> members;
 };
 
 // Throws nothing; after the first error `error_` is set and every function returns at once.

@@ -45,6 +45,7 @@ class Walker {
   uint32_t number_value(uint32_t column, uint32_t at);
   void integer_value(uint32_t column, std::string_view token);
   uint32_t skip_value(uint32_t at);
+  uint32_t skip_value_slowly(uint32_t at);
   uint32_t skip_container(uint32_t at);
   void append_missing();
 

@@ -223,7 +223,10 @@ const std::vector<std::string_view>& json_dictionary() {
                                                             "{\"a\":{\"a\":{\"a\":{\"a\":",
                                                             "//",
                                                             "NaN",
-                                                            "1\"2\""};
+                                                            "1\"2\"",
+                                                            "--1",
+                                                            "-0",
+                                                            "1.2.3"};
   return kDictionary;
 }
 
