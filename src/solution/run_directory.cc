@@ -12,7 +12,7 @@
 namespace tidemill::solution {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   std::string out;
   append_json_string(text, &out);
   return out;
@@ -28,13 +28,13 @@ constexpr std::string_view kMade[] = {
 Result<std::string> encode_run(const RunRecord& record) {
   std::string settings;
   for (const std::string& setting : record.settings)
-    settings += (settings.empty() ? "" : ",") + quoted(setting);
+    settings += (settings.empty() ? "" : ",") + json_text(setting);
   return fmt::format(
       "{{\"format\":1,\"name\":{},\"number\":{},\"solution\":{},\"settings\":[{}],\"size\":{},\"created_us\":"
       "{},"
-      "\"seed\":\"{}\",\"start_us\":{},\"state\":{},\"verdict\":{}}}\n",
-      quoted(record.name), record.number, quoted(record.solution), settings, quoted(record.size),
-      record.created_us, record.seed, record.start_us, quoted(record.state), quoted(record.verdict));
+      "\"state\":{},\"verdict\":{}}}\n",
+      json_text(record.name), record.number, json_text(record.solution), settings, json_text(record.size),
+      record.created_us, json_text(record.state), json_text(record.verdict));
 }
 
 Result<RunRecord> decode_run(const std::string& json) {
@@ -59,11 +59,8 @@ Result<RunRecord> decode_run(const std::string& json) {
   record.solution = text("solution");
   record.size = text("size");
   record.created_us = number("created_us");
-  record.start_us = number("start_us");
   record.state = text("state");
   record.verdict = text("verdict");
-  std::string seed = text("seed");
-  std::from_chars(seed.data(), seed.data() + seed.size(), record.seed);
   simdjson::dom::array settings;
   if (object["settings"].get_array().get(settings) == simdjson::SUCCESS) {
     for (auto setting : settings) {

@@ -20,7 +20,6 @@ class RunDirectory : public testing::Test {
     record.name = name;
     record.solution = "solutions/\"odd\".yaml";
     record.settings = {"simulate.rate=5", "x=\n"};
-    record.seed = UINT64_MAX;
     return record;
   }
   std::string root_;
@@ -35,7 +34,6 @@ TEST_F(RunDirectory, NumbersRunsWithinTheirName) {
   EXPECT_EQ(runs.latest("a")->id(), "a/2");
   EXPECT_EQ(runs.list().size(), 3u);
   EXPECT_EQ(runs.latest("a")->settings, (std::vector<std::string>{"simulate.rate=5", "x=\n"}));
-  EXPECT_EQ(runs.latest("a")->seed, UINT64_MAX);
 }
 
 TEST_F(RunDirectory, RemovesWhatARunMadeAndNothingElse) {

@@ -1,0 +1,135 @@
+#include "cli/context.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/text.h"
+#include "solution/catalogue.h"
+#include "solution/interrupt.h"
+
+namespace tidemill::cli {
+
+std::string default_root() {
+  const char* root = std::getenv("TIDEMILL_DATA_DIR");
+  return root != nullptr && *root != '\0' ? root : "tidemill-data";
+}
+
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+bool on_terminal() {
+  return ::isatty(STDOUT_FILENO) == 1;
+}
+
+int report_error(const Error& error) {
+  if (error.code == Code::kStopped) {
+    std::fprintf(stderr, "tidemill: %s\n", error.message.c_str());
+    return kStopped;
+  }
+  const char* whose =
+      error.domain == Domain::kInternal && error.code != Code::kCorrupt ? " (this is a bug in tidemill)" : "";
+  std::fprintf(stderr, "tidemill: %s%s\n", error.message.c_str(), whose);
+  return error.domain == Domain::kUser ? kUsage : kFailed;
+}
+
+void SolutionOptions::add_to(CLI::App& app) {
+  app.add_option("solution", solution,
+                 "A solution file (.yaml), or a name of the catalogue: tidemill solutions")
+      ->required();
+  app.add_option("--size", size, "One of the solution's sizes, usually thousands of events/s: 1, 5, 10, max");
+  app.add_option("--set", sets, "Changes a setting: --set simulate.rate=5000 (tidemill show lists them all)")
+      ->type_name("PATH=VALUE")
+      ->take_all()
+      ->expected(1);
+}
+
+solution::Catalogue the_catalogue() {
+  return {FileSystem::posix(),
+          solution::catalogue_folders(solution::process_environment(), solution::program_directory())};
+}
+
+Result<Resolved> resolve_solution(const SolutionOptions& options) {
+  TM_ASSIGN(solution::SolutionFile file, the_catalogue().find(options.solution));
+  solution::LoadRequest request;
+  request.file = file.file;
+  request.text = file.text;
+  request.size = options.size;
+  for (const std::string& set : options.sets) {
+    TM_ASSIGN(solution::Override one, solution::parse_set(set));
+    request.overrides.push_back(std::move(one));
+  }
+  Resolved resolved;
+  TM_ASSIGN(resolved.loaded, solution::load_solution(request));
+  resolved.settings = options.sets;
+  return resolved;
+}
+
+Result<solution::RunRecord> find_run(const Globals& globals, const std::string& word) {
+  solution::RunStore runs(FileSystem::posix(), globals.root);
+  std::string name = word;
+  if (word.ends_with(".yaml") || word.ends_with(".yml")) {
+    SolutionOptions options;
+    options.solution = word;
+    TM_ASSIGN(Resolved resolved, resolve_solution(options));
+    name = resolved.loaded.solution.name;
+  } else if (size_t slash = word.rfind('/'); slash != std::string::npos) {
+    for (solution::RunRecord& record : runs.list(word.substr(0, slash))) {
+      if (record.id() == word) return std::move(record);
+    }
+  }
+  if (auto latest = runs.latest(name)) return std::move(*latest);
+  std::string known;
+  for (const solution::RunRecord& record : runs.list()) {
+    if (known.find(record.name) == std::string::npos) known += (known.empty() ? "" : ", ") + record.name;
+  }
+  return user_error(
+      "no run of '" + name + "' in " + globals.root +
+          (known.empty() ? "; start one: tidemill run " + name : "; there are runs of " + known),
+      Code::kNotFound);
+}
+
+Result<solution::Loaded> solution_of(const solution::RunRecord& record) {
+  SolutionOptions options;
+  options.solution = record.solution;
+  options.size = record.size;
+  options.sets = record.settings;
+  auto resolved = resolve_solution(options);
+  if (!resolved.ok()) return std::move(resolved).error().within("run " + record.id());
+  return std::move(resolved->loaded);
+}
+
+Result<std::unique_ptr<solution::RunAccess>> open_run(const Globals& globals, const std::string& word) {
+  TM_ASSIGN(solution::RunRecord record, find_run(globals, word));
+  TM_ASSIGN(solution::Loaded loaded, solution_of(record));
+  return std::make_unique<solution::RunAccess>(solution::RunStore(FileSystem::posix(), globals.root),
+                                               std::move(record), std::move(loaded.solution));
+}
+
+int ask_and_print(const Globals& globals, const std::string& run, solution::Request request) {
+  auto access = open_run(globals, run);
+  if (!access.ok()) return report_error(access.error());
+  solution::Line line(**access);
+  bool failed_verdict = false;
+  Status asked = line.ask(
+      request,
+      [&](std::string_view piece) {
+        if (piece.starts_with('\x01')) {
+          failed_verdict = piece != "\x01PASS";
+        } else {
+          print(std::string(piece));
+        }
+        return true;
+      },
+      solution::interrupted());
+  (*access)->disown();
+  if (!asked.ok()) return report_error(asked.error());
+  if (solution::interrupted()) return kStopped;
+  return failed_verdict ? kFailed : kOk;
+}
+
+}  // namespace tidemill::cli

@@ -1,0 +1,142 @@
+// solutions, show, check, schema, settings.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "cli/context.h"
+#include "solution/catalogue.h"
+#include "solution/reference.h"
+#include "solution/wire.h"
+
+namespace tidemill::cli {
+namespace {
+
+// A log to plan against, in a directory that goes away with it: check starts nothing and leaves nothing.
+class Scratch {
+ public:
+  static Result<std::unique_ptr<Scratch>> make(const solution::Solution& solution) {
+    auto scratch = std::unique_ptr<Scratch>(new Scratch());
+    std::string pattern = (std::filesystem::temp_directory_path() / "tidemill-check-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) return external_error(pattern + ": cannot create a directory");
+    scratch->directory_ = pattern;
+    TM_ASSIGN(scratch->log_, log::Log::open(FileSystem::posix(), Clock::system(), Random::system(), pattern,
+                                            solution.log.options));
+    TM_TRY(create_topics(solution, *scratch->log_));
+    scratch->ground_.log = scratch->log_.get();
+    scratch->ground_.files = &FileSystem::posix();
+    scratch->ground_.clock = &Clock::system();
+    scratch->ground_.run_directory = pattern;
+    scratch->ground_.database = [] { return duck::Database::open(":memory:"); };
+    return scratch;
+  }
+  ~Scratch() {
+    log_.reset();
+    std::error_code ignored;
+    if (!directory_.empty()) std::filesystem::remove_all(directory_, ignored);
+  }
+  const solution::Ground& ground() const { return ground_; }
+
+ private:
+  std::string directory_;
+  std::unique_ptr<log::Log> log_;
+  solution::Ground ground_;
+};
+
+int check(const SolutionOptions& options) {
+  auto resolved = resolve_solution(options);
+  if (!resolved.ok()) return report_error(resolved.error());
+  const solution::Solution& solution = resolved->loaded.solution;
+  auto scratch = Scratch::make(solution);
+  if (!scratch.ok()) return report_error(scratch.error());
+  auto stages = solution::wire(solution, (*scratch)->ground());
+  if (!stages.ok()) return report_error(stages.error());
+  print(solution.name + ": " + solution.description + "\n\n");
+  pipeline::Guarantee whole = pipeline::Guarantee::kExactlyOnce;
+  for (const solution::Stage& stage : *stages) {
+    print("  " + stage.source->traits().system + ", topic " + stage.input_topic + "\n");
+    for (const auto& op : stage.plan.operators) print("    -> " + op->describe() + "\n");
+    pipeline::SinkTraits sink = stage.sink->traits();
+    print("    -> " + sink.store + "\n");
+    if (sink.visibility_delay_us > 0) {
+      print(fmt::format("       rows are visible to readers after up to {} s\n",
+                        sink.visibility_delay_us / 1'000'000));
+    }
+    whole = std::min(whole, stage.guarantee.guarantee);
+  }
+  print("\nguarantee: " + pipeline::guarantee_name(whole) + "\n");
+  for (const solution::Stage& stage : *stages) {
+    for (const std::string& reason : stage.guarantee.reasons) print("  - " + reason + "\n");
+    for (const std::string& limit : stage.guarantee.limits) print("  ! " + limit + "\n");
+  }
+  if (solution.serve.kind == solution::SinkKind::kDuckDb) {
+    print("  - the database file belongs to one process; others reach it through tidemill query\n");
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void add_solution_commands(CLI::App& program, const Globals&, int* exit_code) {
+  struct ListFlags {
+    std::string name, format = "table";
+  };
+  auto listing = std::make_shared<ListFlags>();
+  CLI::App* list = program.add_subcommand("solutions", "Lists the catalogue, or prints one solution of it");
+  list->add_option("solution", listing->name, "Name in the catalogue");
+  list->add_option("--format", listing->format)
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  list->callback([listing, exit_code] {
+    solution::Catalogue catalogue = the_catalogue();
+    if (listing->name.empty()) {
+      auto environment = solution::process_environment();
+      print(listing->format == "json" ? solution::catalogue_json(catalogue.list(), environment) + "\n"
+                                      : solution::catalogue_text(catalogue.list(), environment));
+      *exit_code = kOk;
+      return;
+    }
+    auto file = catalogue.find(listing->name);
+    *exit_code = file.ok() ? kOk : report_error(file.error());
+    if (file.ok()) print(file->text);
+  });
+
+  struct ShowFlags {
+    SolutionOptions solution;
+    std::string format = "table";
+  };
+  auto show = std::make_shared<ShowFlags>();
+  CLI::App* effective = program.add_subcommand("show", "Every setting in force, and where it came from");
+  show->solution.add_to(*effective);
+  effective->add_option("--format", show->format)
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  effective->callback([show, exit_code] {
+    auto resolved = resolve_solution(show->solution);
+    if (!resolved.ok()) {
+      *exit_code = report_error(resolved.error());
+      return;
+    }
+    print(show->format == "json" ? solution::show_json(resolved->loaded) + "\n"
+                                 : solution::show_text(resolved->loaded));
+    *exit_code = kOk;
+  });
+
+  auto checked = std::make_shared<SolutionOptions>();
+  CLI::App* checking = program.add_subcommand(
+      "check", "Checks a solution file; prints its topology and its guarantee, and why");
+  checked->add_to(*checking);
+  checking->callback([checked, exit_code] { *exit_code = check(*checked); });
+
+  auto what = std::make_shared<std::string>();
+  CLI::App* docs = program.add_subcommand(
+      "docs", "Prints references: settings (Markdown), schema (JSON Schema, for editors)");
+  docs->add_option("what", *what)->required()->check(CLI::IsMember({"settings", "schema"}));
+  docs->callback([what, exit_code] {
+    print(*what == "schema" ? solution::settings_json_schema() : solution::settings_markdown());
+    *exit_code = kOk;
+  });
+}
+
+}  // namespace tidemill::cli

@@ -1,0 +1,91 @@
+#include "solution/access.h"
+
+namespace tidemill::solution {
+namespace {
+
+// How long a held lock without anybody listening is waited for: an owner that is still recovering its
+// log, or one that is closing.
+constexpr int64_t kOwnerWaitUs = 60'000'000;
+constexpr int64_t kOwnerPauseUs = 20'000;
+
+}  // namespace
+
+std::shared_ptr<Host> RunAccess::host() const {
+  std::lock_guard lock(mutex_);
+  return host_;
+}
+
+Result<std::shared_ptr<Host>> RunAccess::own() {
+  std::lock_guard lock(mutex_);
+  if (host_) return host_;
+  auto opened = Host::open(runs_, record_, solution_);
+  if (opened.ok()) {
+    host_ = std::move(*opened);
+    return host_;
+  }
+  if (opened.error().code == Code::kExists) return std::shared_ptr<Host>();
+  return std::move(opened).error();
+}
+
+void RunAccess::disown() {
+  std::shared_ptr<Host> leaving;
+  {
+    std::lock_guard lock(mutex_);
+    leaving = std::move(host_);
+  }
+}
+
+Status Line::ask(const Request& request, const std::function<bool(std::string_view)>& each,
+                 const std::atomic<bool>& cancelled) {
+  int64_t waited_us = 0;
+  while (!client_) {
+    TM_ASSIGN(std::shared_ptr<Host> host, access_.own());
+    if (host) {
+      Request mine = request;
+      std::atomic<bool> left{false};
+      auto reply = [&](std::string_view piece) {
+        if (!piece.empty() && !each(piece)) left = true;
+        return !left && !cancelled;
+      };
+      return host->answer(mine, reply, cancelled);
+    }
+    auto made = SocketClient::connect(access_.directory());
+    if (made.ok()) {
+      client_ = std::move(*made);
+      break;
+    }
+    if (cancelled) return {};
+    if (waited_us >= kOwnerWaitUs) {
+      return external_error(
+          access_.directory() +
+              ": a process holds the run's lock, but answers nobody; see its output, or stop it",
+          Code::kFailed, true);
+    }
+    Clock::system().sleep_us(kOwnerPauseUs);
+    waited_us += kOwnerPauseUs;
+  }
+  bool left = false;
+  Status asked = client_->ask(request, [&](std::string_view piece) {
+    left = cancelled || (!piece.empty() && !each(piece));
+    return !left;
+  });
+  // A connection that was lost or left is not used again; errors of the owner's leave it as it is.
+  if (left || (!asked.ok() && asked.error().retryable)) client_.reset();
+  if (left || cancelled) return {};
+  return asked;
+}
+
+Result<std::string> Line::ask(const Request& request) {
+  std::string whole;
+  std::atomic<bool> never{false};
+  TM_TRY(ask(
+      request,
+      [&](std::string_view piece) {
+        whole.append(piece);
+        return true;
+      },
+      never));
+  return whole;
+}
+
+}  // namespace tidemill::solution

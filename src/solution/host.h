@@ -1,0 +1,108 @@
+// The owner of a run: its lock, log, database, pipelines and metrics, and the answers that it gives to
+// other processes (design point 13). Commands that find the lock free become the owner themselves,
+// for as long as they run; those that find it held ask over the socket. Both ways lead to answer().
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/file_system.h"
+#include "duck/duck.h"
+#include "log/log.h"
+#include "observe/metrics.h"
+#include "observe/report.h"
+#include "pipeline/pipeline.h"
+#include "solution/config.h"
+#include "solution/run_directory.h"
+#include "solution/socket.h"
+#include "solution/wire.h"
+
+namespace tidemill::solution {
+
+class Host {
+ public:
+  // Takes the lock, recovers the log, creates the topics, listens. Errors: kExists while another process
+  // owns the run.
+  static Result<std::unique_ptr<Host>> open(const RunStore& runs, RunRecord record, Solution solution);
+  // Drains what runs, then closes the log cleanly.
+  ~Host();
+
+  const Solution& solution() const { return solution_; }
+  RunRecord record() const;
+  Status save_record(const std::function<void(RunRecord&)>& change);
+  const std::string& directory() const { return directory_; }
+  log::Log& log() { return *log_; }
+  observe::Metrics& metrics() { return metrics_; }
+  Result<std::shared_ptr<duck::Database>> database();
+  Ground ground();
+
+  // Starts the solution's pipelines; ok where they run already. Each user of processing says so, and
+  // the last one who leaves drains them.
+  Status enter_processing();
+  Status leave_processing();
+  bool processing() const;
+  // The error that stopped processing, if one did.
+  Status processing_failed() const;
+  // Waits until everything that is in the input topic now is committed, or `cancelled`, or processing failed.
+  Status wait_settled(const std::function<bool()>& cancelled);
+  std::vector<pipeline::LaneProgress> progress() const;
+  // Events in the input that are not yet committed; -1: nothing is known.
+  int64_t lag() const;
+
+  // Answers one request of any process (docs/formats/socket.md).
+  Status answer(Request& request, const Reply& reply, const std::atomic<bool>& gone);
+
+  // Set by a `stop` request: whoever runs should end gracefully.
+  const std::atomic<bool>& stop_asked() const { return stop_asked_; }
+  void ask_stop() { stop_asked_ = true; }
+  // A producer in this process has been acknowledged this much.
+  void on_incoming(uint64_t records, uint64_t bytes) { metrics_.on_incoming(records, bytes); }
+
+ private:
+  struct Running;
+  class Observer;
+  Host(const RunStore& runs, RunRecord record, Solution solution);
+  Status start();
+  void housekeeping();
+  Status replay(const Request& request, const Reply& reply, const std::atomic<bool>& gone);
+  Status process(const Request& request, const Reply& reply, const std::atomic<bool>& gone);
+  Status report(const Request& request, const Reply& reply, const std::atomic<bool>& gone);
+  Status status(const Request& request, const Reply& reply);
+  Status summary(const Request& request, const Reply& reply);
+  Status settle(const Reply& reply, const std::atomic<bool>& gone);
+
+  Result<std::unique_ptr<Running>> start_stages(const Replay& replay);
+
+  RunStore runs_;
+  mutable std::mutex record_mutex_;
+  RunRecord record_;
+  Solution solution_;
+  std::string directory_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<log::Log> log_;
+  int64_t started_us_ = 0;
+  observe::Metrics metrics_;
+  std::unique_ptr<Observer> observer_;
+
+  std::mutex database_mutex_;
+  std::shared_ptr<duck::Database> database_;
+
+  mutable std::mutex processing_mutex_;
+  std::unique_ptr<Running> running_;
+  int processing_users_ = 0;
+  Status processing_error_;
+
+  std::atomic<bool> stop_asked_{false};
+  std::atomic<bool> closing_{false};
+  std::mutex housekeeping_mutex_;
+  std::condition_variable housekeeping_wake_;
+  std::thread housekeeper_;
+  std::unique_ptr<SocketServer> server_;
+};
+
+}  // namespace tidemill::solution

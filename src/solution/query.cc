@@ -1,0 +1,235 @@
+#include "solution/query.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "event/json_splice.h"
+#include "solution/host.h"
+
+namespace tidemill::solution {
+namespace {
+
+// Statements that only read. A transaction that is read-only refuses the rest too; this gives the
+// clearer message, and keeps out what DuckDB does outside of transactions (SET, ATTACH, COPY, CHECKPOINT).
+constexpr std::array<std::string_view, 10> kReading = {"select",  "with",     "from", "table",     "values",
+                                                       "explain", "describe", "show", "summarize", "pivot"};
+
+std::string first_word(std::string_view sql) {
+  size_t at = 0;
+  while (at < sql.size()) {
+    if (std::isspace(static_cast<unsigned char>(sql[at])) != 0 || sql[at] == '(') {
+      ++at;
+    } else if (sql.substr(at, 2) == "--") {
+      at = std::min(sql.find('\n', at), sql.size());
+    } else if (sql.substr(at, 2) == "/*") {
+      size_t end = sql.find("*/", at);
+      at = end == std::string_view::npos ? sql.size() : end + 2;
+    } else {
+      break;
+    }
+  }
+  std::string word;
+  while (at < sql.size() && std::isalpha(static_cast<unsigned char>(sql[at])) != 0) {
+    word += static_cast<char>(std::tolower(static_cast<unsigned char>(sql[at++])));
+  }
+  return word;
+}
+
+// Interrupts the connection when the time is over or the asker has left; ends with its scope.
+class Watchdog {
+ public:
+  Watchdog(duck::Connection& connection, int64_t timeout_us, const std::atomic<bool>& gone)
+      : thread_([this, &connection, timeout_us, &gone] {
+          std::unique_lock lock(mutex_);
+          int64_t deadline_ns = Clock::system().steady_ns() + timeout_us * 1000;
+          while (!ended_) {
+            changed_.wait_for(lock, std::chrono::milliseconds(50));
+            if (ended_) return;
+            timed_out_ = Clock::system().steady_ns() > deadline_ns;
+            if (timed_out_ || gone) {
+              connection.interrupt();
+              return;
+            }
+          }
+        }) {}
+  ~Watchdog() {
+    {
+      std::lock_guard lock(mutex_);
+      ended_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+  bool timed_out() {
+    std::lock_guard lock(mutex_);
+    return timed_out_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool ended_ = false;
+  bool timed_out_ = false;
+  std::thread thread_;
+};
+
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + "\"";
+}
+
+std::string json_cell(const duck::Rows& rows, size_t column, size_t row) {
+  if (rows.is_null(column, row)) return "null";
+  std::string text = rows.display(column, row);
+  switch (rows.column_kind(column)) {
+    case duck::Kind::kBoolean:
+    case duck::Kind::kInteger:
+      return text;
+    case duck::Kind::kDouble:
+      if (text.find_first_not_of("0123456789.eE+-") == std::string::npos) return text;
+      break;  // nan, inf: as text
+    default:
+      break;
+  }
+  std::string out;
+  append_json_string(text, &out);
+  return out;
+}
+
+// Display width: code points, which is right for all but wide scripts.
+size_t width_of(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+std::string table_line(const std::vector<std::string>& cells, const std::vector<size_t>& widths,
+                       const std::vector<bool>& right) {
+  std::string line;
+  for (size_t c = 0; c < cells.size(); ++c) {
+    size_t width = width_of(cells[c]);
+    std::string pad(widths[c] > width ? widths[c] - width : 0, ' ');
+    if (c > 0) line += "  ";
+    line += right[c] ? pad + cells[c] : cells[c] + pad;
+  }
+  while (!line.empty() && line.back() == ' ') line.pop_back();
+  return line + "\n";
+}
+
+}  // namespace
+
+Status print_rows(duck::Rows& rows, const std::string& format, int64_t max_rows, const Reply& reply) {
+  const size_t columns = rows.column_count();
+  std::vector<std::string> names;
+  std::vector<bool> right;
+  std::vector<size_t> widths;
+  for (size_t c = 0; c < columns; ++c) {
+    names.push_back(rows.column_name(c));
+    right.push_back(rows.column_kind(c) == duck::Kind::kInteger ||
+                    rows.column_kind(c) == duck::Kind::kDouble);
+    widths.push_back(width_of(names.back()));
+  }
+  if (format == "csv") {
+    std::string head;
+    for (size_t c = 0; c < columns; ++c) head += (c == 0 ? "" : ",") + csv_cell(names[c]);
+    if (!reply(head + "\n")) return {};
+  }
+  bool head_printed = false;
+  int64_t printed = 0;
+  while (true) {
+    TM_ASSIGN(size_t count, rows.next());
+    if (count == 0) break;
+    if (max_rows >= 0) count = std::min(count, static_cast<size_t>(max_rows - printed));
+    std::string text;
+    std::vector<std::vector<std::string>> cells;  // of a table; its widths follow the first chunk
+    for (size_t r = 0; r < count; ++r) {
+      if (format == "json") {
+        text += "{";
+        for (size_t c = 0; c < columns; ++c) {
+          if (c > 0) text += ",";
+          append_json_string(names[c], &text);
+          text += ":" + json_cell(rows, c, r);
+        }
+        text += "}\n";
+      } else if (format == "csv") {
+        for (size_t c = 0; c < columns; ++c) {
+          text += (c == 0 ? "" : ",") + (rows.is_null(c, r) ? std::string() : csv_cell(rows.display(c, r)));
+        }
+        text += "\n";
+      } else {
+        cells.emplace_back();
+        for (size_t c = 0; c < columns; ++c) {
+          cells.back().push_back(rows.is_null(c, r) ? "NULL" : rows.display(c, r));
+          if (!head_printed)
+            widths[c] = std::min<size_t>(std::max(widths[c], width_of(cells.back().back())), 60);
+        }
+      }
+    }
+    if (!cells.empty() && !head_printed) {
+      std::vector<std::string> dashes;
+      for (size_t width : widths) dashes.emplace_back(width, '-');
+      text += table_line(names, widths, right) + table_line(dashes, widths, right);
+      head_printed = true;
+    }
+    for (const auto& row : cells) text += table_line(row, widths, right);
+    if (!reply(text)) return {};
+    printed += static_cast<int64_t>(count);
+    if (max_rows >= 0 && printed >= max_rows) break;
+  }
+  if (format != "json" && format != "csv") {
+    if (!head_printed) reply(table_line(names, widths, right));
+    reply(fmt::format("({} {})\n", printed, printed == 1 ? "row" : "rows"));
+  }
+  return {};
+}
+
+Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
+  const Solution& solution = host.solution();
+  std::string sql = request.get("sql");
+  std::string word = first_word(sql);
+  if (std::find(kReading.begin(), kReading.end(), word) == kReading.end()) {
+    return user_error(
+        "a query reads: it begins with SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN, not with '" +
+        word + "'");
+  }
+  std::shared_ptr<duck::Database> database;
+  std::string view;
+  if (solution.serve.kind == SinkKind::kDuckDb) {
+    TM_ASSIGN(database, host.database());
+  } else if (solution.serve.kind == SinkKind::kFiles) {
+    TM_ASSIGN(database,
+              duck::Database::open(":memory:",
+                                   {{"memory_limit", std::to_string(solution.query.memory_bytes) + "B"}}));
+    std::string folder = solution.serve.files.directory;
+    if (!folder.starts_with("/")) folder = join_path(host.directory(), folder);
+    view = "CREATE VIEW files AS SELECT * FROM read_json_auto('" + folder + "/**/*.jsonl')";
+  } else {
+    return user_error(solution.name + " serves a topic, which has no SQL: read it with `tidemill log read " +
+                      solution.name + " " + solution.serve.log.topic + "`, or serve with duckdb");
+  }
+  TM_ASSIGN(auto connection, database->connect());
+  Watchdog watchdog(*connection, solution.query.timeout_us, gone);
+  if (!view.empty()) TM_TRY(connection->execute(view));
+  TM_TRY(connection->execute("BEGIN TRANSACTION READ ONLY"));
+  auto rows = connection->query(sql);
+  Status printed = rows.ok()
+                       ? print_rows(**rows, request.get("format", "table"), request.number("rows", -1), reply)
+                       : Status(std::move(rows).error());
+  if (!printed.ok() && watchdog.timed_out()) {
+    return user_error(fmt::format("the query took longer than {} s (query.timeout) and was stopped",
+                                  solution.query.timeout_us / 1'000'000));
+  }
+  return printed;
+}
+
+}  // namespace tidemill::solution

@@ -1,0 +1,380 @@
+#include "solution/run_command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "observe/report.h"
+#include "simulate/simulator.h"
+#include "solution/access.h"
+#include "solution/interrupt.h"
+#include "solution/run_appender.h"
+
+namespace tidemill::solution {
+namespace {
+
+constexpr int64_t kPauseUs = 50'000;
+constexpr int64_t kProgressUs = 1'000'000;
+constexpr int64_t kPlainProgressUs = 5'000'000;  // where lines stay
+
+bool has(const std::string& steps, char step) {
+  return steps.find(step) != std::string::npos;
+}
+
+// A step on a thread of its own that asks the run's owner for something until it is cancelled. When the
+// owner is lost it asks the next one.
+class AskingThread {
+ public:
+  AskingThread(RunAccess& access, Request request, std::function<void(std::string_view)> each)
+      : thread_([this, &access, request = std::move(request), each = std::move(each)] {
+          Line line(access);
+          while (!cancelled_) {
+            Status asked = line.ask(
+                request,
+                [&](std::string_view piece) {
+                  if (each) each(piece);
+                  return !cancelled_.load();
+                },
+                cancelled_);
+            if (asked.ok()) break;
+            if (!asked.error().retryable) {
+              std::lock_guard lock(mutex_);
+              failed_ = asked.error();
+              break;
+            }
+          }
+          ended_ = true;
+        }) {}
+  ~AskingThread() { end(); }
+  AskingThread(const AskingThread&) = delete;
+  AskingThread& operator=(const AskingThread&) = delete;
+
+  void end() {
+    cancelled_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  bool ended() const { return ended_; }
+  std::optional<Error> failed() {
+    std::lock_guard lock(mutex_);
+    return failed_;
+  }
+
+ private:
+  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> ended_{false};
+  std::mutex mutex_;
+  std::optional<Error> failed_;
+  std::thread thread_;
+};
+
+class SimulatorThread {
+ public:
+  static Result<std::unique_ptr<SimulatorThread>> start(RunAccess& access, const Solution& solution) {
+    simulate::Simulator::Config config;
+    config.options = solution.simulate.options;
+    config.options.topic = solution.ingest.log.topic;
+    config.run = access.record().id();
+    config.directory = access.directory();
+    config.appenders = run_appenders(access);
+    // A run that is stopped goes on with the same command: what was not sent yet still will be.
+    config.on_stop = simulate::OnStop::kPause;
+    TM_ASSIGN(auto simulator, simulate::Simulator::open(std::move(config)));
+    return std::unique_ptr<SimulatorThread>(new SimulatorThread(std::move(simulator)));
+  }
+  ~SimulatorThread() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void stop() { stop_ = true; }
+  bool ended() const { return ended_; }
+  // Precondition: ended().
+  const Status& result() const { return result_; }
+  simulate::SimulateCounters counters() const { return simulator_->counters(); }
+
+ private:
+  explicit SimulatorThread(std::unique_ptr<simulate::Simulator> simulator)
+      : simulator_(std::move(simulator)) {
+    thread_ = std::thread([this] {
+      result_ = simulator_->run(stop_);
+      ended_ = true;
+    });
+  }
+  std::unique_ptr<simulate::Simulator> simulator_;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> ended_{false};
+  Status result_;
+  std::thread thread_;
+};
+
+// One call of the command; its threads end in the reverse order of their beginning.
+class Session {
+ public:
+  Session(RunAccess& access, const RunOptions& options, const Print& print)
+      : access_(access), options_(options), print_(print), solution_(access.solution()) {}
+
+  Result<RunResult> run();
+
+ private:
+  Status begin();
+  Status watch();
+  Status wait_settled();
+  Status failed_step();
+  Result<RunResult> end();
+  Result<RunResult> verify();
+  bool time_over() const;
+  void progress(const std::string& line);
+  void say(const std::string& text);
+
+  RunAccess& access_;
+  const RunOptions& options_;
+  const Print& print_;
+  const Solution& solution_;
+  const int64_t begun_ns_ = Clock::system().steady_ns();
+  std::mutex print_mutex_;
+  bool progress_shown_ = false;
+  std::atomic<bool> processing_started_{false};
+  std::unique_ptr<AskingThread> processing_;
+  std::unique_ptr<SimulatorThread> simulator_;
+  std::unique_ptr<AskingThread> ticker_;
+  std::unique_ptr<AskingThread> table_;
+};
+
+void Session::say(const std::string& text) {
+  std::lock_guard lock(print_mutex_);
+  if (progress_shown_) print_("\r\x1b[K");
+  progress_shown_ = false;
+  print_(text);
+}
+
+void Session::progress(const std::string& line) {
+  if (!options_.terminal) {
+    say(line);
+    return;
+  }
+  std::lock_guard lock(print_mutex_);
+  print_("\r\x1b[K" + line.substr(0, line.find('\n')));
+  progress_shown_ = true;
+}
+
+Status Session::failed_step() {
+  if (processing_) {
+    if (auto failed = processing_->failed()) return *failed;
+  }
+  if (simulator_ && simulator_->ended() && !simulator_->result().ok()) return simulator_->result();
+  return {};
+}
+
+Status Session::begin() {
+  TM_ASSIGN(std::shared_ptr<Host> host, access_.own());
+  if (!options_.json) {
+    say(fmt::format("run {} in {}{}\n", access_.record().id(), access_.directory(),
+                    host ? "" : ", owned by another process"));
+  }
+  if (has(options_.steps, 'P')) {
+    processing_ = std::make_unique<AskingThread>(access_, Request{"process", {}, ""},
+                                                 [this](std::string_view) { processing_started_ = true; });
+    // What cannot start is said before anything is simulated.
+    while (!processing_started_ && !processing_->ended() && !interrupted()) Clock::system().sleep_us(1'000);
+    TM_TRY(failed_step());
+  }
+  if (has(options_.steps, 'T') && solution_.simulate.enabled) {
+    TM_ASSIGN(simulator_, SimulatorThread::start(access_, solution_));
+  }
+  if (!has(options_.steps, 'M')) return {};
+  const std::string format = options_.json ? "json" : "table";
+  Request table{
+      "report", {{"format", format}, {"every_us", std::to_string(solution_.observe.report_interval_us)}}, ""};
+  table_ = std::make_unique<AskingThread>(access_, table, [this, first = true](std::string_view row) mutable {
+    // The heading waits for its first row: a short run has its only row at the end.
+    if (!options_.json && first && row.find("IncomingMessages") != std::string_view::npos) return;
+    if (!options_.json && first) say(observe::report_header() + "\n");
+    first = false;
+    say(std::string(row));
+  });
+  if (options_.json) return {};
+  int64_t every_us = options_.terminal ? kProgressUs : kPlainProgressUs;
+  Request ticks{"report", {{"format", "progress"}, {"every_us", std::to_string(every_us)}}, ""};
+  ticker_ = std::make_unique<AskingThread>(access_, ticks,
+                                           [this](std::string_view line) { progress(std::string(line)); });
+  return {};
+}
+
+bool Session::time_over() const {
+  if (solution_.duration_us < 0) return false;
+  return (Clock::system().steady_ns() - begun_ns_) / 1000 >= solution_.duration_us;
+}
+
+// Until the simulator has sent everything; without one, until the duration is over or a signal comes.
+Status Session::watch() {
+  if (!processing_ && !simulator_ && !table_) return {};
+  if (options_.until_end && !simulator_) return {};
+  bool stalled_said = false;
+  while (!interrupted()) {
+    TM_TRY(failed_step());
+    if (auto host = access_.host(); host && host->stop_asked()) return {};
+    if (processing_ && processing_->ended()) return {};  // somebody asked the owner to stop
+    if (simulator_) {
+      if (simulator_->ended()) return {};
+      simulate::SimulateCounters counters = simulator_->counters();
+      if (counters.stalled && !stalled_said) say("simulate: " + counters.problem + "; trying again\n");
+      stalled_said = counters.stalled;
+    } else if (time_over()) {
+      return {};
+    }
+    Clock::system().sleep_us(kPauseUs);
+  }
+  return {};
+}
+
+// What was sent is processed to its end before the step is over.
+Status Session::wait_settled() {
+  if (!processing_ || interrupted() || processing_->ended()) return {};
+  AskingThread settling(access_, Request{"settle", {}, ""}, nullptr);
+  while (!settling.ended() && !interrupted()) {
+    TM_TRY(failed_step());
+    Clock::system().sleep_us(kPauseUs / 10);
+  }
+  if (auto failed = settling.failed(); failed && failed->code != Code::kStopped) return *failed;
+  return {};
+}
+
+Result<RunResult> Session::end() {
+  const bool stopped =
+      interrupted() || (simulator_ && !simulator_->ended()) || (processing_ && processing_->ended());
+  ticker_.reset();
+  table_.reset();
+  if (has(options_.steps, 'M')) {
+    Line line(access_);
+    auto summary = line.ask(Request{"summary", {{"format", options_.json ? "json" : "table"}}, ""});
+    if (summary.ok()) say((options_.json ? "" : "\nThe whole run:\n") + *summary);
+  }
+  if (simulator_) {
+    simulator_->stop();
+    while (!simulator_->ended()) Clock::system().sleep_us(1'000);
+    simulate::SimulateCounters sent = simulator_->counters();
+    if (!options_.json) {
+      say(fmt::format("simulated {} events in {} records{}\n",
+                      observe::with_thousands(static_cast<uint64_t>(sent.events)),
+                      observe::with_thousands(static_cast<uint64_t>(sent.records)),
+                      sent.worst_shortfall_us > 1'000'000
+                          ? fmt::format("; at worst {} behind their schedule",
+                                        observe::human_latency(sent.worst_shortfall_us))
+                          : ""));
+    }
+  }
+  processing_.reset();  // drains
+  if (stopped) {
+    if (!options_.json) say("stopped; the same command goes on where it stopped\n");
+    return RunResult::kStopped;
+  }
+  if (has(options_.steps, 'V')) return verify();
+  return RunResult::kDone;
+}
+
+Result<RunResult> Session::verify() {
+  if (!options_.json) say("verifying: every event is accounted for\n");
+  Line line(access_);
+  bool passed = false;
+  Request request{"verify", {{"rules", options_.rules}, {"format", options_.json ? "json" : "table"}}, ""};
+  TM_TRY(line.ask(
+      request,
+      [&](std::string_view piece) {
+        if (piece.starts_with('\x01')) {
+          passed = piece == "\x01PASS";
+        } else {
+          say(std::string(piece));
+        }
+        return true;
+      },
+      interrupted()));
+  return passed ? RunResult::kPassed : RunResult::kFailed;
+}
+
+Result<RunResult> Session::run() {
+  Status went = begin();
+  if (went.ok()) went = watch();
+  const bool input_ended = simulator_ ? simulator_->ended() : options_.until_end;
+  if (went.ok() && input_ended) went = wait_settled();
+  if (!went.ok()) {
+    say("");
+    return std::move(went).error();
+  }
+  return end();
+}
+
+}  // namespace
+
+Status check_steps(const std::string& steps) {
+  size_t wrong = steps.find_first_not_of("CIDPTMV");
+  if (steps.empty() || wrong != std::string::npos) {
+    return user_error(
+        "--steps: '" + steps +
+        "'; letters of C (create the run), I (log and topics), D (served store), P (process), T (simulate), "
+        "M (report), V (verify), as in CIDPTMV");
+  }
+  return {};
+}
+
+bool is_live(const RunStore& runs, const RunRecord& record) {
+  auto client = SocketClient::connect(runs.directory(record.name, record.number));
+  return client.ok();
+}
+
+Result<RunRecord> choose_run(const RunStore& runs, const RunOptions& options) {
+  const std::string name = options.name.empty() ? options.loaded.solution.name : options.name;
+  TM_TRY(check_run_name(name));
+  if (options.fresh) {
+    for (const RunRecord& old : runs.list(name)) {
+      if (is_live(runs, old))
+        return user_error("run " + old.id() + " is running; stop it first: tidemill stop " + name);
+      TM_TRY(runs.remove(old));
+    }
+  }
+  std::optional<RunRecord> latest = runs.latest(name);
+  // Without a simulator a run is never over: more may be produced into it.
+  const bool simulates = has(options.steps, 'T') && options.loaded.solution.simulate.enabled;
+  bool unfinished = latest && (latest->state != "finished" || is_live(runs, *latest));
+  if (options.resume && !unfinished) {
+    return user_error(latest ? "run " + latest->id() +
+                                   " is finished: nothing to resume; without --resume a new run starts"
+                             : "no run of " + name + " in " + runs.root() + ": nothing to resume");
+  }
+  if (latest && (unfinished || !simulates)) return *latest;
+  RunRecord record;
+  record.name = name;
+  record.solution = options.solution;
+  record.size = options.loaded.size;
+  record.settings = options.settings;
+  record.created_us = Clock::system().wall_us();
+  return runs.create(std::move(record));
+}
+
+Result<RunResult> run_steps(const RunStore& runs, const RunRecord& record, const RunOptions& options,
+                            const Print& print) {
+  (void)interrupted();
+  RunAccess access(runs, record, options.loaded.solution);
+  Result<RunResult> result = Session(access, options, print).run();
+  access.disown();
+  return result;
+}
+
+Status run_replay(const RunStore& runs, const RunRecord& record, const RunOptions& options,
+                  const std::string& from, const std::string& into, const Print& print) {
+  RunAccess access(runs, record, options.loaded.solution);
+  Line line(access);
+  Status replayed = line.ask(
+      Request{"replay", {{"from", from}, {"into", into}}, ""},
+      [&](std::string_view piece) {
+        print(std::string(piece));
+        return true;
+      },
+      interrupted());
+  access.disown();
+  return replayed;
+}
+
+}  // namespace tidemill::solution

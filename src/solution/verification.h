@@ -1,0 +1,21 @@
+// `tidemill verify`: describes a run to the verifier.
+#pragma once
+
+#include <atomic>
+
+#include "solution/socket.h"
+#include "verify/verify.h"
+
+namespace tidemill::solution {
+
+class Host;
+
+// What the run's files and settings say; nothing of the pipeline's code takes part in the checks.
+Result<verify::VerifyRequest> describe_run(Host& host);
+
+// Arguments: rules=strict|reference (default: the solution's), format=table|json. The last piece of the
+// answer is "\x01PASS" or
+// "\x01FAIL", for the exit status. Records the verdict in run.json, which finishes the run.
+Status answer_verify(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone);
+
+}  // namespace tidemill::solution

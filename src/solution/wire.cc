@@ -1,0 +1,253 @@
+#include "solution/wire.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "ingest/log_source.h"
+#include "pipeline/log_changelog.h"
+#include "process/dedup.h"
+#include "process/enrich.h"
+#include "process/filter.h"
+#include "process/project.h"
+#include "serve/duckdb_sink.h"
+#include "serve/files_sink.h"
+#include "serve/log_sink.h"
+#include "serve/null_sink.h"
+
+namespace tidemill::solution {
+namespace {
+
+Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& config,
+                                                          bool partitioned_by_key) {
+  switch (config.kind) {
+    case OperatorKind::kEnrich: {
+      std::vector<process::EnrichField> fields;
+      for (const std::string& name : config.enrich.fields) {
+        TM_ASSIGN(process::EnrichKind kind, process::parse_enrich_kind(name));
+        fields.push_back({kind, name});
+      }
+      return process::make_enrich(std::move(fields));
+    }
+    case OperatorKind::kDedup: {
+      process::DedupOptions options;
+      options.id = config.dedup.id;
+      options.key = config.dedup.key;
+      if (config.dedup.last > 0) options.last = config.dedup.last;
+      if (config.dedup.horizon_us > 0) options.horizon_us = config.dedup.horizon_us;
+      options.check_key = !partitioned_by_key;
+      return process::make_dedup(std::move(options));
+    }
+    case OperatorKind::kFilter:
+      return process::make_filter(config.filter.where);
+    case OperatorKind::kProject: {
+      process::ProjectOptions options;
+      options.keep = config.project.keep;
+      options.drop = config.project.drop;
+      for (const auto& [name, expression] : config.project.add) options.add.push_back({name, expression});
+      return process::make_project(std::move(options));
+    }
+    case OperatorKind::kRekey:
+      break;
+  }
+  return internal_error("rekey divides a pipeline; it is no operator");
+}
+
+std::string in_run(const Ground& ground, const std::string& path) {
+  return path.starts_with("/") ? path : join_path(ground.run_directory, path);
+}
+
+std::string rekey_topic(const Solution& solution, const RekeyConfig& rekey) {
+  return rekey.topic.empty() ? solution.ingest.log.topic + "-by-" + rekey.by : rekey.topic;
+}
+
+bool reshapes(const std::vector<const OperatorConfig*>& operators) {
+  return std::any_of(operators.begin(), operators.end(),
+                     [](const OperatorConfig* op) { return op->kind == OperatorKind::kProject; });
+}
+
+// The final sink, or a replay's copy of it under another name.
+Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, const Ground& ground,
+                                                  const Stage& stage,
+                                                  const std::vector<const OperatorConfig*>& operators,
+                                                  const Replay& replay) {
+  const ServeConfig& serve = solution.serve;
+  const std::string& into = replay.into;
+  const std::string dead = into.empty() ? solution.dead_letters.name : std::string();
+  switch (serve.kind) {
+    case SinkKind::kLog: {
+      serve::LogSinkOptions options;
+      options.pipeline = stage.name;
+      options.topic = into.empty() ? serve.log.topic : into;
+      options.source_topic = stage.input_topic;
+      options.partitions = serve.log.partitions;
+      options.dead_topic = dead;
+      options.retention_us = solution.log.retention_us;
+      options.retention_bytes = solution.log.retention_bytes;
+      options.stateful = stage.plan.stateful;
+      if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
+      options.weakness = ingest::durability_weakness(solution.log.options.durability);
+      return std::unique_ptr<pipeline::Sink>(
+          std::make_unique<serve::LogSink>(*ground.log, std::move(options)));
+    }
+    case SinkKind::kDuckDb: {
+      serve::DuckDbSinkOptions options;
+      options.pipeline = stage.name;
+      options.table.table = into.empty() ? serve.duckdb.table : into;
+      options.table.nested =
+          serve.duckdb.nested == Nested::kStruct ? serve::Nested::kStruct : serve::Nested::kColumns;
+      options.table.key = serve.duckdb.key;
+      options.table.stored_at = serve.duckdb.stored_at;
+      options.dead_table = dead;
+      options.path = in_run(ground, serve.duckdb.database);
+      TM_ASSIGN(auto database, ground.database());
+      return std::unique_ptr<pipeline::Sink>(
+          std::make_unique<serve::DuckDbSink>(std::move(database), *ground.clock, std::move(options)));
+    }
+    case SinkKind::kFiles: {
+      serve::FilesSinkOptions options;
+      options.directory = in_run(ground, into.empty() ? serve.files.directory : into);
+      options.roll_bytes = static_cast<uint64_t>(serve.files.roll_bytes);
+      options.roll_interval_us = serve.files.roll_interval_us;
+      options.dead_folder = dead;
+      if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
+      return std::unique_ptr<pipeline::Sink>(
+          std::make_unique<serve::FilesSink>(*ground.files, *ground.clock, std::move(options)));
+    }
+    case SinkKind::kNull:
+      return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::NullSink>());
+  }
+  return internal_error("no such sink");
+}
+
+Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground, const StartAt& start,
+                    std::vector<std::unique_ptr<pipeline::Operator>> operators,
+                    const std::function<Result<std::unique_ptr<pipeline::Sink>>()>& make_stage_sink) {
+  ingest::LogSourceOptions source;
+  source.topic = stage.input_topic;
+  source.pipeline = stage.name;
+  source.weakness = ingest::durability_weakness(solution.log.options.durability);
+  switch (start.kind) {
+    case StartAt::kEarliest:
+      break;
+    case StartAt::kLatest:
+      source.start = ingest::LogSourceOptions::Start::kLatest;
+      break;
+    case StartAt::kTime:
+      source.start = ingest::LogSourceOptions::Start::kTime;
+      source.start_time_us = start.time_us;
+      break;
+  }
+  TM_ASSIGN(stage.source, ingest::LogSource::open(*ground.log, std::move(source)));
+
+  // Whether there is state decides what the sink prepares; what the sink needs decides the plan.
+  stage.plan.stateful =
+      std::any_of(operators.begin(), operators.end(), [](const auto& op) { return op->stateful(); });
+  TM_ASSIGN(stage.sink, make_stage_sink());
+  pipeline::SinkNeeds needs = stage.sink->needs();
+  if (solution.pipeline.validate) needs.validate = true;
+  TM_ASSIGN(stage.plan, pipeline::make_plan(solution.event.schema, std::move(operators), needs,
+                                            static_cast<size_t>(solution.event.max_bytes)));
+  if (stage.plan.stateful)
+    stage.changelog = std::make_unique<pipeline::LogChangelog>(*ground.log, stage.name);
+
+  pipeline::GuaranteeFacts facts;
+  facts.source = stage.source->traits();
+  facts.sink = stage.sink->traits();
+  facts.stateful = stage.plan.stateful;
+  stage.guarantee = pipeline::compute_guarantee(facts);
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, const Replay& replay) {
+  std::vector<Stage> stages;
+  const std::string suffix = replay.into.empty() ? "" : "-into-" + replay.into;
+  const StartAt start = replay.into.empty() ? solution.ingest.log.start : replay.from;
+  std::string input = solution.ingest.log.topic;
+  std::vector<const OperatorConfig*> operators;
+  bool rekeyed = false;
+
+  auto make_operators = [&]() -> Result<std::vector<std::unique_ptr<pipeline::Operator>>> {
+    std::vector<std::unique_ptr<pipeline::Operator>> made;
+    for (const OperatorConfig* config : operators) {
+      TM_ASSIGN(auto op, make_operator(*config, rekeyed));
+      made.push_back(std::move(op));
+    }
+    return made;
+  };
+
+  for (const OperatorConfig& config : solution.process) {
+    if (config.kind != OperatorKind::kRekey) {
+      operators.push_back(&config);
+      continue;
+    }
+    // A replay begins behind the rekeying, whose topic is shared.
+    Stage stage;
+    stage.output_topic = rekey_topic(solution, config.rekey);
+    if (replay.into.empty()) {
+      stage.name = solution.name + "-rekey-" + config.rekey.by;
+      stage.input_topic = input;
+      TM_ASSIGN(auto made, make_operators());
+      TM_TRY(finish_stage(stage, solution, ground, start, std::move(made), [&] {
+        serve::LogSinkOptions options;
+        options.pipeline = stage.name;
+        options.topic = stage.output_topic;
+        options.source_topic = stage.input_topic;
+        options.partitions = config.rekey.partitions;
+        options.rekey = config.rekey.by;
+        options.stateful = stage.plan.stateful;
+        if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
+        return Result<std::unique_ptr<pipeline::Sink>>(
+            std::make_unique<serve::LogSink>(*ground.log, std::move(options)));
+      }));
+      stages.push_back(std::move(stage));
+    }
+    input = rekey_topic(solution, config.rekey);
+    operators.clear();
+    rekeyed = true;
+  }
+
+  Stage last;
+  last.name = solution.name + suffix;
+  last.input_topic = input;
+  if (solution.serve.kind == SinkKind::kLog)
+    last.output_topic = replay.into.empty() ? solution.serve.log.topic : replay.into;
+  TM_ASSIGN(auto made, make_operators());
+  StartAt last_start = stages.empty() ? start : StartAt{};
+  TM_TRY(finish_stage(last, solution, ground, last_start, std::move(made),
+                      [&] { return make_sink(solution, ground, last, operators, replay); }));
+  stages.push_back(std::move(last));
+  return stages;
+}
+
+pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage& stage) {
+  pipeline::PipelineOptions options;
+  options.name = stage.name;
+  options.tasks =
+      task_count(solution, static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency())));
+  options.limits = solution.pipeline.limits;
+  options.retry = solution.pipeline.retry;
+  options.snapshot_min_bytes = static_cast<uint64_t>(solution.pipeline.snapshot_min_bytes);
+  return options;
+}
+
+Status create_topics(const Solution& solution, log::Log& log) {
+  log::TopicConfig config;
+  config.partitions = solution.ingest.log.partitions;
+  config.timestamp_type = TimestampType::kLogAppendTime;
+  config.retention_us = solution.log.retention_us;
+  config.retention_bytes = solution.log.retention_bytes;
+  if (solution.ingest.log.create) {
+    TM_TRY(log.create_topic(solution.ingest.log.topic, config));
+  }
+  for (const OperatorConfig& op : solution.process) {
+    if (op.kind != OperatorKind::kRekey) continue;
+    log::TopicConfig rekeyed = config;
+    if (op.rekey.partitions > 0) rekeyed.partitions = op.rekey.partitions;
+    TM_TRY(log.create_topic(rekey_topic(solution, op.rekey), rekeyed));
+  }
+  return {};
+}
+
+}  // namespace tidemill::solution

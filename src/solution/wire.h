@@ -1,0 +1,57 @@
+// From a solution's settings to the parts of its pipelines.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/file_system.h"
+#include "duck/duck.h"
+#include "log/log.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/plan.h"
+#include "solution/config.h"
+
+namespace tidemill::solution {
+
+// What the parts stand on. `log` may be null where only traits are asked for (check).
+struct Ground {
+  log::Log* log = nullptr;
+  FileSystem* files = nullptr;
+  Clock* clock = nullptr;
+  std::string run_directory;
+  // Opens (once) the database file that the sink writes to and queries read.
+  std::function<Result<std::shared_ptr<duck::Database>>()> database;
+};
+
+// A replay of the log beside the live pipelines: its own name, start and target.
+struct Replay {
+  std::string into;  // table, topic or folder; empty: no replay
+  StartAt from;
+};
+
+// One pipeline of a solution. A solution with `rekey` has several: each writes the topic that the next
+// one reads.
+struct Stage {
+  std::string name;
+  TopicPartition first_input() const { return {input_topic, Partition(0)}; }
+  std::string input_topic;
+  std::string output_topic;  // empty: the sink is no topic
+  std::unique_ptr<pipeline::Source> source;
+  std::unique_ptr<pipeline::Sink> sink;
+  std::unique_ptr<pipeline::Changelog> changelog;
+  pipeline::Plan plan;
+  pipeline::GuaranteeReport guarantee;
+};
+
+// Errors are the user's: a field that is not there, an expression that does not hold.
+Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, const Replay& replay = {});
+
+pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage& stage);
+
+// Creates the solution's input topic (and the topics of `rekey`) where they are missing.
+Status create_topics(const Solution& solution, log::Log& log);
+
+}  // namespace tidemill::solution
