@@ -134,7 +134,6 @@ std::string harness_json(Partition partition, Offset offset) {
 std::optional<HarnessId> parse_harness_id(std::string_view text) {
   constexpr std::string_view kMember = "\"id\":\"";
   if (size_t at = text.find(kMember); at != std::string_view::npos) text.remove_prefix(at + kMember.size());
-  HarnessId id;
   int32_t partition = 0;
   int64_t offset = 0;
   auto slash = std::from_chars(text.data(), text.data() + text.size(), partition);
