@@ -1,0 +1,330 @@
+#include <algorithm>
+#include <cctype>
+
+#include "base/text.h"
+#include "solution/derive.h"
+
+namespace tidemill::solution {
+namespace {
+
+constexpr size_t kMaxTopicName = 200;  // Kafka's 249, with room for the suffixes of derived topics
+
+bool holds_only(std::string_view text, std::string_view extra) {
+  return std::all_of(text.begin(), text.end(), [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           extra.find(c) != std::string_view::npos;
+  });
+}
+
+// What is wrong with the name, or empty.
+std::string topic_fault(const std::string& topic) {
+  if (topic.empty()) return "is empty; name the topic";
+  if (topic.size() > kMaxTopicName) return "is too long; give at most 200 characters";
+  if (topic == "." || topic == ".." || !holds_only(topic, "._-")) {
+    return '"' + topic.substr(0, 60) +
+           "\" is not a topic's name; use letters, digits, dot, dash and underscore";
+  }
+  if (topic.starts_with("__"))
+    return '"' + topic.substr(0, 60) + "\" is reserved; do not begin with two underscores";
+  return {};
+}
+
+std::string identifier_fault(const std::string& name, std::string_view what) {
+  bool plain =
+      !name.empty() && name.size() <= 63 && holds_only(name, "_") && !(name[0] >= '0' && name[0] <= '9');
+  if (plain) return {};
+  return '"' + name.substr(0, 60) + "\" is not a name of a " + std::string(what) +
+         "; use at most 63 letters, digits and underscores, a letter first";
+}
+
+std::string folder_fault(const std::string& path) {
+  bool leaves = path == ".." || path.starts_with("../") || path.find("/../") != std::string::npos ||
+                path.ends_with("/..");
+  if (path.empty() || path == "." || path.starts_with("/") || leaves) {
+    return '"' + path.substr(0, 60) +
+           "\" does not lie in the run's data directory; give a folder's name, as files";
+  }
+  return {};
+}
+
+// Names of fields as operators see them, one after another.
+class Checker {
+ public:
+  Checker(const Draft& draft, Problems& problems)
+      : draft_(draft), solution_(draft.solution), problems_(problems) {
+    for (const Field& field : solution_.event.schema.fields) fields_.push_back(field.name);
+  }
+
+  void check() {
+    check_event();
+    check_simulation();
+    for (size_t i = 0; i < solution_.process.size(); ++i)
+      check_step(solution_.process[i], step_path(draft_, i));
+    check_sink();
+    check_names();
+    check_limits();
+  }
+
+ private:
+  void report(const std::string& path, std::string message) {
+    draft_.report(problems_, path, std::move(message));
+  }
+
+  // The field, or one around others (complexData).
+  bool knows(const std::string& name) const {
+    return std::any_of(fields_.begin(), fields_.end(), [&](const std::string& field) {
+      return field == name || field.starts_with(name + ".");
+    });
+  }
+  std::string no_field(const std::string& name) const {
+    std::string hint = did_you_mean(name, fields_);
+    if (hint.empty()) {
+      std::vector<std::string> first(
+          fields_.begin(), fields_.begin() + static_cast<long>(std::min<size_t>(8, fields_.size())));
+      hint = first.empty() ? "" : "; there are " + join(first, ", ") + (fields_.size() > 8 ? ", …" : "");
+    }
+    return "the event has no field " + name.substr(0, 60) + " here" + hint;
+  }
+  void need_field(const std::string& path, const std::string& name) {
+    if (has_schema() && !std::count(fields_.begin(), fields_.end(), name)) report(path, no_field(name));
+  }
+  // Without one, its absence is the only problem worth saying.
+  bool has_schema() const { return !solution_.event.schema.fields.empty(); }
+
+  void check_event() {
+    const EventConfig& event = solution_.event;
+    bool asked = draft_.has_section("event");
+    if (!event.builtin.empty() && draft_.given("event.fields")) {
+      report("event.fields", "a built-in event has its own fields; remove event.schema or event.fields");
+    } else if (!asked) {
+      report(
+          "event",
+          "is missing; give event: telemetry, event: sensor, or the fields: event: {fields: {temp: double}}");
+    } else if (event.builtin.empty() && !has_schema() && problems_.empty()) {
+      report("event",
+             "names no fields; give event: telemetry, event: sensor, or event: {fields: {temp: double}}");
+    }
+    for (const auto& [path, name] : {std::pair<const char*, const std::string&>{"event.id", event.id},
+                                     {"event.key", event.key},
+                                     {"event.sequence", event.sequence},
+                                     {"event.time", event.time}}) {
+      if (!name.empty()) need_field(path, name);
+    }
+    int time = event.schema.find(event.time);
+    if (!event.time.empty() && time >= 0 &&
+        event.schema.fields[static_cast<size_t>(time)].type != Type::kTimestamp) {
+      report("event.time", event.time + " is not a timestamp; give a field of that type");
+    }
+  }
+
+  void check_simulation() {
+    if (!solution_.simulate.enabled) return;
+    const simulate::SimulateOptions& options = solution_.simulate.options;
+    for (const simulate::OptionProblem& problem : options.problems()) {
+      std::string path =
+          problem.option == "duration" || problem.option == "topic" ? "" : "simulate." + problem.option;
+      if (!path.empty()) report(path, problem.message);
+    }
+    std::string profile(simulate::profile_name(options.profile));
+    bool own = options.profile == simulate::Profile::kTemplate;
+    if (!own && !solution_.event.builtin.empty() && solution_.event.builtin != profile) {
+      report("simulate.profile", "simulates the " + profile + " event, but event is " +
+                                     solution_.event.builtin + "; give both the same");
+    }
+    if (options.rate == 0 && options.count < 0 && solution_.duration_us < 0) {
+      report("simulate.rate", "max without an end fills the disk; give a duration or simulate.count");
+    }
+  }
+
+  void check_step(const OperatorConfig& step, const std::string& path) {
+    switch (step.kind) {
+      case OperatorKind::kEnrich:
+        if (step.enrich.fields.empty())
+          report(path + ".fields", "is empty; give some of enqueuedAt, processedAt, partition, offset");
+        for (const std::string& name : step.enrich.fields) add_field(name);
+        break;
+      case OperatorKind::kDedup:
+        check_dedup(step.dedup, path);
+        break;
+      case OperatorKind::kFilter:
+        if (trim(step.filter.where).empty())
+          report(path + ".where", "is missing; give an expression, as - filter: value > 50");
+        break;
+      case OperatorKind::kProject:
+        check_project(step.project, path);
+        break;
+      case OperatorKind::kRekey:
+        if (step.rekey.by.empty()) {
+          report(path + ".by", "is missing; give the field to partition by, as - rekey: deviceId");
+        } else {
+          need_field(path + ".by", step.rekey.by);
+        }
+        break;
+    }
+  }
+
+  void check_dedup(const DedupConfig& dedup, const std::string& path) {
+    for (const auto& [name, field] :
+         {std::pair<std::string, const std::string&>{"id", dedup.id}, {"key", dedup.key}}) {
+      if (!field.empty()) {
+        need_field(path + "." + name, field);
+      } else {
+        report(path + "." + name, "is missing, and the event has no " + name +
+                                      " of its own; give a field, as - dedup: {id: orderId, key: customer}");
+      }
+    }
+    if (dedup.last > 0 && dedup.horizon_us > 0) {
+      report(path + ".horizon", "stands beside last; give one of them: a number of ids, or a time");
+    } else if (dedup.last == 0 && dedup.horizon_us == 0) {
+      report(path + ".last", "off without a horizon would remember nothing; give last: 100 or horizon: 10m");
+    }
+  }
+
+  void check_project(const ProjectConfig& project, const std::string& path) {
+    if (project.keep.empty() && project.drop.empty() && project.add.empty()) {
+      report(path, "does nothing; give keep, drop or add");
+    }
+    for (const std::string& name : project.keep) {
+      if (has_schema() && !knows(name)) report(path + ".keep", no_field(name));
+    }
+    for (const std::string& name : project.drop) {
+      if (has_schema() && !knows(name)) report(path + ".drop", no_field(name));
+    }
+    auto covered = [](const std::vector<std::string>& names, const std::string& field) {
+      return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+        return field == name || field.starts_with(name + ".");
+      });
+    };
+    std::erase_if(fields_, [&](const std::string& field) {
+      return (!project.keep.empty() && !covered(project.keep, field)) || covered(project.drop, field);
+    });
+    for (const auto& [name, expression] : project.add) {
+      if (trim(expression).empty())
+        report(path + ".add", name + " has no expression; give one, as {fahrenheit: temp * 1.8 + 32}");
+      add_field(name);
+    }
+    if (fields_.empty() && has_schema()) report(path, "leaves no field; keep or add one");
+  }
+
+  void add_field(const std::string& name) {
+    if (!std::count(fields_.begin(), fields_.end(), name)) fields_.push_back(name);
+  }
+
+  void check_sink() {
+    if (!draft_.has_section("serve") && !draft_.given("serve")) {
+      report("serve", "is missing; give exactly one of log, duckdb, files or null, as serve: duckdb");
+      return;
+    }
+    const std::string& letters = solution_.dead_letters.name;
+    if (solution_.serve.kind == SinkKind::kDuckDb) {
+      check_duckdb(solution_.serve.duckdb);
+      check_fault("dead_letters.name", identifier_fault(letters, "table"));
+      if (to_lower(letters) == to_lower(solution_.serve.duckdb.table)) {
+        report("dead_letters.name", letters + " is the table of the events; give another");
+      }
+    } else if (solution_.serve.kind == SinkKind::kFiles) {
+      check_fault("serve.files.directory", folder_fault(solution_.serve.files.directory));
+      check_fault("dead_letters.name", folder_fault(letters));
+      if (letters == solution_.serve.files.directory) {
+        report("dead_letters.name", letters + " is the folder of the events; give another");
+      }
+    }
+  }
+
+  void check_duckdb(const DuckDbSink& sink) {
+    check_fault("serve.duckdb.table", identifier_fault(sink.table, "table"));
+    if (sink.database.empty() || sink.database.starts_with(":")) {
+      report("serve.duckdb.database",
+             "is not a file; a database in memory would keep nothing; give store.duckdb");
+    }
+    for (const std::string& column : sink.key) {
+      if (column == sink.stored_at) {
+        report("serve.duckdb.key",
+               column + " is the time of storing, which no two rows share; give fields of the event");
+      } else {
+        need_field("serve.duckdb.key", column);
+      }
+    }
+    if (!sink.stored_at.empty()) {
+      check_fault("serve.duckdb.stored_at", identifier_fault(sink.stored_at, "column"));
+      if (knows(sink.stored_at)) {
+        report("serve.duckdb.stored_at",
+               sink.stored_at + " is a field of the event; give another name, or off");
+      }
+    }
+  }
+
+  void check_fault(const std::string& path, std::string fault) {
+    if (!fault.empty()) report(path, std::move(fault));
+  }
+
+  // The topics of one solution, each for one thing.
+  void check_names() {
+    if (solution_.name.empty() || solution_.name.size() > 100 || !holds_only(solution_.name, "_-")) {
+      report("name", '"' + solution_.name.substr(0, 60) +
+                         "\" is not a name; use at most 100 letters, digits, dashes and underscores");
+    }
+    std::vector<std::pair<std::string, std::string>> topics;  // name, path
+    auto use = [&](const std::string& path, const std::string& topic) {
+      if (std::string fault = topic_fault(topic); !fault.empty()) {
+        report(path, std::move(fault));
+        return;
+      }
+      for (const auto& [other, other_path] : topics) {
+        if (other == topic) {
+          report(path, topic + " is already the topic of " + other_path +
+                           "; give another, or the events would go in a circle");
+          return;
+        }
+      }
+      topics.emplace_back(topic, path);
+    };
+    use("ingest.log.topic", solution_.ingest.log.topic);
+    for (size_t i = 0; i < solution_.process.size(); ++i) {
+      const OperatorConfig& step = solution_.process[i];
+      if (step.kind == OperatorKind::kRekey && !step.rekey.topic.empty())
+        use(step_path(draft_, i) + ".topic", step.rekey.topic);
+    }
+    if (solution_.serve.kind == SinkKind::kLog) {
+      use("serve.log.topic", solution_.serve.log.topic);
+      use("dead_letters.name", solution_.dead_letters.name);
+    }
+  }
+
+  void check_limits() {
+    const PipelineConfig& pipeline = solution_.pipeline;
+    if (pipeline.limits.max_interval_us < pipeline.limits.interval_us) {
+      report("pipeline.epoch.max_interval", "is shorter than pipeline.epoch.interval (" +
+                                                format_duration_us(pipeline.limits.interval_us) +
+                                                "); give at least that");
+    }
+    if (static_cast<int64_t>(pipeline.limits.max_bytes) > pipeline.memory_bytes / 2) {
+      report("pipeline.epoch.max_bytes",
+             "two epochs are in memory at a time; give at most half of pipeline.memory (" +
+                 format_bytes(pipeline.memory_bytes / 2) + "), or more memory");
+    }
+    if (pipeline.retry.longest_us < pipeline.retry.first_us) {
+      report("pipeline.retry.longest", "is shorter than pipeline.retry.first; give at least that");
+    }
+    if (solution_.event.max_bytes + 64 * 1024 > static_cast<int64_t>(solution_.log.options.max_batch_bytes)) {
+      report("event.max_bytes",
+             "does not fit into a batch of the log; give less, or more log.max_batch_bytes");
+    }
+    if (solution_.log.options.max_batch_bytes > solution_.log.options.segment_bytes) {
+      report("log.max_batch_bytes", "is larger than a segment; give at most log.segment_bytes");
+    }
+  }
+
+  const Draft& draft_;
+  const Solution& solution_;
+  Problems& problems_;
+  std::vector<std::string> fields_;
+};
+
+}  // namespace
+
+void check_solution(const Draft& draft, Problems& problems) {
+  Checker(draft, problems).check();
+}
+
+}  // namespace tidemill::solution

@@ -1,0 +1,58 @@
+#include "solution/config.h"
+
+#include <algorithm>
+
+#include "pipeline/guarantee.h"
+#include "solution/settings.h"
+
+namespace tidemill::solution {
+
+int32_t task_count(const Solution& solution, int32_t cores) {
+  int32_t partitions = solution.ingest.log.partitions;
+  for (const OperatorConfig& step : solution.process) {
+    if (step.kind == OperatorKind::kRekey) partitions = std::max(partitions, step.rekey.partitions);
+  }
+  int32_t tasks = solution.pipeline.tasks > 0 ? solution.pipeline.tasks : std::max(cores, 1);
+  return std::clamp(tasks, 1, std::max(partitions, 1));
+}
+
+std::string source_summary(const Solution& solution) {
+  return "log " + solution.ingest.log.topic;
+}
+
+std::string process_summary(const Solution& solution) {
+  std::string text;
+  for (const OperatorConfig& step : solution.process) {
+    if (!text.empty()) text += ", ";
+    text += operator_names()[static_cast<size_t>(step.kind)];
+  }
+  return text;
+}
+
+std::string sink_summary(const Solution& solution) {
+  switch (solution.serve.kind) {
+    case SinkKind::kLog:
+      return "log " + solution.serve.log.topic;
+    case SinkKind::kDuckDb:
+      return "DuckDB table " + solution.serve.duckdb.table;
+    case SinkKind::kFiles:
+      return "files in " + solution.serve.files.directory;
+    case SinkKind::kNull:
+      break;
+  }
+  return "nowhere";
+}
+
+std::string guarantee_summary(const Solution& solution) {
+  pipeline::GuaranteeFacts facts;
+  facts.source.system = "embedded log";
+  facts.sink.store = sink_summary(solution);
+  // A sink that stores nothing keeps no promise about it; all others here have transactions.
+  if (solution.serve.kind == SinkKind::kNull) return "none";
+  facts.sink.capability = pipeline::Capability::kTransactional;
+  std::string text = pipeline::guarantee_name(pipeline::compute_guarantee(facts).guarantee);
+  if (solution.log.options.durability != log::Durability::kSync) text += ", but for a power cut";
+  return text;
+}
+
+}  // namespace tidemill::solution

@@ -1,0 +1,168 @@
+#include "solution/derive.h"
+
+#include <algorithm>
+
+namespace tidemill::solution {
+namespace {
+
+constexpr int64_t kReferenceLatencyUs = 15'000'000;
+constexpr double kReferenceDuplicates = 0.0011;  // the injected 0.1 % and a tenth of it
+constexpr double kReferenceRate = 0.9;           // of the rate asked for
+
+// "solutions/relay.yaml" → "relay", with what a name may not hold made a dash.
+std::string name_of_file(const std::string& file) {
+  std::string name = file.substr(file.rfind('/') == std::string::npos ? 0 : file.rfind('/') + 1);
+  for (const char* ending : {".yaml", ".yml"}) {
+    if (name.ends_with(ending)) name.resize(name.size() - std::string_view(ending).size());
+  }
+  for (char& c : name) {
+    bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    if (!plain) c = '-';
+  }
+  return name;
+}
+
+void fill(Draft& draft, const std::string& path, std::string& value, std::string fallback,
+          const std::string& from) {
+  if (draft.given(path) || fallback.empty()) return;
+  value = std::move(fallback);
+  draft.derived(path, from);
+}
+
+void as_source(Draft& draft, const std::string& path, int32_t& partitions) {
+  if (partitions != 0) return;
+  partitions = draft.solution.ingest.log.partitions;
+  draft.derived(path, "as ingest.log.partitions");
+}
+
+void derive_event(Draft& draft) {
+  EventConfig& event = draft.solution.event;
+  if (event.builtin == "telemetry") {
+    event.schema = telemetry_schema(event.complex_count, event.complex_first);
+  } else if (event.builtin == "sensor") {
+    event.schema = sensor_schema();
+  } else {
+    event.schema.name = draft.solution.name;
+    event.schema.fields = event.fields;
+  }
+  Schema& schema = event.schema;
+  fill(draft, "event.id", event.id, schema.id_field, "as event.schema");
+  fill(draft, "event.key", event.key, schema.key_field, "as event.schema");
+  fill(draft, "event.sequence", event.sequence, schema.sequence_field, "as event.schema");
+  fill(draft, "event.time", event.time, schema.time_field, "as event.schema");
+  schema.id_field = event.id;
+  schema.key_field = event.key;
+  schema.sequence_field = event.sequence;
+  schema.time_field = event.time;
+}
+
+void derive_simulation(Draft& draft) {
+  Solution& solution = draft.solution;
+  simulate::SimulateOptions& options = solution.simulate.options;
+  if (!solution.simulate.enabled) return;
+  if (!draft.given("simulate.profile") && solution.event.builtin == "sensor") {
+    options.profile = simulate::Profile::kSensor;
+    draft.derived("simulate.profile", "as event.schema");
+  }
+  if (!draft.given("simulate.complex_count")) {
+    options.complex_count = solution.event.complex_count;
+    draft.derived("simulate.complex_count", "as event.complex_count");
+  }
+  if (!draft.given("simulate.complex_first")) {
+    options.complex_first = solution.event.complex_first;
+    draft.derived("simulate.complex_first", "as event.complex_first");
+  }
+  // A count ends the run by itself; a duration beside it counts only where somebody asked for one.
+  if (options.count >= 0 && !draft.given("duration")) {
+    solution.duration_us = -1;
+    draft.derived("duration", "as simulate.count ends it");
+  }
+  options.duration_us = solution.duration_us;
+  options.topic = solution.ingest.log.topic;
+}
+
+void derive_steps(Draft& draft) {
+  Solution& solution = draft.solution;
+  for (size_t i = 0; i < solution.process.size(); ++i) {
+    OperatorConfig& step = solution.process[i];
+    std::string path = step_path(draft, i);
+    if (step.kind == OperatorKind::kDedup) {
+      fill(draft, path + ".id", step.dedup.id, solution.event.id, "as event.id");
+      fill(draft, path + ".key", step.dedup.key, solution.event.key, "as event.key");
+      if (step.dedup.horizon_us > 0 && !draft.given(path + ".last")) {
+        step.dedup.last = 0;
+        draft.derived(path + ".last", "as horizon is set");
+      }
+    } else if (step.kind == OperatorKind::kRekey) {
+      if (!step.rekey.by.empty()) {
+        fill(draft, path + ".topic", step.rekey.topic, solution.ingest.log.topic + "-by-" + step.rekey.by,
+             "as ingest.log.topic and by");
+      }
+      as_source(draft, path + ".partitions", step.rekey.partitions);
+    }
+  }
+}
+
+void derive_sink(Draft& draft) {
+  Solution& solution = draft.solution;
+  const std::string& name = solution.name;
+  std::string dead_letters;
+  switch (solution.serve.kind) {
+    case SinkKind::kLog:
+      fill(draft, "serve.log.topic", solution.serve.log.topic, name + "-out", "as name");
+      as_source(draft, "serve.log.partitions", solution.serve.log.partitions);
+      dead_letters = name + "-dead-letters";
+      break;
+    case SinkKind::kDuckDb:
+      dead_letters = "dead_letters";
+      break;
+    case SinkKind::kFiles:
+    case SinkKind::kNull:
+      dead_letters = "dead-letters";
+      break;
+  }
+  fill(draft, "dead_letters.name", solution.dead_letters.name, dead_letters, "as serve");
+}
+
+bool removes_duplicates(const Solution& solution) {
+  bool dedup = std::any_of(solution.process.begin(), solution.process.end(),
+                           [](const OperatorConfig& step) { return step.kind == OperatorKind::kDedup; });
+  return dedup || (solution.serve.kind == SinkKind::kDuckDb && !solution.serve.duckdb.key.empty());
+}
+
+void derive_limits(Draft& draft) {
+  Solution& solution = draft.solution;
+  if (!draft.given("pipeline.epoch.max_bytes")) {
+    solution.pipeline.limits.max_bytes = static_cast<uint64_t>(solution.pipeline.memory_bytes / 2);
+    draft.derived("pipeline.epoch.max_bytes", "as half of pipeline.memory");
+  }
+  if (solution.verify.rules != Rules::kReference) return;
+  auto limit = [&](const char* path, auto& value, auto reference) {
+    if (draft.given(path)) return;
+    value = reference;
+    draft.derived(path, "as verify.rules");
+  };
+  if (solution.simulate.enabled && solution.simulate.options.rate > 0) {
+    limit("verify.min_rate", solution.verify.min_rate, solution.simulate.options.rate * kReferenceRate);
+  }
+  limit("verify.max_latency", solution.verify.max_latency_us, kReferenceLatencyUs);
+  limit("verify.max_duplicates", solution.verify.max_duplicates,
+        removes_duplicates(solution) ? 0.0 : kReferenceDuplicates);
+  limit("verify.max_out_of_sequence", solution.verify.max_out_of_sequence, 1.0);
+}
+
+}  // namespace
+
+void derive_defaults(Draft& draft, const std::string& file) {
+  Solution& solution = draft.solution;
+  fill(draft, "name", solution.name, name_of_file(file), "as the file's name");
+  fill(draft, "ingest.log.topic", solution.ingest.log.topic, solution.name, "as name");
+  derive_event(draft);
+  derive_simulation(draft);
+  derive_steps(draft);
+  derive_sink(draft);
+  derive_limits(draft);
+}
+
+}  // namespace tidemill::solution

@@ -1,0 +1,46 @@
+#include "solution/draft.h"
+
+namespace tidemill::solution {
+
+void Draft::derived(const std::string& path, const std::string& from) {
+  origins.try_emplace(path, Origin{{}, from, false});
+}
+
+void Draft::report(Problems& problems, const std::string& path, std::string message) const {
+  if (auto found = origins.find(path); found != origins.end()) {
+    const Place& place = found->second.place;
+    if (place.line > 0 || !place.option.empty()) {
+      report_at(problems, place, path, std::move(message));
+      return;
+    }
+  }
+  int line = 1;
+  for (std::string around = path; !around.empty();) {
+    if (auto found = sections.find(around); found != sections.end()) {
+      line = found->second;
+      break;
+    }
+    size_t dot = around.rfind('.');
+    around.resize(dot == std::string::npos ? 0 : dot);
+  }
+  problems.at_line(line, path, std::move(message));
+}
+
+void report_at(Problems& problems, const Place& place, std::string path, std::string message) {
+  if (place.option.empty()) {
+    problems.at_line(place.line, std::move(path), std::move(message));
+  } else {
+    problems.at_option(place.option, std::move(path), std::move(message));
+  }
+}
+
+std::string step_path(const Draft& draft, size_t index) {
+  auto kind = static_cast<size_t>(draft.solution.process[index].kind);
+  return "process." + std::to_string(index + 1) + "." + operator_names()[kind];
+}
+
+std::string join_name(std::string_view section, std::string_view name) {
+  return section.empty() ? std::string(name) : std::string(section) + "." + std::string(name);
+}
+
+}  // namespace tidemill::solution

@@ -1,0 +1,41 @@
+// What is wrong with a solution file: all of it at once.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace tidemill::solution {
+
+struct Problem {
+  std::string place;    // "solutions/relay.yaml:12", or "--set simulate.rate=fast"
+  int line = 0;         // for the order; 0: not of the file, comes last
+  std::string path;     // the setting: "serve.duckdb.table"; empty where the text itself is wrong
+  std::string message;  // what is wrong; what would be right
+};
+
+// Collects problems of one file and of the options beside it.
+class Problems {
+ public:
+  // `file` as the user named it.
+  explicit Problems(std::string file) : file_(std::move(file)) {}
+
+  void at_line(int line, std::string path, std::string message);
+  // Of an option, as "--set a=b".
+  void at_option(std::string option, std::string path, std::string message);
+
+  bool empty() const { return list_.empty(); }
+  size_t size() const { return list_.size(); }
+  const std::string& file() const { return file_; }
+  // One line each, by line of the file: "file:line: path: what is wrong; what would be right".
+  std::string to_string() const;
+  // kInvalid with to_string(), or ok where there are none.
+  Status status() const;
+
+ private:
+  std::string file_;
+  std::vector<Problem> list_;
+};
+
+}  // namespace tidemill::solution
