@@ -78,6 +78,8 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       serve::LogSinkOptions options;
       options.pipeline = stage.name;
       options.topic = into.empty() ? serve.log.topic : into;
+      // When an event was stored is worth more here than when the input took it in, which enrich keeps.
+      options.timestamp_type = TimestampType::kLogAppendTime;
       options.source_topic = stage.input_topic;
       options.partitions = serve.log.partitions;
       options.dead_topic = dead;
@@ -147,8 +149,11 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   if (solution.pipeline.validate) needs.validate = true;
   TM_ASSIGN(stage.plan, pipeline::make_plan(solution.event.schema, std::move(operators), needs,
                                             static_cast<size_t>(solution.event.max_bytes)));
-  if (stage.plan.stateful)
+  if (stage.plan.stateful) {
+    TM_ASSIGN(log::TopicInfo topic, ground.log->topic(stage.input_topic));
+    TM_TRY(pipeline::create_changelog(*ground.log, stage.name, topic.config.partitions));
     stage.changelog = std::make_unique<pipeline::LogChangelog>(*ground.log, stage.name);
+  }
 
   pipeline::GuaranteeFacts facts;
   facts.source = stage.source->traits();
