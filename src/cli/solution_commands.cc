@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/steps.h"
 #include "cli/context.h"
 #include "solution/catalogue.h"
 #include "solution/reference.h"
@@ -130,10 +131,16 @@ void add_solution_commands(CLI::App& program, const Globals&, int* exit_code) {
   checking->callback([checked, exit_code] { *exit_code = check(*checked); });
 
   auto what = std::make_shared<std::string>();
-  CLI::App* docs = program.add_subcommand(
-      "docs", "Prints references: settings (Markdown), schema (JSON Schema, for editors)");
-  docs->add_option("what", *what)->required()->check(CLI::IsMember({"settings", "schema"}));
+  CLI::App* docs = program.add_subcommand("docs",
+                                          "Prints references: settings (Markdown), schema (JSON Schema, for "
+                                          "editors), steps (named commit steps)");
+  docs->add_option("what", *what)->required()->check(CLI::IsMember({"settings", "schema", "steps"}));
   docs->callback([what, exit_code] {
+    *exit_code = kOk;
+    if (*what == "steps") {
+      for (std::string_view step : commit_steps()) print(std::string(step) + "\n");
+      return;
+    }
     print(*what == "schema" ? solution::settings_json_schema() : solution::settings_markdown());
     *exit_code = kOk;
   });
