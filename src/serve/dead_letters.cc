@@ -1,5 +1,6 @@
 #include "serve/dead_letters.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "event/json_splice.h"
@@ -71,6 +72,15 @@ bool is_utf8(std::string_view bytes) {
     i += more + 1;
   }
   return true;
+}
+
+std::string as_utf8(std::string_view bytes) {
+  std::string text(bytes);
+  if (is_utf8(bytes)) return text;
+  for (char& c : text) {
+    if (static_cast<uint8_t>(c) > 127) c = '?';
+  }
+  return text;
 }
 
 void append_base64(std::string_view bytes, std::string* out) {

@@ -23,6 +23,8 @@ void append_dead_letter_json(const DeadLetter& letter, std::string* out);
 size_t dead_letter_bytes(const DeadLetter& letter);
 
 bool is_utf8(std::string_view bytes);
+// The same text where it is UTF-8; else with '?' for every byte above 127.
+std::string as_utf8(std::string_view bytes);
 void append_base64(std::string_view bytes, std::string* out);
 
 }  // namespace tidemill::serve
