@@ -307,9 +307,10 @@ Status Coordinator::commit(std::span<const TransactionCommit> transactions,
   for (const CommittedTransaction& part : parts) {
     // Decided: a marker that cannot be written now is written later, by housekeeping or recovery.
     Status marked = write_markers(part.producer.id);
-    if (!marked.ok())
+    if (!marked.ok() && shared_.fatal.check().ok()) {
       log_warning("commit marker of producer " + std::to_string(part.producer.id) +
                   " is delayed: " + marked.error().message);
+    }
   }
   commit_step("log.txn.done");
   return {};

@@ -107,6 +107,8 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
     Offset base;
     uint64_t position = 0;
     uint64_t limit = 0;
+    Offset least;  // the batch at `position` begins here or above
+    Offset end;    // every batch of the segment begins below
   };
   // A segment that was rolled without a sync (kInterval, kNone).
   struct Unsynced {
@@ -133,7 +135,7 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
 
   // Where to look for `from`: at its batch or a little before. The `_locked` ones need the lock.
   Result<Cursor> locate_locked(Offset from);
-  Result<Cursor> cursor_locked(size_t number, uint64_t position);
+  Result<Cursor> cursor_locked(size_t number, uint64_t position, Offset least);
   // The start of the first segment behind `base`; nullopt where there is none.
   Result<std::optional<Cursor>> next_segment(Offset base);
   Result<uint64_t> index_position_locked(const Segment& segment, Offset offset);

@@ -23,7 +23,7 @@ void drop_skipped(const Spans& spans, std::string& bytes) {
 
 }  // namespace
 
-Result<PartitionLog::Cursor> PartitionLog::cursor_locked(size_t number, uint64_t position) {
+Result<PartitionLog::Cursor> PartitionLog::cursor_locked(size_t number, uint64_t position, Offset least) {
   Segment& segment = segments_[number];
   if (!segment.file) {
     TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kRead));
@@ -33,7 +33,8 @@ Result<PartitionLog::Cursor> PartitionLog::cursor_locked(size_t number, uint64_t
       if (segments_[i].file && i != number && ++open >= kOpenSealedSegments) segments_[i].file.reset();
     }
   }
-  return Cursor{segment.file, segment.base, position, segment.size};
+  Offset end = number + 1 < segments_.size() ? segments_[number + 1].base : log_end_;
+  return Cursor{segment.file, segment.base, position, segment.size, std::max(least, segment.base), end};
 }
 
 Result<uint64_t> PartitionLog::index_position_locked(const Segment& segment, Offset offset) {
@@ -60,19 +61,19 @@ Result<PartitionLog::Cursor> PartitionLog::locate_locked(Offset from) {
     if (hint.offset != from) continue;
     size_t number = number_of(hint.base);
     if (segments_[number].base != hint.base) continue;
-    return cursor_locked(number, hint.position);
+    return cursor_locked(number, hint.position, from);
   }
   size_t number = number_of(from);
-  if (from < segments_[number].base) return cursor_locked(number, 0);
+  if (from < segments_[number].base) return cursor_locked(number, 0, from);
   TM_ASSIGN(uint64_t position, index_position_locked(segments_[number], from));
-  return cursor_locked(number, position);
+  return cursor_locked(number, position, segments_[number].base);
 }
 
 Result<std::optional<PartitionLog::Cursor>> PartitionLog::next_segment(Offset base) {
   std::lock_guard lock(mutex_);
   for (size_t i = 0; i < segments_.size(); ++i) {
     if (segments_[i].base <= base) continue;
-    TM_ASSIGN(Cursor cursor, cursor_locked(i, 0));
+    TM_ASSIGN(Cursor cursor, cursor_locked(i, 0, segments_[i].base));
     return std::optional(std::move(cursor));
   }
   return std::optional<Cursor>();
@@ -123,6 +124,12 @@ Status PartitionLog::gather(Cursor& cursor, Offset from, Offset visible, size_t 
         if (!header.ok()) return damaged(header.error().message);
         if (!header->has_value()) break;
         const BatchHeader& batch = **header;
+        // No checksum covers a batch's offset: its order is what can be checked.
+        if (batch.base_offset < cursor.least.value() || batch.base_offset >= cursor.end.value()) {
+          return damaged("offset " + std::to_string(batch.base_offset) + " where one from " +
+                         std::to_string(cursor.least.value()) + " to " +
+                         std::to_string(cursor.end.value() - 1) + " should be");
+        }
         if (batch.base_offset >= visible.value()) {
           out->stopped = true;
           break;
@@ -143,6 +150,7 @@ Status PartitionLog::gather(Cursor& cursor, Offset from, Offset visible, size_t 
           out->end = {Offset(batch.last_offset() + 1), LeaderEpoch(batch.leader_epoch)};
         }
         done += batch.size_bytes();
+        cursor.least = Offset(batch.last_offset() + 1);
       }
       // The first batch may be larger than what was asked for: then it is read whole.
       if (done > 0 || needed == 0) break;
@@ -237,7 +245,7 @@ Result<Offset> PartitionLog::offset_for_time(int64_t timestamp_ms) {
     if (before) {
       TM_ASSIGN(position, index_position_locked(segment, segment.base.next(before->relative_offset)));
     }
-    TM_ASSIGN(cursor, cursor_locked(number, position));
+    TM_ASSIGN(cursor, cursor_locked(number, position, segment.base));
   }
   while (true) {
     if (cursor.position >= cursor.limit) {
@@ -264,7 +272,7 @@ Result<Offset> PartitionLog::offset_for_time(int64_t timestamp_ms) {
 Status PartitionLog::replay(const std::function<Status(const BatchHeader&, std::string_view)>& visit) {
   std::lock_guard lock(mutex_);
   for (size_t i = 0; i < segments_.size(); ++i) {
-    TM_ASSIGN(Cursor cursor, cursor_locked(i, 0));
+    TM_ASSIGN(Cursor cursor, cursor_locked(i, 0, segments_[i].base));
     SegmentReader reader(*cursor.file, cursor.limit, cursor.base, cursor.base);
     while (true) {
       TM_ASSIGN(auto step, reader.next());

@@ -241,6 +241,7 @@ Status PartitionLog::judge(const Damage& damage, size_t number, const RecoveryIn
     return corrupt("durable up to offset " + std::to_string(input.recovery_point.value()));
   }
   if (!last && input.synced_rolls) return corrupt("the segment is not the last one");
+  if (damage.misplaced) return corrupt("the batch itself is whole");
   if ((damage.resume || !last) && !damage.torn) return corrupt("whole batches follow");
   log_info(segment.path(kLogSuffix) + ": byte " + std::to_string(damage.position) + ": cutting " +
            std::to_string(segment.size - damage.position) +

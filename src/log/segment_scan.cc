@@ -51,12 +51,7 @@ Result<SegmentReader::Step> SegmentReader::next() {
   if (!header.ok()) return damaged("no batch header: " + header.error().message);
   if (!header->has_value()) return damaged("no batch header");
   header_ = **header;
-  if (header_.base_offset < expected_.value()) {
-    return damaged("offset " + std::to_string(header_.base_offset) + " where " +
-                   std::to_string(expected_.value()) + " or above should follow");
-  }
-  if (!plausible(header_, base_, expected_))
-    return damaged("no batch header: lengths or offsets out of range");
+  if (!plausible(header_, base_, base_)) return damaged("no batch header: lengths or offsets out of range");
   TM_ASSIGN(bool whole, load(header_.size_bytes()));
   if (!whole) {
     return damaged("a batch of " + std::to_string(header_.size_bytes()) + " bytes, but only " +
@@ -66,6 +61,12 @@ Result<SegmentReader::Step> SegmentReader::next() {
   if (Status checked = check_batch(header_, batch_); !checked.ok()) {
     batch_ = {};
     return damaged(checked.error().message);
+  }
+  if (header_.base_offset < expected_.value()) {
+    batch_ = {};
+    misplaced_ = true;
+    return damaged("offset " + std::to_string(header_.base_offset) + " where " +
+                   std::to_string(expected_.value()) + " or above should follow");
   }
   batch_position_ = position_;
   expected_ = Offset(header_.last_offset() + 1);
@@ -142,6 +143,7 @@ Result<Damage> examine_damage(File& file, uint64_t size, Offset base, const Segm
   damage.position = reader.position();
   damage.expected = reader.expected();
   damage.what = reader.what();
+  damage.misplaced = reader.misplaced();
   TM_ASSIGN(damage.resume, find_whole_batch(file, size, base, damage.expected, damage.position));
   uint64_t end = damage.resume ? damage.resume->position : size;
   TM_ASSIGN(damage.torn, has_unwritten_sector(file, size, damage.position, end, damage.expected));

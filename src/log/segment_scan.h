@@ -29,6 +29,8 @@ class SegmentReader {
   uint64_t position() const { return position_; }  // behind the last batch
   Offset expected() const { return expected_; }    // the offset behind the last batch
   const std::string& what() const { return what_; }
+  // The damage is a batch that is whole but whose offset is too low: no torn write looks like that.
+  bool misplaced() const { return misplaced_; }
 
  private:
   // Makes bytes [position_, position_ + size) available; false where the file ends before.
@@ -46,6 +48,7 @@ class SegmentReader {
   std::string_view batch_;
   uint64_t batch_position_ = 0;
   std::string what_;
+  bool misplaced_ = false;
 };
 
 // What a damaged place in a segment is.
@@ -61,6 +64,7 @@ struct Damage {
   std::optional<Resume> resume;
   // A sector of the damaged stretch is zero up to its end: a write that never reached the disk.
   bool torn = false;
+  bool misplaced = false;  // see SegmentReader
 };
 
 // Judges the place at which `reader` stopped.
