@@ -65,12 +65,15 @@ Status Line::ask(const Request& request, const std::function<bool(std::string_vi
     waited_us += kOwnerPauseUs;
   }
   bool left = false;
-  Status asked = client_->ask(request, [&](std::string_view piece) {
-    left = cancelled || (!piece.empty() && !each(piece));
-    return !left;
-  });
+  Status asked = client_->ask(
+      request,
+      [&](std::string_view piece) {
+        left = cancelled || (!piece.empty() && !each(piece));
+        return !left;
+      },
+      &cancelled);
   // A connection that was lost or left is not used again; errors of the owner's leave it as it is.
-  if (left || (!asked.ok() && asked.error().retryable)) client_.reset();
+  if (left || cancelled || (!asked.ok() && asked.error().retryable)) client_.reset();
   if (left || cancelled) return {};
   return asked;
 }

@@ -91,10 +91,16 @@ Status Host::start() {
   started_us_ = Clock::system().wall_us();
   observer_ = std::make_unique<Observer>(&metrics_, solution_.serve.kind == SinkKind::kLog);
   housekeeper_ = std::thread([this] { housekeeping(); });
-  TM_ASSIGN(server_, SocketServer::start(directory_, [this](Request& request, const Reply& reply,
-                                                            const std::atomic<bool>& gone) {
-              return answer(request, reply, gone);
-            }));
+  TM_ASSIGN(
+      server_,
+      SocketServer::start(
+          directory_, [this](Request& request, const Reply& reply, const std::atomic<bool>& gone) -> Status {
+            // Who stops a run stops its other processes too, instead of making one of them the next owner.
+            if (stop_asked_ && request.verb != "status") {
+              return Error{Domain::kUser, Code::kStopped, false, "the run was stopped"};
+            }
+            return answer(request, reply, gone);
+          }));
   return {};
 }
 

@@ -216,7 +216,8 @@ Status Session::watch() {
   while (!interrupted()) {
     TM_TRY(failed_step());
     if (auto host = access_.host(); host && host->stop_asked()) return {};
-    if (processing_ && processing_->ended()) return {};  // somebody asked the owner to stop
+    // Somebody asked the owner to stop.
+    if ((processing_ && processing_->ended()) || (table_ && table_->ended())) return {};
     if (simulator_) {
       if (simulator_->ended()) return {};
       simulate::SimulateCounters counters = simulator_->counters();

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@ namespace tidemill::solution {
 namespace {
 
 constexpr uint32_t kMaxFrameBytes = 64u << 20;
+constexpr int kLookUpMs = 100;
+constexpr time_t kSendLimitSeconds = 30;
 enum FrameType : uint8_t { kRequest = 1, kPiece = 2, kEnd = 3, kError = 4 };
 
 Error lost(const std::string& what) {
@@ -225,6 +228,9 @@ void SocketServer::accept_loop() {
     if (ready <= 0 || (waits[0].revents & POLLIN) == 0) continue;
     int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) continue;
+    // An asker that reads no more holds nobody up for longer than this.
+    timeval limit{kSendLimitSeconds, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     auto connection = std::make_unique<Connection>();
     connection->fd = fd;
     Connection* raw = connection.get();
@@ -267,7 +273,8 @@ void SocketServer::reap(bool all) {
     for (auto& connection : connections_) {
       if (!all && !connection->ended) continue;
       connection->gone = true;
-      ::shutdown(connection->fd, SHUT_RDWR);
+      // No more requests; the answer under way still reaches its asker.
+      ::shutdown(connection->fd, SHUT_RD);
       ended.push_back(std::move(connection));
     }
     std::erase(connections_, nullptr);
@@ -299,9 +306,16 @@ void SocketClient::cancel() {
   ::shutdown(fd_, SHUT_RDWR);
 }
 
-Status SocketClient::ask(const Request& request, const std::function<bool(std::string_view)>& each) {
+Status SocketClient::ask(const Request& request, const std::function<bool(std::string_view)>& each,
+                         const std::atomic<bool>* cancelled) {
   TM_TRY(send_frame(fd_, kRequest, encode_request(request)));
   while (true) {
+    pollfd answer{fd_, POLLIN, 0};
+    while (cancelled != nullptr && ::poll(&answer, 1, kLookUpMs) <= 0) {
+      if (!*cancelled) continue;
+      cancel();
+      return Error{Domain::kUser, Code::kStopped, false, "stopped"};
+    }
     TM_ASSIGN(Frame frame, receive_frame(fd_));
     if (frame.type == kEnd) return {};
     if (frame.type == kError) return decode_error(frame.payload);

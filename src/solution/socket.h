@@ -66,8 +66,10 @@ class SocketClient {
   SocketClient& operator=(const SocketClient&) = delete;
 
   // Sends the request and hands every piece of the answer to `each` (return false to leave, which ends the
-  // connection). Errors: the owner's own; retryable where the connection was lost.
-  Status ask(const Request& request, const std::function<bool(std::string_view piece)>& each);
+  // connection). Errors: the owner's own; retryable where the connection was lost. When `cancelled` turns
+  // true it ends the connection within a tenth of a second and returns kStopped.
+  Status ask(const Request& request, const std::function<bool(std::string_view piece)>& each,
+             const std::atomic<bool>* cancelled = nullptr);
   // The whole answer, at most `limit` bytes.
   Result<std::string> ask(const Request& request, size_t limit = 64u << 20);
   // Ends the connection: the ask under way returns an error.

@@ -5,8 +5,8 @@ Each series runs `tidemill run <solution> --name X --count N`, sends SIGKILL to 
 random instant (or at a named commit step), gives the same command again until it ends by itself, and demands
 the verdict PASS. Then it counts from outside, with readers of its own.
 
-usage: kill.py --program PATH [--solutions relay,telemetry] [--kills 20] [--steps all|none|LIST] [--seed N]
-               [--count N] [--rate N] [--seconds N] [--keep]
+usage: kill.py --program PATH [--solutions relay,telemetry] [--kills 20] [--steps all|none|LIST] [--once]
+               [--seed N] [--count N] [--rate N] [--keep]
 """
 import argparse
 import json
@@ -118,10 +118,10 @@ def step_kills(options, solution, steps, rng):
     """Each named step: killed when it is passed, at once and later, then run to its end."""
     passed = 0
     for step in steps:
-        for occurrence in (1, rng.randint(2, 12)):
+        for occurrence in ([rng.randint(1, 6)] if options.once else [1, rng.randint(2, 12)]):
             series = Series(options, solution, f"{solution}-step", 6000, "20000")
             # Small segments and snapshots, so that rolls and snapshots happen in a short run.
-            series.command += ["--set", "log.segment_bytes=1MiB", "--set", "pipeline.snapshot_min=64KiB"]
+            series.command += ["--set", "log.segment_bytes=1MiB", "--set", "log.max_batch_bytes=1MiB", "--set", "event.max_bytes=128KiB", "--set", "simulate.max_batch_bytes=256KiB", "--set", "pipeline.snapshot_min=64KiB"]
             try:
                 process = series.start(f"{step}:{occurrence}")
                 killed = not series.finish(process)
@@ -143,6 +143,7 @@ def main():
     parser.add_argument("--solutions", default="relay,telemetry")
     parser.add_argument("--kills", type=int, default=20, help="random kills for each solution")
     parser.add_argument("--steps", default="none", help="named commit steps: all, none, or a list with commas")
+    parser.add_argument("--once", action="store_true", help="each step once, not at its first and a later passing")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--count", type=int, default=None)
     parser.add_argument("--rate", default=None)
