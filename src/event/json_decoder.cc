@@ -1,13 +1,23 @@
 #include "event/json_decoder.h"
 
+#include <algorithm>
+
 #include "event/json_reason.h"
 #include "event/json_walker.h"
 
 namespace tidemill {
+namespace {
+
+// Positions in a document have 32 bits.
+constexpr size_t kMaxEventBytes = size_t{1} << 30;
+
+}  // namespace
 
 struct JsonDecoder::Impl {
   explicit Impl(DecodePlan planned)
-      : plan(std::move(planned)), walker(plan), text_bytes(plan.fields.size(), 0) {}
+      : plan(std::move(planned)), walker(plan), text_bytes(plan.fields.size(), 0) {
+    plan.event_limit_bytes = std::min(plan.event_limit_bytes, kMaxEventBytes);
+  }
 
   void prepare_columns(Batch& batch);
   bool decode_row(const Record& record, const char* memory_end, size_t row, Column* columns);
