@@ -132,7 +132,8 @@ bool follows_number_grammar(const char* first, const char* last) {
   return at == last;
 }
 
-NumberError parse_double(const char* floor, const char* first, const char* last, double* value) {
+NumberError parse_double([[maybe_unused]] const char* floor, const char* first, const char* last,
+                         double* value) {
 #if defined(__AVX2__)
   if (last - floor >= 33 && last != first) [[likely]] {
     NumberError error;
