@@ -27,11 +27,9 @@ class InputDecoder {
     if (decoded == Decoded::kUnsure) return Fate::kUnsure;
     if (decoded == Decoded::kMalformed) return Fate::kDead;
     if (dedup_.kind == DedupKind::kNone) return Fate::kStored;
-    const FieldValue& id = values_[fields_];
-    if (id.kind == FieldValue::Kind::kNull) return Fate::kUnsure;
-    return model_.seen(display_whole(values_[fields_ + 1]), display_whole(id), record.timestamp_ms * 1000)
-               ? Fate::kDropped
-               : Fate::kStored;
+    const std::string_view id = values_[fields_].text, key = values_[fields_ + 1].text;
+    if (id.empty() || key.empty() || id == "null" || key == "null") return Fate::kDead;
+    return model_.seen(key, id, record.timestamp_ms) ? Fate::kDropped : Fate::kStored;
   }
   void new_partition() { model_.clear(); }
   // Of the last record decided: the event's fields.
@@ -51,7 +49,6 @@ class InputDecoder {
     }
     return out;
   }
-  static std::string display_whole(const FieldValue& value) { return std::string(value.text); }
 
   Dedup dedup_;
   DedupModel model_;

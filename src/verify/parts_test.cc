@@ -30,7 +30,7 @@ TEST(DedupModel, RemembersTheLastIdsOfEachKeyAndRefreshesHits) {
 TEST(DedupModel, ForgetsBeyondTheHorizon) {
   Dedup dedup;
   dedup.kind = DedupKind::kHorizon;
-  dedup.horizon_us = 100;
+  dedup.horizon_us = 100'000;
   DedupModel model(dedup);
   EXPECT_FALSE(model.seen("k", "1", 1000));
   EXPECT_TRUE(model.seen("k", "1", 1100));

@@ -201,8 +201,13 @@ Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const Topic
                                                   const std::vector<FieldSpec>& fields,
                                                   const std::vector<std::string>& projected) {
   TM_ASSIGN(TopicPartitions partitions, open_topic(files, topic));
-  auto store = std::make_unique<TopicRowStore>(std::move(partitions), topic.topic, TopicShape{columns, added},
-                                               fields, projected);
+  TopicShape shape{columns, added};
+  for (const std::string& name :
+       {columns.partition, columns.offset, columns.enqueued_at, columns.processed_at, columns.stored_at}) {
+    if (!name.empty()) shape.added.push_back(name);
+  }
+  auto store = std::make_unique<TopicRowStore>(std::move(partitions), topic.topic, std::move(shape), fields,
+                                               projected);
   TM_TRY(store->prepare());
   return std::unique_ptr<RowStore>(std::move(store));
 }

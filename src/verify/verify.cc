@@ -130,6 +130,10 @@ Status account(Run& run) {
   TM_TRY(open_stores(run));
   bool telemetry = !run.manifests.empty() && run.manifests.front().profile == Profile::kTelemetry;
   if (telemetry && run.rows->shape().has_field[0] != 0) return account_by_id(run);
+  if (run.request.topology.upsert) {
+    return user_error(
+        "rows that are replaced by key are accounted for by event ids, which this store does not keep");
+  }
   TM_TRY(check_input_content(run));
   if (run.rows->shape().positions && !run.request.topology.rekeyed) return account_by_position(run);
   return account_by_content(run);

@@ -50,7 +50,7 @@ struct StoreColumns {
   std::string partition = "partition";  // of the input; leave empty behind a re-keying topic
   std::string offset = "offset";
   std::string enqueued_at = "enqueuedAt";
-  std::string processed_at = "processedAt";
+  std::string processed_at = "processedAt";  // not compared
   std::string stored_at = "storedAt";  // a topic's own: the record's timestamp, where it has no such member
 };
 
@@ -66,8 +66,8 @@ struct Store {
   std::optional<DuckTable> duck;  // exactly one of the two
   std::optional<TopicFiles> topic;
   StoreColumns columns;
-  // Columns of the output that the event has not, for a topic whose JSON is compared member by member.
-  std::vector<std::string> added_members{"enqueuedAt", "processedAt", "partition", "offset", "storedAt"};
+  // Further top-level members that the pipeline adds to the JSON of a topic.
+  std::vector<std::string> added_members;
 };
 
 struct DeadLetters {
@@ -91,6 +91,7 @@ struct Dedup {
 struct Topology {
   Dedup dedup;
   bool filter = false;   // events may be dropped on purpose: as many as the counters say
+  bool upsert = false;   // the store replaces rows of the same id: each event is stored once
   bool rekeyed = false;  // records take a way through another topic before they are stored
 };
 

@@ -396,6 +396,60 @@ TEST_P(Verify, AFilterMayDropWhatItsCountersSay) {
   EXPECT_FALSE(verdict.pass);
 }
 
+TEST_P(Verify, AStoreThatReplacesRowsByIdHoldsEachEventOnce) {
+  PlantedRun run(planted_manifest(), false);
+  // The last copy's position in the first one's place.
+  for (size_t at = 0; at < run.rows.size(); ++at) {
+    for (size_t copy = at + 1; copy < run.rows.size();) {
+      if (run.rows[copy].name != run.rows[at].name) {
+        ++copy;
+        continue;
+      }
+      run.rows[at] = run.rows[copy];
+      run.rows.erase(run.rows.begin() + static_cast<std::ptrdiff_t>(copy));
+    }
+  }
+  run.with_counters = false;
+  VerifyRequest asked = request(run);
+  EXPECT_FALSE(verify(asked).pass);
+  asked.topology.upsert = true;
+  Verdict verdict = verify(asked);
+  EXPECT_TRUE(verdict.pass) << to_table(verdict);
+  EXPECT_EQ(verdict.expected, run.rows.size());
+  run.rows.pop_back();
+  asked = request(run);
+  asked.topology.upsert = true;
+  expect(verify(asked), {.lost = 1});
+}
+
+TEST_P(Verify, CopiesBeyondTheHorizonAreStoredAgain) {
+  PlantedRun run(planted_manifest(), true);
+  run.with_counters = false;
+  VerifyRequest asked = request(run);
+  asked.topology.dedup.last_n = 1;  // copies stand directly behind one another
+  EXPECT_TRUE(verify(asked).pass) << to_table(verify(asked));
+  asked.topology.dedup.kind = DedupKind::kHorizon;
+  asked.topology.dedup.horizon_us = 1000;
+  EXPECT_TRUE(verify(asked).pass) << to_table(verify(asked));
+  // A copy that comes again much later.
+  PlantedEvent again = run.events[0];
+  ASSERT_FALSE(again.malformed);
+  for (const PlantedEvent& event : run.events) {
+    if (event.partition == again.partition) again.offset = event.offset + 1;
+  }
+  again.append_ms += 10'000;
+  run.events.push_back(again);
+  asked = request(run);
+  EXPECT_EQ(verify(asked).lost, 0u);
+  asked.topology.dedup.last_n = 1;
+  EXPECT_EQ(verify(asked).lost, 1u) << to_table(verify(asked));
+  asked.topology.dedup.kind = DedupKind::kHorizon;
+  asked.topology.dedup.horizon_us = 9'000'000;
+  EXPECT_EQ(verify(asked).lost, 1u) << to_table(verify(asked));
+  asked.topology.dedup.horizon_us = 11'000'000;
+  EXPECT_EQ(verify(asked).lost, 0u) << to_table(verify(asked));
+}
+
 TEST_P(Verify, NothingExpectedIsNoPass) {
   Manifest manifest = planted_manifest();
   manifest.count = 0;
