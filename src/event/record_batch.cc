@@ -30,9 +30,19 @@ class Cursor {
   const char* at() const { return reinterpret_cast<const char*>(at_); }
 
   bool varint(int64_t* value) {
-    if (at_ != end_ && *at_ < 0x80) {
-      *value = unzigzag(*at_++);
-      return true;
+    if (end_ - at_ >= 2) [[likely]] {
+      uint32_t low = at_[0];
+      uint32_t high = at_[1];
+      if (low < 0x80) {
+        ++at_;
+        *value = unzigzag(low);
+        return true;
+      }
+      if (high < 0x80) {
+        at_ += 2;
+        *value = unzigzag((low & 0x7f) | high << 7);
+        return true;
+      }
     }
     return long_varint(value);
   }
