@@ -8,7 +8,7 @@
 #include <set>
 
 #include "event/partitioner.h"
-#include "simulate/test_plan.h"
+#include "simulate/testing/plans.h"
 
 namespace tidemill::simulate {
 namespace {

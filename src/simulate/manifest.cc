@@ -141,8 +141,19 @@ std::string manifest_json(const Manifest& manifest) {
   return out;
 }
 
+Status create_manifest_folder(FileSystem& files, const std::string& directory) {
+  TM_TRY(files.create_directories(parent_path(manifest_path(directory, 0))));
+  TM_TRY(files.sync_directory(directory));
+  // Those further up need not be ours to open.
+  std::string at = directory;
+  for (std::string above = parent_path(at); above != at && !above.empty(); above = parent_path(at)) {
+    if (!files.sync_directory(above).ok()) break;
+    at = above;
+  }
+  return {};
+}
+
 Status write_manifest(FileSystem& files, const std::string& path, const Manifest& manifest) {
-  TM_TRY(files.create_directories(parent_path(path)));
   return write_file_atomically(files, path, manifest_json(manifest));
 }
 

@@ -45,7 +45,10 @@ std::string manifest_json(const Manifest& manifest);
 // Errors: kCorrupt, naming the member that is missing or wrong.
 Result<Manifest> parse_manifest(std::string_view json);
 
-// Replaces the file atomically and durably.
+// Creates the manifests' folder in the run's directory, and makes it outlive a power cut together
+// with the directories above it: whoever created them may not have synced them.
+Status create_manifest_folder(FileSystem& files, const std::string& directory);
+// Replaces the file atomically and durably. The folder exists.
 Status write_manifest(FileSystem& files, const std::string& path, const Manifest& manifest);
 // Errors: kNotFound; kCorrupt with the path.
 Result<Manifest> read_manifest(FileSystem& files, const std::string& path);

@@ -2,10 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
+#include "base/testing/memory_files.h"
 #include "simulate/content_hash.h"
-#include "simulate/test_plan.h"
+#include "simulate/testing/plans.h"
 
 namespace tidemill::simulate {
 namespace {
@@ -72,23 +72,22 @@ TEST(Manifest, ATextThatIsCutOrChangedIsAnErrorAndNothingElse) {
 }
 
 TEST(Manifest, IsReplacedAsAWhole) {
-  char directory[] = "/tmp/tidemill-manifest-XXXXXX";
-  ASSERT_NE(mkdtemp(directory), nullptr);
-  FileSystem& files = FileSystem::posix();
-  const std::string path = manifest_path(directory, 3);
-  EXPECT_EQ(path, std::string(directory) + "/simulate/manifest-3.json");
+  MemoryFiles files;
+  const std::string path = manifest_path("/run", 3);
+  EXPECT_EQ(path, "/run/simulate/manifest-3.json");
   EXPECT_EQ(read_manifest(files, path).error().code, Code::kNotFound);
   Manifest manifest = example();
+  ASSERT_TRUE(create_manifest_folder(files, "/run").ok());
   ASSERT_TRUE(write_manifest(files, path, manifest).ok());
   manifest.events_sent = 99;
   ASSERT_TRUE(write_manifest(files, path, manifest).ok());
+  files.crash(1);
   EXPECT_EQ(read_manifest(files, path)->events_sent, 99);
   ASSERT_TRUE(write_file_atomically(files, path, "{}").ok());
   const Result<Manifest> broken = read_manifest(files, path);
   ASSERT_FALSE(broken.ok());
   EXPECT_EQ(broken.error().code, Code::kCorrupt);
   EXPECT_THAT(broken.error().message, HasSubstr(path));
-  ASSERT_TRUE(files.remove_tree(directory).ok());
 }
 
 TEST(ContentHash, IsXxh3OfTheBytes) {

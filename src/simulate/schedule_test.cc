@@ -7,7 +7,7 @@
 #include <map>
 #include <numeric>
 
-#include "simulate/test_plan.h"
+#include "simulate/testing/plans.h"
 
 namespace tidemill::simulate {
 namespace {

@@ -46,6 +46,7 @@ Sender::Sender(Config config, Manifest manifest, Stored stored, std::unique_ptr<
       start_us_(manifest.plan.start_us),
       scheduled_(manifest.scheduled),
       max_rate_(manifest.plan.max_rate()),
+      duration_us_(manifest.plan.duration_us),
       lanes_(stored.records.size()),
       to_skip_(sum(stored.records)),
       progress_(manifest, generator_->devices(), lost_records(manifest, stored.records), live_),
@@ -63,7 +64,8 @@ int64_t Sender::now_us() const {
 
 Status Sender::run(StopSignal stop) {
   clock_offset_us_ = config_.clock->wall_us() - start_us_ - config_.clock->steady_ns() / 1000;
-  next_publish_us_ = now_us() + kPublishEveryUs;
+  begun_us_ = now_us();
+  next_publish_us_ = begun_us_ + kPublishEveryUs;
   const Outbox::Config outbox{.name = config_.name,
                               .max_in_flight_bytes = config_.max_in_flight_bytes,
                               .stop_grace_us = config_.stop_grace_us,
@@ -81,12 +83,21 @@ Status Sender::send_all(const StopSignal& stop) {
     const int64_t until_us = max_rate_ || to_skip_ > 0 ? INT64_MAX : now_us();
     TM_ASSIGN(const Schedule::Next last, generate(until_us));
     if (last == Schedule::Next::kEnd) return check_all_found();
+    if (time_is_over()) {
+      ended_by_time_ = true;
+      return {};
+    }
     if (flush_due(last)) TM_TRY(flush_all());
     TM_TRY(outbox_->collect());
     TM_TRY(publish_manifest());
     if (last == Schedule::Next::kNotYet) sleep_until_due();
   }
   return {};
+}
+
+// The nominal schedule of the maximum rate says nothing about the clock; a duration is meant by it.
+bool Sender::time_is_over() const {
+  return max_rate_ && duration_us_ >= 0 && to_skip_ == 0 && now_us() - begun_us_ >= duration_us_;
 }
 
 Status Sender::check_all_found() const {
@@ -105,12 +116,24 @@ Status Sender::end(Status sent, const StopSignal& stop) {
   // Only an error ends the walk over what is stored; the manifest on disk is then the better one.
   if (to_skip_ > 0) return sent;
   const bool complete = progress_.all_acknowledged() && !generator_->not_before_us();
-  const bool ended = stop.set() && !stop.aborted() && config_.on_stop == OnStop::kEnd;
+  const bool ended = ended_by_time_ || (stop.set() && !stop.aborted() && config_.on_stop == OnStop::kEnd);
   const bool finished = sent.ok() && (complete || ended);
-  Status written = keeper_.write_last(progress_.snapshot(finished));
+  Status written = write_last_manifest(progress_.snapshot(finished), stop);
   if (!sent.ok()) return sent;
   if (written.ok()) finished_ = finished;
   return written;
+}
+
+// A full disk is waited out, but not for ever once a stop was asked for.
+Status Sender::write_last_manifest(const Manifest& manifest, const StopSignal& stop) {
+  int64_t grace_us = config_.stop_grace_us;
+  for (;;) {
+    Status written = keeper_.write_last(manifest);
+    if (written.ok() || !written.error().retryable || grace_us <= 0) return written;
+    live_.set_problem(written.error().message);
+    config_.clock->sleep_us(kNapUs);
+    if (stop.set()) grace_us -= kNapUs;
+  }
 }
 
 Result<Schedule::Next> Sender::generate(int64_t until_us) {

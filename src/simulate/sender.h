@@ -85,7 +85,9 @@ class Sender {
   bool flush_due(Schedule::Next last) const;
   Status publish_manifest();
   Status check_all_found() const;
+  bool time_is_over() const;
   Status end(Status sent, const StopSignal& stop);
+  Status write_last_manifest(const Manifest& manifest, const StopSignal& stop);
   void sleep_until_due();
   int64_t now_us() const;
 
@@ -96,6 +98,7 @@ class Sender {
   const int64_t start_us_;
   const int64_t scheduled_;
   const bool max_rate_;
+  const int64_t duration_us_;
   LiveCounters live_;
   std::vector<Lane> lanes_;
   int64_t to_skip_ = 0;  // stored records that are yet to be stepped over
@@ -107,7 +110,9 @@ class Sender {
   int64_t oldest_buffered_us_ = 0;  // when the first of them was due, since the start
   int64_t first_buffered_us_ = 0;   // when the first of them was added, since the start
   int64_t clock_offset_us_ = 0;     // from the steady clock to time since the start
+  int64_t begun_us_ = 0;            // when run() was called, since the start
   int64_t next_publish_us_ = 0;
+  bool ended_by_time_ = false;
   bool finished_ = false;
 };
 

@@ -121,7 +121,10 @@ Status Simulator::add_instance(int32_t instance, std::unique_ptr<Appender> appen
                         .files = config_.files,
                         .clock = config_.clock};
   // Before the first event: whatever happens, what is stored can be told from seed and start time.
-  if (is_new) TM_TRY(write_manifest(*config_.files, path, manifest));
+  if (is_new) {
+    TM_TRY(create_manifest_folder(*config_.files, config_.directory));
+    TM_TRY(write_manifest(*config_.files, path, manifest));
+  }
   TM_ASSIGN(auto created,
             Sender::create(std::move(sender), std::move(manifest), std::move(stored), std::move(appender)));
   senders_.push_back(std::move(created));

@@ -2,14 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <map>
 
 #include "base/logging.h"
+#include "base/testing/manual_clock.h"
+#include "base/testing/memory_files.h"
 #include "simulate/content_hash.h"
-#include "simulate/test_appender.h"
-#include "simulate/test_plan.h"
+#include "simulate/testing/fake_log.h"
+#include "simulate/testing/plans.h"
 
 namespace tidemill::simulate {
 namespace {
@@ -19,9 +20,6 @@ using testing::HasSubstr;
 class SimulatorTest : public testing::Test {
  protected:
   void SetUp() override {
-    char directory[] = "/tmp/tidemill-simulate-XXXXXX";
-    ASSERT_NE(mkdtemp(directory), nullptr);
-    directory_ = directory;
     set_log_level(LogLevel::kOff);
     options_.devices = 10;
     options_.complex_count = 1;
@@ -29,12 +27,10 @@ class SimulatorTest : public testing::Test {
     options_.seed = 7;
     options_.start_us = kTestStartUs;
     options_.count = 2000;
-    files_.gone = [this] { return log_ != nullptr && log_->crashed(); };
+    // The disk is gone with the process.
+    files_.set_fault([this](MemoryFiles::Operation, const std::string&) { return log_ && log_->crashed(); });
   }
-  void TearDown() override {
-    set_log_level(LogLevel::kInfo);
-    EXPECT_TRUE(FileSystem::posix().remove_tree(directory_).ok());
-  }
+  void TearDown() override { set_log_level(LogLevel::kInfo); }
 
   Result<std::unique_ptr<Simulator>> open(bool threaded = false) {
     Simulator::Config config;
@@ -58,7 +54,7 @@ class SimulatorTest : public testing::Test {
     return {};
   }
   Manifest manifest(int32_t instance = 0) {
-    return read_manifest(FileSystem::posix(), manifest_path(directory_, instance)).value();
+    return read_manifest(files_, manifest_path(directory_, instance)).value();
   }
 
   // Every partition holds exactly what the instances send there, each in its order, and the
@@ -109,12 +105,12 @@ class SimulatorTest : public testing::Test {
     }
   }
 
-  std::string directory_;
+  std::string directory_ = "/run";
   SimulateOptions options_;
   OnStop on_stop_ = OnStop::kEnd;
   std::unique_ptr<FakeLog> log_ = std::make_unique<FakeLog>(4, 1);
-  DyingFiles files_;
-  TestClock clock_{kTestStartUs};
+  MemoryFiles files_;
+  ManualClock clock_{kTestStartUs};
   SeededRandom random_{1};
   std::atomic<bool> stop_{false};
   SimulateCounters counters_;
@@ -174,6 +170,26 @@ TEST_F(SimulatorTest, MaximumRateDoesNotWaitForTheClock) {
   EXPECT_EQ(counters_.worst_shortfall_us, 0);
 }
 
+TEST_F(SimulatorTest, MaximumRateEndsWhenItsDurationHasPassedByTheClock) {
+  options_.rate = 0;
+  options_.count = -1;
+  options_.duration_us = 1'000'000;  // of the nominal schedule: a million events
+  options_.max_batch_bytes = 16u << 10;
+  log_->clock = &clock_;
+  log_->append_takes_us = 10'000;
+  ASSERT_TRUE(run().ok());
+  EXPECT_LT(clock_.wall_us(), kTestStartUs + 2'000'000);
+  const Manifest sent = manifest();
+  EXPECT_TRUE(sent.finished);
+  EXPECT_EQ(sent.scheduled, 1'000'000);
+  EXPECT_GT(sent.events_sent, 1000);
+  EXPECT_LT(sent.events_sent, 20'000);
+  for (const DeviceRange& range : sent.ranges) {
+    EXPECT_EQ(range.in_doubt, 0);
+    EXPECT_EQ(range.acknowledged + range.not_sent, 100'000);
+  }
+}
+
 TEST_F(SimulatorTest, ASlowLogDoesNotSlowTheScheduleButIsReported) {
   log_->clock = &clock_;
   log_->append_takes_us = 400'000;
@@ -213,7 +229,7 @@ TEST_F(SimulatorTest, RefusedAppendsAndLostAnswersAreTriedAgainAndNeverDouble) {
   }
 }
 
-TEST_F(SimulatorTest, TheSameWithThreads) {
+TEST_F(SimulatorTest, ThreadsChangeNothingOfThat) {
   options_.instances = 2;
   options_.rate = 100'000;
   for (uint64_t seed = 1; seed <= 10; ++seed) {
@@ -243,7 +259,7 @@ TEST_F(SimulatorTest, AfterACrashAtAnyMomentTheSameCallResumesExactly) {
     int crashes = 0;
     for (;;) {
       log_->faults = {.refused = 10, .answer_lost = 10, .wait_failed = 10, .forgets = 300};
-      if (crashes < 6) log_->faults.crash_after = static_cast<int64_t>(random.below(600));
+      if (crashes < 6) log_->faults.crash_after = static_cast<int64_t>(random.below(600) >> random.below(6));
       const Status status = run();
       if (status.ok()) break;
       ASSERT_TRUE(log_->crashed()) << status.error().message;
@@ -326,7 +342,7 @@ TEST_F(SimulatorTest, WhatThePowerCutTookIsSentOnceMore) {
 // Sets the flag when so much time has passed.
 class StoppingClock final : public Clock {
  public:
-  StoppingClock(TestClock& clock, std::atomic<bool>& stop, int64_t at_us)
+  StoppingClock(ManualClock& clock, std::atomic<bool>& stop, int64_t at_us)
       : clock_(clock), stop_(stop), at_us_(at_us) {}
   int64_t wall_us() override { return clock_.wall_us(); }
   int64_t steady_ns() override { return clock_.steady_ns(); }
@@ -336,7 +352,7 @@ class StoppingClock final : public Clock {
   }
 
  private:
-  TestClock& clock_;
+  ManualClock& clock_;
   std::atomic<bool>& stop_;
   int64_t at_us_;
 };

@@ -5,33 +5,18 @@
 
 #include <algorithm>
 #include <atomic>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/clock.h"
-#include "base/file_system.h"
 #include "base/random.h"
+#include "base/testing/manual_clock.h"
 #include "event/record_batch.h"
 #include "simulate/appender.h"
 
 namespace tidemill::simulate {
-
-// Time that passes only when somebody sleeps. Thread-safe.
-class TestClock final : public Clock {
- public:
-  explicit TestClock(int64_t wall_us) : now_us_(wall_us) {}
-  int64_t wall_us() override { return now_us_; }
-  int64_t steady_ns() override { return now_us_ * 1000; }
-  void sleep_us(int64_t microseconds) override { now_us_ += microseconds; }
-  void advance_us(int64_t microseconds) { now_us_ += microseconds; }
-
- private:
-  std::atomic<int64_t> now_us_;
-};
 
 // What stays when a process dies: the records and the producers. Thread-safe.
 class FakeLog {
@@ -48,7 +33,7 @@ class FakeLog {
   FakeLog(int32_t partitions, uint64_t seed) : random_(seed), partitions_(static_cast<size_t>(partitions)) {}
 
   Faults faults;
-  TestClock* clock = nullptr;  // where set, each append takes append_takes_us
+  ManualClock* clock = nullptr;  // where set, each append takes append_takes_us
   int64_t append_takes_us = 0;
 
   struct Stored {
@@ -212,33 +197,6 @@ class FakeAppender final : public Appender {
  private:
   FakeLog& log_;
   Producer producer_;
-};
-
-// A disk that is gone with the process: after `gone` nothing can be written.
-class DyingFiles final : public FileSystem {
- public:
-  std::function<bool()> gone = [] { return false; };
-
-  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
-    if (gone()) return external_error("the process is gone");
-    return real_.open(path, mode);
-  }
-  bool exists(const std::string& path) override { return real_.exists(path); }
-  Result<std::vector<std::string>> list(const std::string& path) override { return real_.list(path); }
-  Status create_directories(const std::string& path) override { return real_.create_directories(path); }
-  Status rename(const std::string& from, const std::string& to) override {
-    if (gone()) return external_error("the process is gone");
-    return real_.rename(from, to);
-  }
-  Status link(const std::string& from, const std::string& to) override { return real_.link(from, to); }
-  Status remove(const std::string& path) override { return real_.remove(path); }
-  Status remove_tree(const std::string& path) override { return real_.remove_tree(path); }
-  Status sync_directory(const std::string& path) override { return real_.sync_directory(path); }
-  Result<uint64_t> free_bytes(const std::string& path) override { return real_.free_bytes(path); }
-  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return real_.lock(path); }
-
- private:
-  FileSystem& real_ = FileSystem::posix();
 };
 
 }  // namespace tidemill::simulate
