@@ -35,6 +35,10 @@ uint64_t GroupCommit::written(const std::shared_ptr<Syncable>& who) {
 
 Result<bool> GroupCommit::wait(uint64_t ticket) {
   bool synced_here = false;
+  if (durable(ticket)) {
+    TM_TRY(fatal_.check());
+    return false;
+  }
   std::unique_lock lock(mutex_);
   while (true) {
     TM_TRY(fatal_.check());

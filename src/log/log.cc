@@ -75,18 +75,37 @@ Status LogImpl::create_topic(const std::string& name, const TopicConfig& config)
   TM_TRY(check_topic_name(name));
   if (config.partitions < 1) return user_error("topic " + name + ": needs at least one partition");
   std::lock_guard admin(admin_mutex_);
+  bool exists = false;
   {
     std::shared_lock lock(topics_mutex_);
     auto found = topics_.find(name);
-    if (found != topics_.end()) {
-      if (found->second.entry.config.partitions == config.partitions) return {};
+    if (found != topics_.end() && found->second.entry.config.partitions != config.partitions) {
       return user_error("topic " + name + " exists with " +
                             std::to_string(found->second.entry.config.partitions) + " partitions, not " +
                             std::to_string(config.partitions),
                         Code::kExists);
     }
+    if (found != topics_.end()) {
+      TopicConfig now = found->second.entry.config;
+      if (now.retention_us == config.retention_us && now.retention_bytes == config.retention_bytes) return {};
+    }
+    exists = found != topics_.end();
   }
+  if (exists) return change_retention(name, config);
   return add_topic(name, config);
+}
+
+Status LogImpl::change_retention(const std::string& name, const TopicConfig& config) {
+  TopicsFile file = topics_file();
+  TopicConfig& noted = file.topics[name].config;
+  noted.retention_us = config.retention_us;
+  noted.retention_bytes = config.retention_bytes;
+  TM_TRY(file.save(shared_.files, path(kTopicsName)));
+  std::unique_lock lock(topics_mutex_);
+  Topic& topic = topics_.find(name)->second;
+  topic.entry.config = noted;
+  for (const auto& partition : topic.partitions) partition->set_retention(noted);
+  return {};
 }
 
 // The partitions stand on disk before the topics file names them: it decides.
@@ -110,23 +129,22 @@ Status LogImpl::delete_topic(const std::string& name) {
   TM_TRY(usable());
   if (name == kTransactionsTopic) return user_error("topic " + name + " is the log's own");
   std::lock_guard admin(admin_mutex_);
+  // Noted first: whatever happens from here on, the next opening goes on with it.
+  TopicsFile file = topics_file();
+  auto noted = file.topics.find(name);
+  if (noted == file.topics.end()) return user_error("the log has no topic " + name, Code::kNotFound);
+  noted->second.deleting = true;
+  TM_TRY(file.save(shared_.files, path(kTopicsName)));
   Topic gone;
   {
     std::unique_lock lock(topics_mutex_);
     auto found = topics_.find(name);
-    if (found == topics_.end()) return user_error("the log has no topic " + name, Code::kNotFound);
     gone = std::move(found->second);
     topics_.erase(found);
   }
-  // Noted first: whatever happens from here on, the next opening goes on with it.
-  TopicsFile file = topics_file();
-  gone.entry.deleting = true;
-  file.topics[name] = gone.entry;
-  TM_TRY(file.save(shared_.files, path(kTopicsName)));
   for (const auto& partition : gone.partitions) partition->mark_deleted();
   TM_TRY(coordinator_->forget_topic(name));
-  TM_TRY(finish_deletions(&file));
-  return file.save(shared_.files, path(kTopicsName));
+  return finish_deletions(&file);
 }
 
 std::vector<TopicInfo> LogImpl::topics() const {

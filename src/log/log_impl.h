@@ -73,7 +73,8 @@ class LogImpl final : public Log {
                        const OffsetMap& log_starts, const OffsetMap& recovery_points,
                        const CleanShutdown* clean);
 
-  Status add_topic(const std::string& name, const TopicConfig& config);  // needs admin_mutex_
+  Status add_topic(const std::string& name, const TopicConfig& config);         // needs admin_mutex_
+  Status change_retention(const std::string& name, const TopicConfig& config);  // needs admin_mutex_
   TopicsFile topics_file() const;
   Status save_topics() const { return topics_file().save(shared_.files, path(kTopicsName)); }
 

@@ -99,8 +99,7 @@ Status LogImpl::check_directory(const TopicsFile& known) const {
   TM_ASSIGN(auto names, shared_.files.list(shared_.directory));
   for (const std::string& name : names) {
     std::string metadata = join_path(path(name), kPartitionMetadataName);
-    bool ours = name == TopicPartition{std::string(kTransactionsTopic), Partition(0)}.to_string();
-    if (ours || !shared_.files.exists(metadata)) continue;
+    if (!shared_.files.exists(metadata)) continue;
     return external_error(path(kTopicsName) + ": missing, but " + path(name) +
                               " holds a partition; restore the file or move the directory away",
                           Code::kCorrupt);

@@ -164,9 +164,14 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   Status list_segments(RecoveryInput& input);
   Result<bool> open_clean(const CleanShutdown::End& end);
   Status scan_from(size_t number, const RecoveryInput& input);
-  Result<bool> scan_segment(size_t number, const RecoveryInput& input);
+  struct Scanned {
+    IndexRebuild indexes;
+    std::shared_ptr<File> file;
+  };
+  Result<Scanned> scan_segment(size_t number, const RecoveryInput& input);
+  Result<bool> lost_before(size_t number, const RecoveryInput& input) const;
+  Status remove_from(size_t number);
   Status judge(const Damage& damage, size_t number, const RecoveryInput& input) const;
-  Status cut_from(size_t number, uint64_t position);
   Status check_sealed(size_t end);
   Result<bool> sealed_indexes_whole(Segment& segment, Offset end);
   Status note_batch(const BatchHeader& header, std::string_view batch, Segment& segment,

@@ -162,52 +162,86 @@ Result<bool> PartitionLog::load_producers(Offset at) {
 
 // Reads every batch from segment `number` on, and rebuilds everything that follows from them.
 Status PartitionLog::scan_from(size_t number, const RecoveryInput& input) {
+  std::optional<Scanned> last;
   log_end_ = segments_[number].base;
+  if (number == 0 && log_end_ > input.recovery_point) log_end_ = std::min(log_end_, input.log_start);
   for (; number < segments_.size(); ++number) {
-    if (segments_[number].base < log_end_) {
-      return corrupt_segment(
-          segments_[number].path(kLogSuffix), 0,
-          "begins below offset " + std::to_string(log_end_.value()) + ", where the segment before ends");
+    TM_ASSIGN(bool lost, lost_before(number, input));
+    if (lost) {
+      TM_TRY(remove_from(number));
+      break;
     }
-    TM_ASSIGN(bool cut, scan_segment(number, input));
-    TM_CHECK(!cut || number + 1 == segments_.size());
+    if (last) TM_TRY(last->indexes.write(shared_.files, segments_[number - 1]));
+    TM_ASSIGN(last, scan_segment(number, input));
   }
+  if (!last) {
+    TM_ASSIGN(Segment segment, create_segment(log_end_, &indexes_));
+    segments_.push_back(std::move(segment));
+  } else {
+    indexes_ = std::make_shared<SegmentIndexes>();
+    TM_TRY(last->indexes.into(shared_.files, active(), indexes_.get()));
+    active().file = std::move(last->file);
+  }
+  log_start_ = std::max(input.log_start, segments_.front().base);
   log_end_ = std::max(log_end_, log_start_);
   return {};
 }
 
-// True where the log was cut here; then this is the last segment.
-Result<bool> PartitionLog::scan_segment(size_t number, const RecoveryInput& input) {
+// Whether a crash lost what stood before this segment. Offsets that are missing below the recovery
+// point were cut by repair; under synced rolls nothing before the last segment can be lost.
+Result<bool> PartitionLog::lost_before(size_t number, const RecoveryInput& input) const {
+  const Segment& segment = segments_[number];
+  if (segment.base < log_end_) {
+    return corrupt_segment(
+        segment.path(kLogSuffix), 0,
+        "begins below offset " + std::to_string(log_end_.value()) + ", where the segment before ends");
+  }
+  if (segment.base == log_end_ || segment.base <= input.recovery_point || input.synced_rolls) return false;
+  if (log_end_ >= input.recovery_point) return true;
+  return corrupt_segment(segment.path(kLogSuffix), 0,
+                         "the segment before ends at offset " + std::to_string(log_end_.value()) +
+                             ", but offsets up to " + std::to_string(input.recovery_point.value()) +
+                             " were durable");
+}
+
+// Where the log is cut here, this becomes the last segment.
+Result<PartitionLog::Scanned> PartitionLog::scan_segment(size_t number, const RecoveryInput& input) {
   Segment& segment = segments_[number];
   segment.max_timestamp_ms = -1;
   TM_ASSIGN(auto opened, shared_.files.open(segment.path(kLogSuffix), OpenMode::kReadWrite));
-  std::shared_ptr<File> file = std::move(opened);
-  IndexRebuild indexes;
-  SegmentReader reader(*file, segment.size, segment.base, std::max(segment.base, log_end_));
-  bool cut = false;
+  Scanned scanned;
+  scanned.file = std::move(opened);
+  log_end_ = std::max(segment.base, log_end_);
+  SegmentReader reader(*scanned.file, segment.size, segment.base, log_end_);
   while (true) {
     TM_ASSIGN(auto step, reader.next());
     if (step == SegmentReader::Step::kEnd) break;
     if (step == SegmentReader::Step::kDamaged) {
-      TM_ASSIGN(Damage damage, examine_damage(*file, segment.size, segment.base, reader));
+      TM_ASSIGN(Damage damage, examine_damage(*scanned.file, segment.size, segment.base, reader));
       TM_TRY(judge(damage, number, input));
-      TM_TRY(cut_from(number, damage.position));
-      cut = true;
+      TM_TRY(remove_from(number + 1));
+      TM_TRY(scanned.file->truncate(damage.position));
+      segment.size = damage.position;
       break;
     }
-    TM_TRY(note_batch(reader.header(), reader.bytes(), segment, indexes));
+    TM_TRY(note_batch(reader.header(), reader.bytes(), segment, scanned.indexes));
     log_end_ = reader.expected();
   }
-  // The process may have died before the system wrote this out: durable is what is synced now.
-  TM_TRY(file->sync());
-  if (number + 1 < segments_.size()) {
-    TM_TRY(indexes.write(shared_.files, segment));
-    return cut;
+  // Also where nothing was cut: the process may have died before the system wrote this out, and
+  // durable is only what is synced.
+  TM_TRY(scanned.file->sync());
+  return scanned;
+}
+
+// From the end backwards, so that a crash in between leaves no hole.
+Status PartitionLog::remove_from(size_t number) {
+  while (segments_.size() > number) {
+    log_warning(segments_.back().path(kLogSuffix) + ": removed: it follows writes that a crash lost");
+    TM_TRY(remove_segment_files(segments_.back().base));
+    TM_TRY(shared_.files.sync_directory(directory_));
+    segments_.pop_back();
   }
-  indexes_ = std::make_shared<SegmentIndexes>();
-  TM_TRY(indexes.into(shared_.files, segment, indexes_.get()));
-  segment.file = std::move(file);
-  return cut;
+  return {};
 }
 
 Status PartitionLog::note_batch(const BatchHeader& header, std::string_view batch, Segment& segment,
@@ -246,22 +280,6 @@ Status PartitionLog::judge(const Damage& damage, size_t number, const RecoveryIn
   log_info(segment.path(kLogSuffix) + ": byte " + std::to_string(damage.position) + ": cutting " +
            std::to_string(segment.size - damage.position) +
            " bytes that a crash left unwritten: " + damage.what);
-  return {};
-}
-
-// From the end backwards, so that a crash in between leaves no hole.
-Status PartitionLog::cut_from(size_t number, uint64_t position) {
-  while (segments_.size() > number + 1) {
-    log_warning(segments_.back().path(kLogSuffix) + ": removed: it follows a write that a crash tore");
-    TM_TRY(remove_segment_files(segments_.back().base));
-    TM_TRY(shared_.files.sync_directory(directory_));
-    segments_.pop_back();
-  }
-  Segment& segment = segments_[number];
-  TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kReadWrite));
-  TM_TRY(file->truncate(position));
-  TM_TRY(file->sync());
-  segment.size = position;
   return {};
 }
 

@@ -278,7 +278,8 @@ TEST_F(RecoveryTest, ALostEpochCheckpointIsRebuiltFromTheBatches) {
 
 TEST_F(RecoveryTest, WeakDurabilityLosesATailAndSaysSoByTheEpoch) {
   for (Durability durability : {Durability::kInterval, Durability::kNone}) {
-    for (uint64_t seed = 0; seed < 20; ++seed) {
+    for (uint64_t seed = 0; seed < 100; ++seed) {
+      SCOPED_TRACE(seed);
       LogFixture fixture;
       fixture.options = fixture_.options;
       fixture.options.durability = durability;

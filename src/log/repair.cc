@@ -180,9 +180,18 @@ Result<std::vector<DamagedPlace>> repair_partition(FileSystem& files, const std:
     TM_TRY(cut_segment(files, places[first].file, of_segment));
     first = end;
   }
+  // What is left is durable from here on: opening takes the gaps as they are.
+  TM_ASSIGN(auto segments, list_segments(files, join_path(directory, tp.to_string())));
+  Offset end;
+  std::vector<DamagedPlace> none;
+  for (const SegmentFile& segment : segments) {
+    TM_TRY(inspect_segment(files, tp, segment, &end, &none));
+    TM_ASSIGN(auto file, files.open(segment.path, OpenMode::kReadWrite));
+    TM_TRY(file->sync());
+  }
   std::string checkpoint = join_path(directory, kRecoveryPointName);
   TM_ASSIGN(OffsetMap points, read_offset_checkpoint(files, checkpoint));
-  points.erase(tp);
+  points[tp] = end;
   TM_TRY(write_offset_checkpoint(files, checkpoint, points));
   return places;
 }

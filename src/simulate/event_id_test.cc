@@ -1,8 +1,8 @@
 #include "simulate/event_id.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <regex>
 #include <set>
 #include <string>
 
@@ -18,14 +18,15 @@ std::string made(const EventIds& ids, uint64_t instance, uint64_t index) {
 }
 
 TEST(EventIds, AreVersion4UuidsThatDecodeToTheirOrigin) {
-  const std::regex uuid("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}");
+  const auto uuid =
+      testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}");
   const EventIds ids(99);
   std::set<std::string> seen;
   for (uint64_t n = 0; n < 2000; ++n) {
     const uint64_t instance = word(1, n) >> 51;
     const uint64_t index = word(2, n) >> (16 + n % 48);
     const std::string text = made(ids, instance, index);
-    EXPECT_TRUE(std::regex_match(text, uuid)) << text;
+    EXPECT_THAT(text, uuid);
     EXPECT_EQ(ids.read(text), (EventIds::Origin{instance, index}));
     seen.insert(text);
   }

@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <map>
-#include <regex>
 
 #include "simulate/randomness.h"
 
@@ -69,7 +68,7 @@ TEST(Template, DrawsNumbersAndItemsFromTheirRange) {
   EXPECT_NEAR(items["dark green"], kEvents / 3, 300);
   EXPECT_NEAR(sum / kEvents, 100, 0.5);
   EXPECT_NEAR(std::sqrt(squares / kEvents), 15, 0.5);
-  EXPECT_TRUE(std::regex_match(filled("${double(2,4,2)}"), std::regex("[23]\\.[0-9][0-9]")));
+  EXPECT_THAT(filled("${double(2,4,2)}"), testing::MatchesRegex("[23]\\.[0-9][0-9]"));
   EXPECT_EQ(filled("${double(5,5)} ${gaussian(3,0,1)} ${int(9,9)}"), "5 3.0 9");
   EXPECT_NE(filled("${int(-9223372036854775808,9223372036854775807)}"), "");
 }
@@ -80,8 +79,8 @@ TEST(Template, DrawsEveryVariableByItself) {
   EXPECT_NE(two.substr(0, 36), two.substr(37));
   EXPECT_EQ(filled("${guid} ${guid}"), two);
   EXPECT_NE(filled("${guid} ${guid}", 1), two);
-  EXPECT_TRUE(std::regex_match(
-      two.substr(0, 36), std::regex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")));
+  EXPECT_THAT(two.substr(0, 36),
+              testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
 }
 
 TEST(Template, SaysWhereAnErrorIsAndWhatWouldBeRight) {

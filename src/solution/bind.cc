@@ -25,17 +25,6 @@ std::string size_suffix(const Place& place) {
   return place.size.empty() ? "" : ", size " + place.size;
 }
 
-// The whole path of a setting whose last name this is; empty where there is none, or more than one.
-std::string elsewhere(const std::string& name) {
-  std::string found;
-  for (const Setting& setting : all_settings()) {
-    if (!setting.path.ends_with("." + name)) continue;
-    if (!found.empty()) return {};
-    found = setting.path;
-  }
-  return found;
-}
-
 }  // namespace
 
 void Binder::bind_file(const YamlNode& root) {
@@ -154,16 +143,15 @@ void Binder::bind_step(const YamlNode& item, size_t number) {
   auto known = std::find(names.begin(), names.end(), name);
   if (known == names.end()) {
     problems_.at_line(item.line, path,
-                      "no operator is called " + name.substr(0, 60) + "; give one of " + join(names, ", ") +
-                          did_you_mean(name, names));
+                      "no operator is called " + name.substr(0, kMaxCited) + "; give one of " +
+                          join(names, ", ") + did_you_mean(name, names));
     return;
   }
   OperatorConfig step;
   step.kind = static_cast<OperatorKind>(known - names.begin());
   step.line = item.line;
   draft_.solution.process.push_back(std::move(step));
-  // What was left out above must not shift the numbers that messages and --set go by.
-  path = "process." + std::to_string(draft_.solution.process.size());
+  draft_.step_numbers.push_back(number);
   draft_.sections.try_emplace(path, item.line);
   if (map) {
     Target target{&draft_.solution, &draft_.solution.process.back()};
@@ -247,7 +235,8 @@ bool Binder::read_texts(const Setting& setting, const std::string& shown, const 
     std::string message = found.kind == YamlNode::kNothing
                               ? "has no value; give " + setting.expected() +
                                     (fallback == "required" ? "" : "; without the line it is: " + fallback)
-                              : "is " + std::string(found.kind_name()) + "; give " + setting.expected();
+                              : "is " + std::string(found.kind_name()) + ", not " + setting.noun() +
+                                    "; give " + setting.expected();
     report_at(problems_, place, shown, std::move(message));
     return false;
   };
@@ -291,20 +280,20 @@ std::optional<std::string> Binder::read_text(const Setting& setting, const std::
     return std::nullopt;
   }
   for (const std::string& name : result->names) origin.text += ", ${" + name + "}";
-  origin.hidden = origin.hidden || result->secret;
+  if (result->secret) {
+    origin.hidden = true;
+    problems_.hide(result->text);
+  }
   return std::move(result->text);
 }
 
 void Binder::unknown(const Section& section, const std::string& name, const Place& place) {
   std::vector<std::string> names = names_in(section.in_table);
-  std::string cited = name.substr(0, 60);
+  std::string cited = name.substr(0, kMaxCited);
   std::string hint = did_you_mean(name, names);
-  if (std::string whole_path = hint.empty() ? elsewhere(name) : ""; !whole_path.empty()) {
-    hint = "; did you mean " + whole_path + "?";
-  }
-  if (hint.empty()) {
-    hint = names == std::vector<std::string>() ? "; remove it" : "; there are " + join(names, ", ");
-  }
+  std::vector<std::string> elsewhere = paths_named(name);
+  if (hint.empty() && !elsewhere.empty()) hint = "; did you mean " + join(elsewhere, " or ") + "?";
+  if (hint.empty()) hint = names.empty() ? "; remove it" : "; there are " + join(names, ", ");
   report_at(problems_, place, join_name(section.shown, cited), "no such setting" + hint);
 }
 

@@ -51,6 +51,8 @@ void Binder::bind_path(const std::string& path, const YamlNode& value, const Pla
                     join(names_in(in_table), ", " + cited + "."));
     } else {
       std::string hint = did_you_mean(path, all_paths());
+      std::vector<std::string> named = paths_named(path);
+      if (!named.empty()) hint = "; did you mean " + join(named, " or ") + "?";
       report_at(problems_, place, cited,
                 "no such setting" + (hint.empty() ? "; `tidemill docs settings` lists them all" : hint));
     }
@@ -81,8 +83,8 @@ bool Binder::resolve_step(const std::string& path, const Place& place, Section& 
   size_t matches = 0;
   for (size_t i = 0; i < steps.size(); ++i) {
     const std::string& kind = operator_names()[static_cast<size_t>(steps[i].kind)];
-    present.push_back("process." + std::to_string(i + 1) + "." + kind);
-    if (kind != name || (numbered && i + 1 != number)) continue;
+    present.push_back(step_path(draft_, i));
+    if (kind != name || (numbered && draft_.step_numbers[i] != number)) continue;
     found = i;
     ++matches;
   }
@@ -93,7 +95,8 @@ bool Binder::resolve_step(const std::string& path, const Place& place, Section& 
         (matches > 1 ? "several operators are meant; give the number of one: " : "no such operator; ") + has);
     return false;
   }
-  section = {"process", "process." + std::to_string(found + 1), {&draft_.solution, &steps[found]}};
+  section = {
+      "process", "process." + std::to_string(draft_.step_numbers[found]), {&draft_.solution, &steps[found]}};
   return true;
 }
 

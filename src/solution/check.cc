@@ -1,7 +1,8 @@
 #include <algorithm>
-#include <cctype>
+#include <optional>
 
 #include "base/text.h"
+#include "process/expression.h"
 #include "solution/derive.h"
 
 namespace tidemill::solution {
@@ -21,11 +22,11 @@ std::string topic_fault(const std::string& topic) {
   if (topic.empty()) return "is empty; name the topic";
   if (topic.size() > kMaxTopicName) return "is too long; give at most 200 characters";
   if (topic == "." || topic == ".." || !holds_only(topic, "._-")) {
-    return '"' + topic.substr(0, 60) +
+    return '"' + topic.substr(0, kMaxCited) +
            "\" is not a topic's name; use letters, digits, dot, dash and underscore";
   }
   if (topic.starts_with("__"))
-    return '"' + topic.substr(0, 60) + "\" is reserved; do not begin with two underscores";
+    return '"' + topic.substr(0, kMaxCited) + "\" is reserved; do not begin with two underscores";
   return {};
 }
 
@@ -33,7 +34,7 @@ std::string identifier_fault(const std::string& name, std::string_view what) {
   bool plain =
       !name.empty() && name.size() <= 63 && holds_only(name, "_") && !(name[0] >= '0' && name[0] <= '9');
   if (plain) return {};
-  return '"' + name.substr(0, 60) + "\" is not a name of a " + std::string(what) +
+  return '"' + name.substr(0, kMaxCited) + "\" is not a name of a " + std::string(what) +
          "; use at most 63 letters, digits and underscores, a letter first";
 }
 
@@ -41,18 +42,17 @@ std::string folder_fault(const std::string& path) {
   bool leaves = path == ".." || path.starts_with("../") || path.find("/../") != std::string::npos ||
                 path.ends_with("/..");
   if (path.empty() || path == "." || path.starts_with("/") || leaves) {
-    return '"' + path.substr(0, 60) +
+    return '"' + path.substr(0, kMaxCited) +
            "\" does not lie in the run's data directory; give a folder's name, as files";
   }
   return {};
 }
 
-// Names of fields as operators see them, one after another.
 class Checker {
  public:
   Checker(const Draft& draft, Problems& problems)
       : draft_(draft), solution_(draft.solution), problems_(problems) {
-    for (const Field& field : solution_.event.schema.fields) fields_.push_back(field.name);
+    schema_ = solution_.event.schema;
   }
 
   void check() {
@@ -72,24 +72,35 @@ class Checker {
 
   // The field, or one around others (complexData).
   bool knows(const std::string& name) const {
-    return std::any_of(fields_.begin(), fields_.end(), [&](const std::string& field) {
-      return field == name || field.starts_with(name + ".");
-    });
+    return std::any_of(schema_.fields.begin(), schema_.fields.end(),
+                       [&](const Field& field) { return within(field.name, name); });
+  }
+  static bool within(const std::string& field, const std::string& name) {
+    return field == name ||
+           (field.size() > name.size() && field[name.size()] == '.' && field.starts_with(name));
   }
   std::string no_field(const std::string& name) const {
-    std::string hint = did_you_mean(name, fields_);
-    if (hint.empty()) {
-      std::vector<std::string> first(
-          fields_.begin(), fields_.begin() + static_cast<long>(std::min<size_t>(8, fields_.size())));
-      hint = first.empty() ? "" : "; there are " + join(first, ", ") + (fields_.size() > 8 ? ", …" : "");
+    constexpr size_t kListed = 8;
+    std::vector<std::string> names;
+    std::vector<std::string> first;  // of members of one object only the object
+    for (const Field& field : schema_.fields) {
+      names.push_back(field.name);
+      std::string top = field.name.substr(0, field.name.find('.'));
+      if (!std::count(first.begin(), first.end(), top)) first.push_back(std::move(top));
     }
-    return "the event has no field " + name.substr(0, 60) + " here" + hint;
+    std::string hint = did_you_mean(name, names);
+    if (hint.empty()) {
+      bool more = first.size() > kListed;
+      first.resize(std::min(kListed, first.size()));
+      hint = "; there are " + join(first, ", ") + (more ? ", …" : "");
+    }
+    return "the event has no field " + name.substr(0, kMaxCited) + " here" + hint;
   }
   void need_field(const std::string& path, const std::string& name) {
-    if (has_schema() && !std::count(fields_.begin(), fields_.end(), name)) report(path, no_field(name));
+    if (has_schema() && schema_.find(name) < 0) report(path, no_field(name));
   }
   // Without one, its absence is the only problem worth saying.
-  bool has_schema() const { return !solution_.event.schema.fields.empty(); }
+  bool has_schema() const { return !schema_.fields.empty(); }
 
   void check_event() {
     const EventConfig& event = solution_.event;
@@ -141,14 +152,13 @@ class Checker {
       case OperatorKind::kEnrich:
         if (step.enrich.fields.empty())
           report(path + ".fields", "is empty; give some of enqueuedAt, processedAt, partition, offset");
-        for (const std::string& name : step.enrich.fields) add_field(name);
+        for (const std::string& name : step.enrich.fields) add_field(name, enriched_type(name));
         break;
       case OperatorKind::kDedup:
         check_dedup(step.dedup, path);
         break;
       case OperatorKind::kFilter:
-        if (trim(step.filter.where).empty())
-          report(path + ".where", "is missing; give an expression, as - filter: value > 50");
+        check_filter(step.filter, path);
         break;
       case OperatorKind::kProject:
         check_project(step.project, path);
@@ -164,6 +174,7 @@ class Checker {
   }
 
   void check_dedup(const DedupConfig& dedup, const std::string& path) {
+    if (solution_.event.schema.fields.empty()) return;  // which is reported
     for (const auto& [name, field] :
          {std::pair<std::string, const std::string&>{"id", dedup.id}, {"key", dedup.key}}) {
       if (!field.empty()) {
@@ -180,6 +191,27 @@ class Checker {
     }
   }
 
+  // The type of the expression, if it holds; reported else.
+  std::optional<Type> check_expression(const std::string& path, const std::string& expression) {
+    if (!has_schema()) return std::nullopt;
+    Result<process::Expression> bound = process::Expression::bind(expression, schema_);
+    if (bound.ok()) return bound->type();
+    report(path, '"' + expression.substr(0, kMaxCited) + "\": " + bound.error().message);
+    return std::nullopt;
+  }
+
+  void check_filter(const FilterConfig& filter, const std::string& path) {
+    if (trim(filter.where).empty()) {
+      report(path + ".where", "is missing; give an expression, as - filter: value > 50");
+      return;
+    }
+    std::optional<Type> type = check_expression(path + ".where", filter.where);
+    if (type && *type != Type::kBoolean) {
+      report(path + ".where", "is neither true nor false but a " + to_lower(type_name(*type)) +
+                                  "; give a comparison, as value > 50");
+    }
+  }
+
   void check_project(const ProjectConfig& project, const std::string& path) {
     if (project.keep.empty() && project.drop.empty() && project.add.empty()) {
       report(path, "does nothing; give keep, drop or add");
@@ -190,24 +222,29 @@ class Checker {
     for (const std::string& name : project.drop) {
       if (has_schema() && !knows(name)) report(path + ".drop", no_field(name));
     }
-    auto covered = [](const std::vector<std::string>& names, const std::string& field) {
-      return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-        return field == name || field.starts_with(name + ".");
-      });
-    };
-    std::erase_if(fields_, [&](const std::string& field) {
-      return (!project.keep.empty() && !covered(project.keep, field)) || covered(project.drop, field);
-    });
+    std::vector<std::pair<std::string, Type>> added;  // computed from the event as it comes in
     for (const auto& [name, expression] : project.add) {
-      if (trim(expression).empty())
-        report(path + ".add", name + " has no expression; give one, as {fahrenheit: temp * 1.8 + 32}");
-      add_field(name);
+      added.emplace_back(name, check_expression(path + ".add." + name, expression).value_or(Type::kJson));
     }
-    if (fields_.empty() && has_schema()) report(path, "leaves no field; keep or add one");
+    auto covered = [](const std::vector<std::string>& names, const std::string& field) {
+      return std::any_of(names.begin(), names.end(),
+                         [&](const std::string& name) { return within(field, name); });
+    };
+    std::erase_if(schema_.fields, [&](const Field& field) {
+      return (!project.keep.empty() && !covered(project.keep, field.name)) ||
+             covered(project.drop, field.name);
+    });
+    for (const auto& [name, type] : added) add_field(name, type);
+    if (!has_schema() && !solution_.event.schema.fields.empty())
+      report(path, "leaves no field; keep or add one");
   }
 
-  void add_field(const std::string& name) {
-    if (!std::count(fields_.begin(), fields_.end(), name)) fields_.push_back(name);
+  static Type enriched_type(const std::string& name) {
+    return name == "partition" ? Type::kInteger : name == "offset" ? Type::kBigint : Type::kTimestamp;
+  }
+  void add_field(const std::string& name, Type type) {
+    std::erase_if(schema_.fields, [&](const Field& field) { return field.name == name; });
+    schema_.fields.push_back({name, split_path(name), type, true});
   }
 
   void check_sink() {
@@ -261,7 +298,7 @@ class Checker {
   // The topics of one solution, each for one thing.
   void check_names() {
     if (solution_.name.empty() || solution_.name.size() > 100 || !holds_only(solution_.name, "_-")) {
-      report("name", '"' + solution_.name.substr(0, 60) +
+      report("name", '"' + solution_.name.substr(0, kMaxCited) +
                          "\" is not a name; use at most 100 letters, digits, dashes and underscores");
     }
     std::vector<std::pair<std::string, std::string>> topics;  // name, path
@@ -318,7 +355,7 @@ class Checker {
   const Draft& draft_;
   const Solution& solution_;
   Problems& problems_;
-  std::vector<std::string> fields_;
+  Schema schema_;  // as the operators so far leave it
 };
 
 }  // namespace

@@ -7,23 +7,21 @@ void Draft::derived(const std::string& path, const std::string& from) {
 }
 
 void Draft::report(Problems& problems, const std::string& path, std::string message) const {
-  if (auto found = origins.find(path); found != origins.end()) {
-    const Place& place = found->second.place;
-    if (place.line > 0 || !place.option.empty()) {
-      report_at(problems, place, path, std::move(message));
-      return;
-    }
-  }
-  int line = 1;
+  Place place{1, {}, {}};
   for (std::string around = path; !around.empty();) {
-    if (auto found = sections.find(around); found != sections.end()) {
-      line = found->second;
+    auto origin = origins.find(around);
+    if (origin != origins.end() && (origin->second.place.line > 0 || !origin->second.place.option.empty())) {
+      place = origin->second.place;
+      break;
+    }
+    if (auto section = sections.find(around); section != sections.end()) {
+      place.line = section->second;
       break;
     }
     size_t dot = around.rfind('.');
     around.resize(dot == std::string::npos ? 0 : dot);
   }
-  problems.at_line(line, path, std::move(message));
+  report_at(problems, place, path, std::move(message));
 }
 
 void report_at(Problems& problems, const Place& place, std::string path, std::string message) {
@@ -36,7 +34,7 @@ void report_at(Problems& problems, const Place& place, std::string path, std::st
 
 std::string step_path(const Draft& draft, size_t index) {
   auto kind = static_cast<size_t>(draft.solution.process[index].kind);
-  return "process." + std::to_string(index + 1) + "." + operator_names()[kind];
+  return "process." + std::to_string(draft.step_numbers[index]) + "." + operator_names()[kind];
 }
 
 std::string join_name(std::string_view section, std::string_view name) {

@@ -39,6 +39,8 @@ struct Draft {
   std::map<std::string, Origin> origins;
   std::map<std::string, int> sections;  // lines of the sections that the file has
   std::vector<SizeDraft> sizes;
+  // Of solution.process, their numbers in the file: what is no operator there is left out here.
+  std::vector<size_t> step_numbers;
 
   bool given(const std::string& path) const { return origins.contains(path); }
   bool has_section(const std::string& path) const { return sections.contains(path); }
@@ -50,7 +52,7 @@ struct Draft {
 
 void report_at(Problems& problems, const Place& place, std::string path, std::string message);
 
-// "process.2.dedup": the path of what step number `index` (from 0) has in the file.
+// "process.2.dedup": the step at `index` of solution.process.
 std::string step_path(const Draft& draft, size_t index);
 std::string join_name(std::string_view section, std::string_view name);
 

@@ -38,7 +38,7 @@ class FieldReader {
       field.type = *type;
     } else {
       fault(node.line, below,
-            '"' + text.substr(0, 60) + "\" is not a type; give one of " + types() +
+            '"' + text.substr(0, kMaxCited) + "\" is not a type; give one of " + types() +
                 did_you_mean(text, field_type_names()));
     }
   }

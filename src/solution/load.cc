@@ -41,7 +41,7 @@ void apply_sizes(Draft& draft, const LoadRequest& request, std::string& chosen, 
   } else if (!chosen.empty()) {
     std::vector<std::string> names;
     for (const SizeDraft& size : draft.sizes) names.push_back(size.name);
-    problems.at_option("--size " + chosen.substr(0, 60), "sizes",
+    problems.at_option("--size " + chosen.substr(0, kMaxCited), "sizes",
                        names.empty()
                            ? "this solution has no sizes; leave --size away"
                            : "no such size; give one of " + join(names, ", ") + did_you_mean(chosen, names));

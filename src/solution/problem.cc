@@ -8,6 +8,8 @@ namespace {
 
 // A file of a megabyte can hold as many mistakes; nobody reads more.
 constexpr size_t kMaxPrinted = 100;
+// What is shorter is nobody's secret, and stands in every second word.
+constexpr size_t kShortestSecret = 3;
 
 int order(const Problem& problem) {
   return problem.line == 0 ? INT_MAX : problem.line;
@@ -21,6 +23,13 @@ void Problems::at_line(int line, std::string path, std::string message) {
 
 void Problems::at_option(std::string option, std::string path, std::string message) {
   list_.push_back({std::move(option), 0, std::move(path), std::move(message)});
+}
+
+void Problems::hide(const std::string& secret) {
+  if (secret.size() < kShortestSecret) return;
+  secrets_.push_back(secret);
+  // Messages cite the beginning of what is long.
+  if (secret.size() > kMaxCited) secrets_.push_back(secret.substr(0, kMaxCited));
 }
 
 std::string Problems::to_string() const {
@@ -37,6 +46,10 @@ std::string Problems::to_string() const {
   }
   if (sorted.size() > kMaxPrinted) {
     text += "\n… and " + std::to_string(sorted.size() - kMaxPrinted) + " more";
+  }
+  for (const std::string& secret : secrets_) {
+    for (size_t at = 0; (at = text.find(secret, at)) != std::string::npos; at += 3)
+      text.replace(at, secret.size(), "***");
   }
   return text;
 }

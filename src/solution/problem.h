@@ -15,6 +15,9 @@ struct Problem {
   std::string message;  // what is wrong; what would be right
 };
 
+// So much of a text from the file is cited in a message.
+inline constexpr size_t kMaxCited = 60;
+
 // Collects problems of one file and of the options beside it.
 class Problems {
  public:
@@ -24,6 +27,9 @@ class Problems {
   void at_line(int line, std::string path, std::string message);
   // Of an option, as "--set a=b".
   void at_option(std::string option, std::string path, std::string message);
+
+  // Never prints this text, wherever a message cites it; *** stands for it.
+  void hide(const std::string& secret);
 
   bool empty() const { return list_.empty(); }
   size_t size() const { return list_.size(); }
@@ -36,6 +42,7 @@ class Problems {
  private:
   std::string file_;
   std::vector<Problem> list_;
+  std::vector<std::string> secrets_;
 };
 
 }  // namespace tidemill::solution

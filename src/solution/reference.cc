@@ -8,7 +8,9 @@
 namespace tidemill::solution {
 namespace {
 
+// The section that a setting stands in; `serve` stands in its own, whose one-word form it is.
 std::string section_of(const std::string& path) {
+  if (path == "serve" || path == "ingest") return path;
   size_t dot = path.rfind('.');
   return dot == std::string::npos ? std::string() : path.substr(0, dot);
 }
@@ -32,11 +34,9 @@ std::string takes(const Setting& setting) {
   if (!setting.choices.empty()) {
     text = (setting.type == ValueType::kList ? "list of " : "") + code_list(setting.choices);
   } else {
-    // "a duration, as 100ms, 2s or 5m" without its examples; bounds say more.
     Setting plain = setting;
     plain.words.clear();
-    text = plain.expected();
-    text = text.substr(0, text.find(", as "));
+    text = setting.noun();
     if (std::string bounds = plain.bounds(); !bounds.empty()) text += ", " + bounds;
   }
   if (!words.empty()) text += ", or " + code_list(words);
@@ -50,7 +50,8 @@ std::string default_cell(const Setting& setting) {
 }
 
 std::string row(const Setting& setting, const std::string& section) {
-  std::string name = section.empty() ? setting.path : setting.path.substr(section.size() + 1);
+  bool inside = !section.empty() && setting.path != section;
+  std::string name = inside ? setting.path.substr(section.size() + 1) : setting.path;
   return "| `" + name + "` | " + cell(takes(setting)) + " | " + cell(default_cell(setting)) + " | " +
          cell(setting.help) + " |\n";
 }

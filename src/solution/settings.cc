@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "event/timestamp.h"
+#include "solution/problem.h"
 #include "solution/table.h"
 
 namespace tidemill::solution {
@@ -13,7 +14,6 @@ namespace {
 constexpr int64_t kOneSecondUs = 1'000'000;
 
 std::string quoted(const std::string& text) {
-  constexpr size_t kMaxCited = 60;
   if (text.size() <= kMaxCited) return '"' + text + '"';
   size_t end = kMaxCited;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
@@ -52,34 +52,39 @@ std::optional<int64_t> parse_integer(const Setting& setting, const std::string& 
   return std::nullopt;
 }
 
-std::string_view noun(ValueType type) {
+// What a value is, and what it looks like.
+struct Kind {
+  std::string_view noun;
+  std::string_view examples;
+};
+Kind kind_of(ValueType type) {
   switch (type) {
     case ValueType::kSwitch:
-      return "true or false";
+      return {"true or false", "true or false"};
     case ValueType::kCount:
-      return "a whole number, as 100 or 100k";
+      return {"a whole number", "one as 100 or 100k"};
     case ValueType::kNumber:
-      return "a number, as 0.25";
+      return {"a number", "one as 0.25"};
     case ValueType::kRate:
-      return "events per second, as 2500 or 10k";
+      return {"events per second", "a number as 2500 or 10k"};
     case ValueType::kDuration:
-      return "a duration, as 100ms, 2s or 5m";
+      return {"a duration", "a number and a unit as 100ms, 2s or 5m"};
     case ValueType::kBytes:
-      return "a size, as 4096, 64KiB or 1GB";
+      return {"a size", "one as 4096, 64KiB or 1GB"};
     case ValueType::kTime:
-      return "a time, as 2026-11-21T09:00:00Z";
+      return {"a time", "one as 2026-11-21T09:00:00Z"};
     case ValueType::kText:
-      return "text";
+      return {"text", "text"};
     case ValueType::kList:
-      return "a list of names, as [a, b]";
+      return {"a list of names", "one as [a, b]"};
     case ValueType::kPairs:
-      return "a map of names and expressions, as {name: expression}";
+      return {"a map of names and expressions", "one as {name: expression}"};
     case ValueType::kFields:
-      return "a map of names and types, as {station: text, temp: double}";
+      return {"a map of names and types", "one as {station: text, temp: double}"};
     case ValueType::kChoice:
       break;
   }
-  return "";
+  return {"one of its values", ""};
 }
 
 std::string list_choices(const std::vector<std::string>& names) {
@@ -94,7 +99,9 @@ std::string list_choices(const std::vector<std::string>& names) {
 std::string not_expected(const Setting& setting, const std::string& cited, const std::string& text) {
   std::vector<std::string> names = setting.choices;
   for (const Setting::Word& word : setting.words) names.push_back(word.name);
-  return cited + " is not " + setting.expected() + did_you_mean(text, names);
+  std::string wrong = cited + " is not " + std::string(kind_of(setting.type).noun);
+  if (setting.type == ValueType::kDuration && parse_number(text)) wrong = cited + " has no unit";
+  return wrong + "; give " + setting.expected() + did_you_mean(text, names);
 }
 
 std::string out_of_bounds(const Setting& setting, double value, const std::string& cited) {
@@ -186,8 +193,8 @@ std::string Setting::get(Target target) const {
   if (const auto* fields = std::get_if<FieldsAccess>(&access)) {
     std::vector<std::string> parts;
     for (const Field& field : fields->at(target)) {
-      parts.push_back(field.name + ": " + to_lower(type_name(field.type)) +
-                      (field.nullable ? "" : " required"));
+      std::string name = field.type == Type::kVarchar ? "text" : to_lower(type_name(field.type));
+      parts.push_back(field.name + ": " + name + (field.nullable ? "" : " required"));
     }
     return "{" + join(parts, ", ") + "}";
   }
@@ -212,10 +219,15 @@ std::string Setting::get(Target target) const {
 }
 
 std::string Setting::expected() const {
-  std::string text = type == ValueType::kChoice ? list_choices(choices) : std::string(noun(type));
+  std::string text(kind_of(type).examples);
+  if (type == ValueType::kChoice) text = list_choices(choices);
   if (type == ValueType::kList && !choices.empty()) text = "a list of some of " + list_choices(choices);
   for (const Word& word : words) text += ", or " + word.name;
   return text;
+}
+
+std::string Setting::noun() const {
+  return std::string(kind_of(type).noun);
 }
 
 std::string Setting::bounds() const {
@@ -237,7 +249,7 @@ std::string Setting::format(double value) const {
     case ValueType::kBytes:
       return value < 0 ? format_number(value) : format_bytes(whole);
     case ValueType::kTime:
-      return format_timestamp(whole);
+      return format_timestamp(whole, whole % kOneSecondUs == 0 ? 0 : 6);
     default:
       return format_number(value);
   }
@@ -278,6 +290,17 @@ std::vector<std::string> names_in(std::string_view section) {
   if (section == "serve") names.emplace_back("null");
   if (section.empty()) names.emplace_back("sizes");
   return names;
+}
+
+std::vector<std::string> paths_named(std::string_view name) {
+  std::vector<std::string> paths;
+  for (const Setting& setting : all_settings()) {
+    const std::string& path = setting.path;
+    bool ends =
+        path.size() > name.size() && path.ends_with(name) && path[path.size() - name.size() - 1] == '.';
+    if (ends) paths.push_back(path);
+  }
+  return paths;
 }
 
 const Setting* shorthand_of(std::string_view section) {

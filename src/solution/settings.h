@@ -90,8 +90,10 @@ struct Setting {
   std::optional<std::string> set(Target target, const Given& given, const std::string* shown = nullptr) const;
   // The value as the file would have it.
   std::string get(Target target) const;
-  // "a duration, as 100ms, 2s or 5m; or forever": what may stand here.
+  // What may stand here, after "give": "a number and a unit as 100ms, 2s or 5m, or forever".
   std::string expected() const;
+  // "a duration"; of a choice "one of its values".
+  std::string noun() const;
   // "1 to 10000", "at least 1ms", or empty.
   std::string bounds() const;
   // A number in the setting's own notation.
@@ -106,6 +108,8 @@ const Setting* find_setting(std::string_view path);
 bool is_section(std::string_view path);
 // The last names of what lies directly in a section; "" is the whole file.
 std::vector<std::string> names_in(std::string_view section);
+// The whole paths of the settings whose last name this is.
+std::vector<std::string> paths_named(std::string_view name);
 // The setting that a section's one-word form sets (`event: telemetry`, `filter: …`), or null.
 const Setting* shorthand_of(std::string_view section);
 // One line about a section; empty where there is nothing to say.

@@ -56,7 +56,8 @@ void add_event(TableWriter& table) {
 
   table.choice_by("event.schema", builtin_access(), {"telemetry", "sensor"}, "a built-in event")
       .derived("none: give this or `event.fields`");
-  table.fields("event.fields", AT(event.fields), "the fields of your own event, with their types");
+  table.fields("event.fields", AT(event.fields), "the fields of your own event, with their types")
+      .derived("none");
   table.text("event.id", AT(event.id), "the field that identifies an event")
       .derived("the built-in's, or none");
   table.text("event.key", AT(event.key), "the field that events are partitioned by")

@@ -59,7 +59,7 @@ void add_faults(TableWriter& table) {
   table
       .count("simulate.duplicate_every", AT(duplicate_every),
              "each event sent is repeated with a chance of one in so many")
-      .range(2, 1e15)
+      .range(2, 1e12)
       .word("never", 0);
   table.fraction("simulate.out_of_order", AT(out_of_order),
                  "share of events that their device's next event overtakes");

@@ -71,8 +71,9 @@ class TreeBuilder : public YAML::EventHandler {
   TreeBuilder(std::string_view text, Problems& problems) : lines_(split_lines(text)), problems_(problems) {}
 
   YamlNode take() { return std::move(root_); }
+  int start_line() const { return start_line_; }
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentStart(const YAML::Mark& mark) override { start_line_ = line_of(mark); }
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -249,6 +250,7 @@ class TreeBuilder : public YAML::EventHandler {
   Problems& problems_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, YamlNode> anchors_;
+  int start_line_ = 1;
   size_t nodes_ = 0;
   size_t anchored_ = 0;
   YamlNode root_;
@@ -276,7 +278,8 @@ bool parse_documents(std::string_view text, TreeBuilder& builder, Problems& prob
   Problems ignored(problems.file());
   TreeBuilder next({}, ignored);
   if (parser.HandleNextDocument(next)) {
-    problems.at_line(1, {}, "several YAML documents (---) in one file; give each solution a file of its own");
+    problems.at_line(next.start_line(), {},
+                     "several YAML documents (---) in one file; give each solution a file of its own");
     return false;
   }
   return true;

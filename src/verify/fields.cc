@@ -1,5 +1,7 @@
 #include "verify/fields.h"
 
+#include <xxhash.h>
+
 #include <bit>
 #include <charconv>
 #include <chrono>

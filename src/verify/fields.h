@@ -1,8 +1,6 @@
 // Values of an event's fields as the verifier compares them, and what their fields are.
 #pragma once
 
-#include <xxhash.h>
-
 #include <cstdint>
 #include <string>
 #include <string_view>

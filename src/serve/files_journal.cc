@@ -1,0 +1,200 @@
+#include "serve/files_journal.h"
+
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/steps.h"
+
+namespace tidemill::serve {
+namespace {
+
+constexpr uint32_t kMagic = 0x314a4d54;  // "TMJ1"
+constexpr size_t kHeaderBytes = 12;      // magic, length, crc32c
+
+void encode_file(const std::optional<ChainFile>& file, ByteWriter& writer) {
+  writer.le<uint8_t>(file ? (file->closed ? 2 : 1) : 0);
+  if (!file) return;
+  writer.varint(file->start.value());
+  writer.varuint(file->length_bytes);
+  writer.le(file->crc32c);
+  writer.varint(file->opened_us);
+}
+std::optional<ChainFile> decode_file(ByteReader& reader) {
+  auto kind = reader.le<uint8_t>();
+  if (kind == 0) return {};
+  ChainFile file;
+  file.closed = kind == 2;
+  file.start = Offset(reader.varint());
+  file.length_bytes = reader.varuint();
+  file.crc32c = reader.le<uint32_t>();
+  file.opened_us = reader.varint();
+  return file;
+}
+
+void encode_state(const TopicPartition& tp, const PartitionState& state, ByteWriter& writer) {
+  const pipeline::Committed& committed = state.committed;
+  writer.sized(tp.topic);
+  writer.varint(tp.partition.value());
+  writer.varint(committed.owner.value());
+  writer.le<uint8_t>(committed.position ? 1 : 0);
+  if (committed.position) {
+    writer.varint(committed.position->offset.value());
+    writer.varint(committed.position->leader_epoch.value());
+  }
+  writer.varint(committed.epoch.value());
+  writer.varint(committed.incarnation.value());
+  writer.varuint(committed.counters.read);
+  writer.varuint(committed.counters.stored);
+  writer.varuint(committed.counters.dead);
+  writer.varuint(committed.counters.dropped);
+  encode_file(state.rows, writer);
+  encode_file(state.dead, writer);
+}
+
+void decode_state(ByteReader& reader, PartitionStates* states) {
+  TopicPartition tp;
+  tp.topic = reader.sized();
+  tp.partition = Partition(static_cast<int32_t>(reader.varint()));
+  PartitionState state;
+  pipeline::Committed& committed = state.committed;
+  committed.owner = pipeline::Incarnation(static_cast<int32_t>(reader.varint()));
+  if (reader.le<uint8_t>() != 0) {
+    Offset offset(reader.varint());
+    committed.position = {offset, LeaderEpoch(static_cast<int32_t>(reader.varint()))};
+  }
+  committed.epoch = pipeline::Epoch(reader.varint());
+  committed.incarnation = pipeline::Incarnation(static_cast<int32_t>(reader.varint()));
+  committed.counters.read = reader.varuint();
+  committed.counters.stored = reader.varuint();
+  committed.counters.dead = reader.varuint();
+  committed.counters.dropped = reader.varuint();
+  state.rows = decode_file(reader);
+  state.dead = decode_file(reader);
+  if (reader.ok()) states->insert_or_assign(std::move(tp), std::move(state));
+}
+
+// The payload of the whole record at the start of `bytes`; nullopt where there is none.
+std::optional<std::string_view> whole_record(std::string_view bytes) {
+  ByteReader reader(bytes);
+  auto magic = reader.le<uint32_t>();
+  auto length = reader.le<uint32_t>();
+  auto crc = reader.le<uint32_t>();
+  std::string_view payload = reader.bytes(length);
+  if (!reader.ok() || magic != kMagic || crc32c(payload) != crc) return {};
+  return payload;
+}
+
+}  // namespace
+
+Status create_durable_directories(FileSystem& files, const std::string& path) {
+  std::vector<std::string> missing;
+  for (std::string at = path; !files.exists(at); at = parent_path(at)) {
+    missing.push_back(at);
+    if (at == parent_path(at)) break;
+  }
+  TM_TRY(files.create_directories(path));
+  for (auto at = missing.rbegin(); at != missing.rend(); ++at) TM_TRY(files.sync_directory(parent_path(*at)));
+  return {};
+}
+
+std::string encode_journal_record(const PartitionStates& states) {
+  std::string payload;
+  ByteWriter writer(payload);
+  writer.varuint(states.size());
+  for (const auto& [tp, state] : states) encode_state(tp, state, writer);
+  std::string record;
+  ByteWriter header(record);
+  header.le(kMagic);
+  header.le(static_cast<uint32_t>(payload.size()));
+  header.le(crc32c(payload));
+  return record + payload;
+}
+
+Result<size_t> replay_journal(std::string_view journal, PartitionStates* states) {
+  size_t at = 0;
+  while (at < journal.size()) {
+    auto payload = whole_record(journal.substr(at));
+    if (!payload) {
+      // A record is synced before the next is begun: only the last one can be torn by a crash. A whole
+      // one further on means that this one was damaged later.
+      for (size_t later = at + 1; later + kHeaderBytes <= journal.size(); ++later) {
+        if (load_le<uint32_t>(journal.data() + later) == kMagic && whole_record(journal.substr(later))) {
+          return internal_error("the record at byte " + std::to_string(at) + " is damaged", Code::kCorrupt);
+        }
+      }
+      return at;
+    }
+    ByteReader reader(*payload);
+    for (uint64_t count = reader.varuint(); count > 0 && reader.ok(); --count) decode_state(reader, states);
+    if (!reader.ok() || reader.remaining() != 0) {
+      return internal_error("the record at byte " + std::to_string(at) + " cannot be read", Code::kCorrupt);
+    }
+    at += kHeaderBytes + payload->size();
+  }
+  return at;
+}
+
+Result<std::unique_ptr<FilesJournal>> FilesJournal::open(FileSystem& files, const std::string& path,
+                                                         const Options& options, PartitionStates* states) {
+  std::unique_ptr<FilesJournal> journal(new FilesJournal(files, path, options));
+  bool fresh = !files.exists(path);
+  TM_ASSIGN(journal->file_, files.open(path, OpenMode::kCreate));
+  if (fresh) TM_TRY(files.sync_directory(parent_path(path)));
+  TM_ASSIGN(std::string content, read_file(files, path, UINT64_MAX));
+  auto whole = replay_journal(content, states);
+  if (!whole.ok()) return std::move(whole).error().within(path);
+  if (*whole < content.size()) {
+    TM_TRY(journal->file_->truncate(*whole));
+    TM_TRY(journal->file_->sync());
+  }
+  journal->size_ = *whole;
+  journal->newest_ = *states;
+  return journal;
+}
+
+Status FilesJournal::append(const PartitionStates& states) {
+  std::lock_guard lock(mutex_);
+  if (broken_) return *broken_;
+  if (size_ > options_.compact_bytes) TM_TRY(compact_locked());
+  std::string record = encode_journal_record(states);
+  Status written = file_->write_at(size_, record);
+  if (!written.ok()) {
+    Error error = std::move(written).error();
+    // The part that was written must not stand before the next record.
+    if (Status cut = file_->truncate(size_); !cut.ok()) {
+      broken_ = std::move(cut).error();
+      error.retryable = false;
+    }
+    return error;
+  }
+  commit_step("files.record.written");
+  Status synced = file_->sync();
+  if (!synced.ok()) {
+    broken_ =
+        external_error(synced.error().message + "; what the disk holds is unknown: restart to read it again",
+                       Code::kUnknown);
+    return *broken_;
+  }
+  commit_step("files.record.durable");
+  size_ += record.size();
+  for (const auto& [tp, state] : states) newest_.insert_or_assign(tp, state);
+  return {};
+}
+
+Status FilesJournal::compact_locked() {
+  std::string content = encode_journal_record(newest_);
+  TM_TRY(write_file_atomically(files_, path_, content));
+  auto opened = files_.open(path_, OpenMode::kReadWrite);
+  if (!opened.ok()) {
+    // The old file has lost its name: nothing may be appended to it any more.
+    broken_ = std::move(opened).error();
+    broken_->retryable = false;
+    return *broken_;
+  }
+  file_ = std::move(opened).value();
+  size_ = content.size();
+  return {};
+}
+
+}  // namespace tidemill::serve

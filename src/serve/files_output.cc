@@ -1,0 +1,62 @@
+#include "serve/files_output.h"
+
+#include <cstring>
+
+#include "serve/dead_letters.h"
+
+namespace tidemill::serve {
+namespace {
+
+// Pieces of about this size are never moved once they are full.
+constexpr size_t kPieceBytes = 1u << 20;
+
+std::string& piece(std::vector<std::string>* pieces) {
+  if (pieces->empty() || pieces->back().size() >= kPieceBytes) {
+    pieces->emplace_back();
+    pieces->back().reserve(kPieceBytes + (kPieceBytes >> 3));
+  }
+  return pieces->back();
+}
+
+// In valid JSON a line break can only be white space between tokens: a space means the same.
+void break_no_lines(char* text, size_t size) {
+  for (char breaking : {'\n', '\r'}) {
+    char* at = text;
+    while ((at = static_cast<char*>(std::memchr(at, breaking, static_cast<size_t>(text + size - at)))) !=
+           nullptr) {
+      *at++ = ' ';
+    }
+  }
+}
+
+}  // namespace
+
+Status FilesOutput::write(BatchPtr& batch) {
+  Lines& lines = lines_[batch->source];
+  if (!lines.first) lines.first = batch->first;
+  json_.begin(*batch);
+  for (uint32_t row : batch->selected) write_row(row, &lines.rows);
+  rows_ += batch->selected.size();
+  for (const DeadLetter& letter : batch->dead_letters) {
+    std::string& to = piece(&lines.dead);
+    size_t before = to.size();
+    append_dead_letter_json(letter, &to);
+    to += '\n';
+    bytes_ += to.size() - before;
+  }
+  batch.reset();
+  return {};
+}
+
+void FilesOutput::write_row(uint32_t row, std::vector<std::string>* pieces) {
+  std::string& to = piece(pieces);
+  size_t before = to.size();
+  EventJson::Parts value = json_.value(row);
+  if (value.count == 0) to += "null";
+  for (size_t i = 0; i < value.count; ++i) to += value.parts[i];
+  break_no_lines(to.data() + before, to.size() - before);
+  to += '\n';
+  bytes_ += to.size() - before;
+}
+
+}  // namespace tidemill::serve

@@ -1,0 +1,87 @@
+#include "solution/catalogue.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/testing/memory_files.h"
+
+namespace tidemill::solution {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::string_view kMine =
+    "name: mine\ndescription: my own\nevent: sensor\nserve: {files: {directory: out}}\n";
+
+Environment environment(const std::string& solutions) {
+  return [solutions](const std::string& name) -> std::optional<std::string> {
+    return name == "TIDEMILL_SOLUTIONS" && !solutions.empty() ? std::optional(solutions) : std::nullopt;
+  };
+}
+
+class CatalogueTest : public ::testing::Test {
+ protected:
+  void put(const std::string& path, std::string_view text) {
+    ASSERT_TRUE(files_.create_directories(parent_path(path)).ok());
+    ASSERT_TRUE(write_file_atomically(files_, path, text).ok());
+  }
+  MemoryFiles files_;
+};
+
+TEST_F(CatalogueTest, FoldersAreSearchedInTheirOrder) {
+  EXPECT_THAT(
+      catalogue_folders(environment("/a:/b"), "/opt/tidemill/bin"),
+      ::testing::ElementsAre("solutions", "/a", "/b", "/opt/tidemill/bin/../share/tidemill/solutions"));
+  EXPECT_THAT(catalogue_folders(environment(""), ""), ::testing::ElementsAre("solutions"));
+  EXPECT_NE(program_directory(), "");
+}
+
+TEST_F(CatalogueTest, TheStrongestOfANameIsFoundAndBuiltInOnesAreLast) {
+  put("/a/relay.yaml", "first");
+  put("/b/relay.yaml", "second");
+  put("/b/mine.yml", kMine);
+  put("/b/notes.txt", "not a solution");
+  Catalogue catalogue(files_, {"/a", "/b", "/missing"});
+  EXPECT_EQ(catalogue.find("relay")->text, "first");
+  EXPECT_EQ(catalogue.find("relay")->file, "/a/relay.yaml");
+  EXPECT_EQ(catalogue.find("mine")->file, "/b/mine.yml");
+  EXPECT_EQ(catalogue.find("telemetry")->file, "built-in telemetry.yaml");
+  EXPECT_THAT(catalogue.find("telemetry")->text, HasSubstr("name: telemetry"));
+  std::vector<std::string> names;
+  for (const SolutionFile& file : catalogue.list()) names.push_back(file.name);
+  EXPECT_THAT(names, ::testing::IsSupersetOf({"mine", "relay", "sensor", "telemetry"}));
+  EXPECT_THAT(names, ::testing::Not(::testing::Contains("notes")));
+}
+
+TEST_F(CatalogueTest, PathsAreReadAsTheyAre) {
+  put("/x/weather.yaml", kMine);
+  Catalogue catalogue(files_, {});
+  EXPECT_EQ(catalogue.find("/x/weather.yaml")->name, "weather");
+  EXPECT_EQ(catalogue.find("/x/wether.yaml").error().message,
+            "/x/wether.yaml: no such file; did you mean weather.yaml?; `tidemill solutions` lists what can "
+            "be run by name");
+}
+
+TEST_F(CatalogueTest, AnUnknownNameGetsTheNearest) {
+  Catalogue catalogue(files_, {});
+  Error error = catalogue.find("telemetri").error();
+  EXPECT_EQ(error.code, Code::kNotFound);
+  EXPECT_THAT(error.message, HasSubstr("no solution is called telemetri; did you mean telemetry?"));
+}
+
+TEST_F(CatalogueTest, ListsWhatEachDoesAndBadFilesWithTheirFault) {
+  put("/a/mine.yaml", kMine);
+  put("/a/broken.yaml", "event: sensor\n");
+  Catalogue catalogue(files_, {"/a"});
+  std::string text = catalogue_text(catalogue.list(), environment(""));
+  EXPECT_THAT(text, HasSubstr("log telemetry → DuckDB table rawdata"));
+  EXPECT_THAT(text, HasSubstr("1 5 10 max"));
+  EXPECT_THAT(text, HasSubstr("exactly-once"));
+  EXPECT_THAT(text, HasSubstr("log mine → files in out"));
+  EXPECT_THAT(text, HasSubstr("/a/broken.yaml:1: serve: is missing"));
+  EXPECT_THAT(catalogue_json(catalogue.list(), environment("")),
+              HasSubstr(R"("name":"mine","file":"/a/mine.yaml")"));
+}
+
+}  // namespace
+}  // namespace tidemill::solution
