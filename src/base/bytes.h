@@ -64,11 +64,15 @@ inline char* put_varuint(char* to, uint64_t value) {
   *to++ = static_cast<char>(value);
   return to;
 }
-inline char* put_varint(char* to, int64_t value) { return put_varuint(to, zigzag(value)); }
+inline char* put_varint(char* to, int64_t value) {
+  return put_varuint(to, zigzag(value));
+}
 constexpr size_t varuint_size(uint64_t value) {
   return static_cast<size_t>((std::bit_width(value | 1) + 6) / 7);
 }
-constexpr size_t varint_size(int64_t value) { return varuint_size(zigzag(value)); }
+constexpr size_t varint_size(int64_t value) {
+  return varuint_size(zigzag(value));
+}
 
 // Reads from borrowed bytes. Every read is bounded: after the first that does not fit, ok() is
 // false and every further read gives zero or an empty view, so that callers check once.

@@ -9,7 +9,7 @@ namespace tidemill {
 
 }  // namespace tidemill
 
-#define TM_CHECK(condition, ...)                                                         \
-  (static_cast<bool>(condition)                                                          \
-       ? static_cast<void>(0)                                                            \
+#define TM_CHECK(condition, ...) \
+  (static_cast<bool>(condition)  \
+       ? static_cast<void>(0)    \
        : ::tidemill::check_failed(#condition, __FILE__, __LINE__ __VA_OPT__(, ) __VA_ARGS__))

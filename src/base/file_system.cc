@@ -116,10 +116,18 @@ class PosixFileSystem final : public FileSystem {
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
     int flags = O_CLOEXEC;
     switch (mode) {
-      case OpenMode::kRead: flags |= O_RDONLY; break;
-      case OpenMode::kReadWrite: flags |= O_RDWR; break;
-      case OpenMode::kCreateNew: flags |= O_RDWR | O_CREAT | O_EXCL; break;
-      case OpenMode::kCreate: flags |= O_RDWR | O_CREAT; break;
+      case OpenMode::kRead:
+        flags |= O_RDONLY;
+        break;
+      case OpenMode::kReadWrite:
+        flags |= O_RDWR;
+        break;
+      case OpenMode::kCreateNew:
+        flags |= O_RDWR | O_CREAT | O_EXCL;
+        break;
+      case OpenMode::kCreate:
+        flags |= O_RDWR | O_CREAT;
+        break;
     }
     int fd = ::open(path.c_str(), flags, 0644);
     if (fd < 0) return os_error(path, "open", errno);
@@ -184,7 +192,8 @@ class PosixFileSystem final : public FileSystem {
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
       int error = errno;
       ::close(fd);
-      if (error == EWOULDBLOCK) return external_error(path + ": held by another process", Code::kExists, true);
+      if (error == EWOULDBLOCK)
+        return external_error(path + ": held by another process", Code::kExists, true);
       return os_error(path, "lock", error);
     }
     return std::unique_ptr<FileLock>(std::make_unique<PosixLock>(fd));

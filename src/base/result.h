@@ -65,9 +65,18 @@ class [[nodiscard]] Result {
   explicit operator bool() const { return ok(); }
 
   // Precondition: ok().
-  T& value() & { TM_CHECK(ok()); return *std::get_if<0>(&state_); }
-  const T& value() const& { TM_CHECK(ok()); return *std::get_if<0>(&state_); }
-  T&& value() && { TM_CHECK(ok()); return std::move(*std::get_if<0>(&state_)); }
+  T& value() & {
+    TM_CHECK(ok());
+    return *std::get_if<0>(&state_);
+  }
+  const T& value() const& {
+    TM_CHECK(ok());
+    return *std::get_if<0>(&state_);
+  }
+  T&& value() && {
+    TM_CHECK(ok());
+    return std::move(*std::get_if<0>(&state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
@@ -75,8 +84,14 @@ class [[nodiscard]] Result {
   const T* operator->() const { return &value(); }
 
   // Precondition: !ok().
-  const Error& error() const& { TM_CHECK(!ok()); return *std::get_if<1>(&state_); }
-  Error&& error() && { TM_CHECK(!ok()); return std::move(*std::get_if<1>(&state_)); }
+  const Error& error() const& {
+    TM_CHECK(!ok());
+    return *std::get_if<1>(&state_);
+  }
+  Error&& error() && {
+    TM_CHECK(!ok());
+    return std::move(*std::get_if<1>(&state_));
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -90,25 +105,33 @@ class [[nodiscard]] Result<void> {
   Result(Error error) : error_(std::move(error)) {}
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }
-  const Error& error() const& { TM_CHECK(!ok()); return *error_; }
-  Error&& error() && { TM_CHECK(!ok()); return std::move(*error_); }
+  const Error& error() const& {
+    TM_CHECK(!ok());
+    return *error_;
+  }
+  Error&& error() && {
+    TM_CHECK(!ok());
+    return std::move(*error_);
+  }
 
  private:
   std::optional<Error> error_;
 };
 
 using Status = Result<void>;
-inline Status ok_status() { return {}; }
+inline Status ok_status() {
+  return {};
+}
 
 #define TM_CONCAT_(a, b) a##b
 #define TM_CONCAT(a, b) TM_CONCAT_(a, b)
 
 // Returns the error of `expr` (a Result) from the enclosing function, if it has one.
-#define TM_TRY(expr)                                             \
-  do {                                                           \
-    if (auto tm_result_ = (expr); !tm_result_.ok()) {            \
-      return std::move(tm_result_).error();                      \
-    }                                                            \
+#define TM_TRY(expr)                                  \
+  do {                                                \
+    if (auto tm_result_ = (expr); !tm_result_.ok()) { \
+      return std::move(tm_result_).error();           \
+    }                                                 \
   } while (false)
 
 // TM_ASSIGN(auto file, open(path)): declares or assigns the value, or returns the error.

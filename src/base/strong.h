@@ -15,7 +15,10 @@ class Strong {
   constexpr explicit Strong(Rep value) : value_(value) {}
   constexpr Rep value() const { return value_; }
   constexpr auto operator<=>(const Strong&) const = default;
-  constexpr Strong& operator++() { ++value_; return *this; }
+  constexpr Strong& operator++() {
+    ++value_;
+    return *this;
+  }
   constexpr Strong next(Rep by = 1) const { return Strong(static_cast<Rep>(value_ + by)); }
   // The distance from `other` to this.
   constexpr Rep since(Strong other) const { return static_cast<Rep>(value_ - other.value_); }

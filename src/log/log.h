@@ -124,7 +124,8 @@ class Log {
   virtual ~Log() = default;
 
   // ---- topics
-  // kExists if a topic of that name has another configuration of partitions; the same is ok.
+  // kExists if a topic of that name has another number of partitions. Else an existing topic takes the
+  // retention given.
   virtual Status create_topic(const std::string& name, const TopicConfig& config) = 0;
   virtual Status delete_topic(const std::string& name) = 0;
   virtual std::vector<TopicInfo> topics() const = 0;

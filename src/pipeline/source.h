@@ -54,8 +54,8 @@ struct Polled {
   // In offset order per partition, every record selected. A batch may be empty: only its end moved.
   std::vector<BatchPtr> batches;
   std::vector<AssignmentChange> changes;  // take effect after the batches
-  bool caught_up = false;  // every assigned partition was read to its end
-  bool ended = false;      // a bounded source that will never give more
+  bool caught_up = false;                 // every assigned partition was read to its end
+  bool ended = false;                     // a bounded source that will never give more
 };
 
 class SourceReader {

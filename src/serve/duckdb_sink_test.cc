@@ -221,8 +221,9 @@ TEST(DuckDbSink, StoresEveryTypeUnchanged) {
 TEST(DuckDbSink, UpsertKeepsTheLastOfEachKey) {
   DuckStore store("duckdb-last");
   store.options.table.key = {"small"};
-  store.options.table.nested = Nested::kStruct;
   Schema schema = harness_schema();
+  EXPECT_NE(store.prepare_error(schema).find("events may lack small"), std::string::npos);
+  schema.fields[2].nullable = false;
   auto sink = store.open().value();
   ASSERT_TRUE(sink->prepare(schema).ok());
   StoreModel model;

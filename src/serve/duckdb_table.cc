@@ -204,7 +204,11 @@ Result<TableLayout> make_table_layout(const Schema& schema, const TableOptions& 
     if (index < 0 || column == layout.columns.end()) {
       return user_error("serve.duckdb.key: " + field + " is not a column of its own");
     }
-    column->not_null = true;
+    if (!column->not_null) {
+      return user_error("serve.duckdb.key: events may lack " + field +
+                        ", and a key cannot be NULL; make the field required, so that such events go to the "
+                        "dead letters");
+    }
     layout.key.push_back(column->name);
   }
   return layout;

@@ -164,7 +164,7 @@ Status FilesJournal::append(const PartitionStates& states) {
     // The part that was written must not stand before the next record.
     if (Status cut = file_->truncate(size_); !cut.ok()) {
       broken_ = std::move(cut).error();
-      error.retryable = false;
+      broken_->retryable = error.retryable = false;
     }
     return error;
   }
@@ -172,9 +172,10 @@ Status FilesJournal::append(const PartitionStates& states) {
   Status synced = file_->sync();
   if (!synced.ok()) {
     broken_ =
-        external_error(synced.error().message + "; what the disk holds is unknown: restart to read it again",
-                       Code::kUnknown);
-    return *broken_;
+        external_error(synced.error().message + "; what the disk holds is unknown: restart to read it again");
+    Error unknown = *broken_;
+    unknown.code = Code::kUnknown;
+    return unknown;
   }
   commit_step("files.record.durable");
   size_ += record.size();
@@ -182,19 +183,27 @@ Status FilesJournal::append(const PartitionStates& states) {
   return {};
 }
 
+Status FilesJournal::check() {
+  std::lock_guard lock(mutex_);
+  return broken_ ? Status(*broken_) : Status();
+}
+
 Status FilesJournal::compact_locked() {
   std::string content = encode_journal_record(newest_);
-  TM_TRY(write_file_atomically(files_, path_, content));
-  auto opened = files_.open(path_, OpenMode::kReadWrite);
-  if (!opened.ok()) {
-    // The old file has lost its name: nothing may be appended to it any more.
-    broken_ = std::move(opened).error();
-    broken_->retryable = false;
-    return *broken_;
-  }
-  file_ = std::move(opened).value();
+  std::string temporary = path_ + ".tmp";
+  TM_ASSIGN(auto fresh, files_.open(temporary, OpenMode::kCreate));
+  TM_TRY(fresh->truncate(0));
+  TM_TRY(fresh->write_at(0, content));
+  TM_TRY(fresh->sync());
+  TM_TRY(files_.rename(temporary, path_));
+  // From here on the old file has no name: what were appended to it would be lost.
+  file_ = std::move(fresh);
   size_ = content.size();
-  return {};
+  Status synced = files_.sync_directory(parent_path(path_));
+  if (synced.ok()) return {};
+  broken_ = std::move(synced).error();
+  broken_->retryable = false;
+  return *broken_;
 }
 
 }  // namespace tidemill::serve

@@ -54,6 +54,8 @@ class FilesJournal {
   // Makes the states durable, all or none. Errors: retryable ones have changed nothing; kUnknown: a failed
   // sync, after which nothing can be written until the sink is opened anew.
   Status append(const PartitionStates& states);
+  // The error after which nothing can be written any more, if there was one.
+  Status check();
 
  private:
   FilesJournal(FileSystem& files, std::string path, const Options& options)

@@ -79,6 +79,8 @@ void FilesWriter::release(std::span<const TopicPartition> partitions) {
 }
 
 Result<std::vector<Committed>> FilesWriter::committed(std::span<const TopicPartition> partitions) {
+  // After a failed sync only the disk knows, and it is asked at the next start.
+  TM_TRY(sink_.journal_->check());
   std::vector<Committed> result;
   for (const TopicPartition& source : partitions) {
     Partition& partition = sink_.partition(source);

@@ -207,9 +207,9 @@ Status answer_query(Host& host, const Request& request, const Reply& reply, cons
   if (solution.serve.kind == SinkKind::kDuckDb) {
     TM_ASSIGN(database, host.database());
   } else if (solution.serve.kind == SinkKind::kFiles) {
-    TM_ASSIGN(database,
-              duck::Database::open(":memory:",
-                                   {{"memory_limit", std::to_string(solution.query.memory_bytes) + "B"}}));
+    TM_ASSIGN(database, duck::Database::open(
+                            ":memory:", {{"memory_limit", std::to_string(solution.query.memory_bytes) + "B"},
+                                         {"threads", std::to_string(solution.query.threads)}}));
     std::string folder = solution.serve.files.directory;
     if (!folder.starts_with("/")) folder = join_path(host.directory(), folder);
     view = "CREATE VIEW files AS SELECT * FROM read_json_auto('" + folder + "/**/*.jsonl')";

@@ -23,7 +23,8 @@ std::vector<int64_t> numbers(std::string_view text) {
 
 class RunAppender final : public simulate::Appender {
  public:
-  RunAppender(RunAccess& access, std::string topic) : calls_(access), waits_(access), topic_(std::move(topic)) {}
+  RunAppender(RunAccess& access, std::string topic)
+      : calls_(access), waits_(access), topic_(std::move(topic)) {}
 
   Status open() {
     TM_ASSIGN(std::string answer, calls_.ask({"log.partitions", {{"topic", topic_}}, ""}));

@@ -268,8 +268,14 @@ void add_proof(TableWriter& table) {
       .duration("observe.report_interval", AT(observe.report_interval_us),
                 "a row of the report's table this often")
       .range(kSecond, kDay);
-  table.bytes("query.memory", AT(query.memory_bytes), "memory of one query").range(16 * kMiB, kTiB);
-  table.count("query.threads", AT(query.threads), "threads of one query").range(1, 256);
+  table
+      .bytes("query.memory", AT(query.memory_bytes),
+             "memory of one query of files; queries of a DuckDB table share `serve.duckdb.memory_limit`")
+      .range(16 * kMiB, kTiB);
+  table
+      .count("query.threads", AT(query.threads),
+             "threads of one query of files; queries of a DuckDB table share `serve.duckdb.threads`")
+      .range(1, 256);
   table.duration("query.timeout", AT(query.timeout_us), "time of one query").range(kMs, 365 * kDay);
 }
 

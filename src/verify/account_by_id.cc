@@ -244,15 +244,14 @@ void ById::check_input_record(const LogRecord& record, size_t partition, Instanc
     return run_.request.input.topic + "-" + std::to_string(run_.input->span(partition).partition) +
            " offset " + std::to_string(record.offset);
   };
-  if (record.value != of.events.bytes(i)) {
-    run_.faults.reason("the input holds other bytes than were sent: " + where() + ", " + say(of, i));
-  }
+  auto told = [&] { return where() + ", " + say(of, i); };
+  if (record.value != of.events.bytes(i))
+    run_.faults.reason("the input holds other bytes than were sent", told);
   std::string device = of.events.device_id(of.schedule.device_of(i));
   if (!record.has_key || record.key != device) {
-    run_.faults.reason("the input holds an event under another key than its device: " + where() + ", " +
-                       say(of, i));
+    run_.faults.reason("the input holds events under another key than their device", told);
   } else if (partition_of(device, of.manifest->partitions) != run_.input->span(partition).partition) {
-    run_.faults.reason("the input holds an event in another partition than its key's: " + where());
+    run_.faults.reason("the input holds events in another partition than their key's", told);
   }
   input_sum_ += content_hash(record.value);
 }
@@ -503,9 +502,9 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
                     [&] { return "in the input, though never sent: " + told(); });
   }
   if (acknowledged && counts.input < sent) {
-    run_.faults.reason("the input lacks records that it acknowledged, among them " + told());
+    run_.faults.reason("the input lacks records that it acknowledged", told);
   }
-  if (counts.input > sent) run_.faults.reason("the input holds more copies than were sent of " + told());
+  if (counts.input > sent) run_.faults.reason("the input holds more copies than were sent", told);
 
   uint64_t in_log = acknowledged ? sent : counts.input;
   uint64_t want = in_log;

@@ -11,6 +11,18 @@ void Faults::add(FaultKind kind, uint64_t count, const std::function<std::string
   if (to.examples.size() < examples_) to.examples.push_back(example());
 }
 
+void Faults::reason(std::string_view what, const std::function<std::string()>& example) {
+  auto at = common_reasons_.find(what);
+  if (at == common_reasons_.end()) at = common_reasons_.emplace(what, Kind{}).first;
+  ++at->second.count;
+  if (at->second.examples.size() < examples_) at->second.examples.push_back(example());
+}
+
+std::string Faults::with_examples(std::string line, const Kind& kind) {
+  for (size_t n = 0; n < kind.examples.size(); ++n) line += (n == 0 ? ": " : "; ") + kind.examples[n];
+  return kind.count > kind.examples.size() ? line + "; …" : line;
+}
+
 void Faults::reason(std::string text) {
   if (std::find(reasons_.begin(), reasons_.end(), text) == reasons_.end())
     reasons_.push_back(std::move(text));
@@ -29,14 +41,11 @@ void Faults::write_to(Verdict* verdict) const {
   verdict->altered = count(FaultKind::kAltered);
   verdict->out_of_order = count(FaultKind::kOutOfOrder);
   verdict->why.insert(verdict->why.end(), reasons_.begin(), reasons_.end());
+  for (const auto& [what, kind] : common_reasons_) verdict->why.push_back(with_examples(what, kind));
   for (size_t kind = 0; kind < kinds_.size(); ++kind) {
     if (kinds_[kind].count == 0) continue;
-    std::string line = std::to_string(kinds_[kind].count) + " " + std::string(kNames[kind]) + ": ";
-    for (size_t n = 0; n < kinds_[kind].examples.size(); ++n) {
-      line += (n == 0 ? "" : "; ") + kinds_[kind].examples[n];
-    }
-    if (kinds_[kind].count > kinds_[kind].examples.size()) line += "; …";
-    verdict->why.push_back(line);
+    std::string line = std::to_string(kinds_[kind].count) + " " + std::string(kNames[kind]);
+    verdict->why.push_back(with_examples(line, kinds_[kind]));
   }
   verdict->notes.insert(verdict->notes.end(), notes_.begin(), notes_.end());
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,8 @@ class Faults {
   uint64_t count(FaultKind kind) const { return kinds_[static_cast<size_t>(kind)].count; }
   // A reason for FAIL that is no fault of a single event. The same text counts once.
   void reason(std::string text);
+  // The same for what many events can have in common: `what` once, with the first few examples.
+  void reason(std::string_view what, const std::function<std::string()>& example);
   void note(std::string text);
   // Counts into the verdict, words into why and notes.
   void write_to(Verdict* verdict) const;
@@ -31,9 +34,11 @@ class Faults {
     uint64_t count = 0;
     std::vector<std::string> examples;
   };
+  static std::string with_examples(std::string line, const Kind& kind);
   size_t examples_;
   std::array<Kind, 5> kinds_;
   std::vector<std::string> reasons_;
+  std::map<std::string, Kind, std::less<>> common_reasons_;
   std::vector<std::string> notes_;
 };
 

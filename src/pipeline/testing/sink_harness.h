@@ -48,8 +48,9 @@ struct SinkUnderTest {
   std::function<Result<StoredContents>()> read_live;
   // Back to an empty store, while no sink is open.
   std::function<Status()> clear;
-  // The named steps (base/steps.h) that a commit passes.
+  // The named steps (base/steps.h) that every commit passes, and those that only one with rows does.
   std::vector<std::string> steps;
+  std::vector<std::string> steps_with_rows;
   // Whether rows of one partition come back in the order in which they were given.
   bool ordered = true;
   // The largest epoch to try, in records.
