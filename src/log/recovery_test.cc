@@ -285,7 +285,6 @@ TEST_F(RecoveryTest, WeakDurabilityLosesATailAndSaysSoByTheEpoch) {
       fixture.options.durability = durability;
       auto log = fixture.open();
       must(log->create_topic("t", {}));
-      Position end;
       for (int i = 0; i < 150; ++i) {
         must(append(*log, kT0, {"value " + std::to_string(i)}));
         if (i % 40 == 0) must(log->housekeep());

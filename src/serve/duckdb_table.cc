@@ -43,7 +43,7 @@ TableColumn struct_column(const Schema& schema, const std::vector<size_t>& field
   std::vector<std::string> names;
   std::map<std::string, std::vector<size_t>> by_name;
   for (size_t field : fields) {
-    const std::string& member = path_of(schema.fields[field])[depth];
+    const std::string member = path_of(schema.fields[field])[depth];
     if (!by_name.contains(member)) names.push_back(member);
     by_name[member].push_back(field);
   }
