@@ -124,8 +124,8 @@ class Log {
   virtual ~Log() = default;
 
   // ---- topics
-  // kExists if a topic of that name has another number of partitions. Else an existing topic takes the
-  // retention given.
+  // kExists if a topic of that name has another number of partitions. The same number is ok: the
+  // topic stays as it is, and takes over the retention of `config`.
   virtual Status create_topic(const std::string& name, const TopicConfig& config) = 0;
   virtual Status delete_topic(const std::string& name) = 0;
   virtual std::vector<TopicInfo> topics() const = 0;
@@ -145,8 +145,11 @@ class Log {
   // append time (where the topic says so) and checksum into it. `sealed` says that the checksum is
   // already set and is to be verified first (batches from outside the process).
   // Not yet durable: wait_durable(sync_ticket) or commit. A transactional batch opens the
-  // producer's transaction on this partition by itself.
-  // Errors: kInvalid (batch malformed, sequence out of order: 45), kFenced (older epoch).
+  // producer's transaction on this partition by itself; the producer has one transaction at a time.
+  // Errors: kInvalid (batch malformed; sequence out of order: Kafka's 45; a plain batch inside a
+  // transaction, or a transactional one of a producer that has no transactional id, or whose
+  // transaction is just being ended), kFenced (older epoch), kDiskFull (also while the markers of
+  // the producer's last transaction are waiting for room: housekeep() writes them).
   virtual Result<Appended> append(const TopicPartition& tp, std::string& batch, bool sealed) = 0;
   // Under Durability::kSync returns when everything appended before the ticket was handed out is
   // synced and visible; else at once.
@@ -156,10 +159,13 @@ class Log {
   // Commits all of them by one durable record: syncs their data, checks every compare-and-set
   // under one lock, writes and syncs the record, then the markers. All or nothing.
   // Errors: kFenced (a producer's epoch is old, or a position is not the expected one; nothing was
-  // committed, the caller aborts). An I/O error after the record may have been written: kUnknown;
-  // ask committed_position().
+  // committed, the caller aborts). kUnknown: an I/O error after the record was written; the log is
+  // then at its end, and committed_position() tells after a restart. Any other error: nothing was
+  // committed, the transactions are still open. An answer of ok stands even where a marker could
+  // not be written yet (disk full): then readers see the data a little later.
   virtual Status commit(std::span<const TransactionCommit> transactions) = 0;
   virtual Status abort(Producer producer) = 0;
+  // The last committed one, durable under kSync. nullopt: the group has none there.
   virtual std::optional<CommittedPosition> committed_position(const std::string& group,
                                                               const TopicPartition& source) const = 0;
   // Writes positions without a transaction's data (a takeover's token, a reset), by the same record.
@@ -189,7 +195,8 @@ class Log {
                               const std::vector<std::pair<TopicPartition, Offset>>& from) = 0;
   // Raises log_start (durably) and deletes whole segments below it.
   virtual Status delete_records(const TopicPartition& tp, Offset before) = 0;
-  // Retention, interval syncs, idle segment rolls. Its owner calls it about every 100 ms.
+  // Retention, interval syncs, idle segment rolls, delayed markers, checkpoints. Its owner calls it
+  // about every 100 ms. Each part is done whatever became of the others; the first error is returned.
   virtual Status housekeep() = 0;
   // Syncs everything and marks a clean shutdown, so that the next open need not scan.
   virtual Status close() = 0;

@@ -18,6 +18,18 @@
 
 namespace tidemill::log {
 
+// For work of several parts, each of which is done whatever became of the others.
+class FirstError {
+ public:
+  void note(Status status) {
+    if (!status.ok() && first_.ok()) first_ = std::move(status);
+  }
+  Status first() && { return std::move(first_); }
+
+ private:
+  Status first_;
+};
+
 class LogImpl final : public Log {
  public:
   LogImpl(FileSystem& files, Clock& clock, Random& random, const std::string& directory,
@@ -82,7 +94,7 @@ class LogImpl final : public Log {
   Status save_log_starts();
   Status save_recovery_points();
   Status sync_in_background();
-  Status retain_all();
+  void retain_all(FirstError& errors);
 
   Shared shared_;
   Random& random_;

@@ -78,30 +78,33 @@ Status LogImpl::sync_in_background() {
   return {};
 }
 
-Status LogImpl::retain_all() {
+// On a full disk this is what makes room: what fails for one partition does not stop the others,
+// and files go even where log_start cannot be written (see PartitionLog::remove_deleted).
+void LogImpl::retain_all(FirstError& errors) {
   bool raised = false;
   std::vector<std::shared_ptr<PartitionLog>> partitions = all_partitions();
   std::erase_if(partitions,
                 [](const auto& partition) { return partition->id().topic == kTransactionsTopic; });
   for (const auto& partition : partitions) {
-    TM_TRY(partition->roll_if_old());
-    TM_ASSIGN(bool rose, partition->retain(held(partition->id())));
-    raised = raised || rose;
+    errors.note(partition->roll_if_old());
+    auto rose = partition->retain(held(partition->id()));
+    raised = raised || (rose.ok() && *rose);
+    if (!rose.ok()) errors.note(std::move(rose).error());
   }
-  if (raised) TM_TRY(save_log_starts());
-  for (const auto& partition : partitions) TM_TRY(partition->remove_deleted());
-  return {};
+  if (raised) errors.note(save_log_starts());
+  for (const auto& partition : partitions) errors.note(partition->remove_deleted());
 }
 
 Status LogImpl::housekeep() {
   TM_TRY(usable());
   std::lock_guard lock(keeping_mutex_);
-  TM_TRY(coordinator_->finish_pending());
-  TM_TRY(sync_in_background());
-  TM_TRY(retain_all());
+  FirstError errors;
+  retain_all(errors);
+  errors.note(coordinator_->finish_pending());
+  errors.note(sync_in_background());
   int64_t now = shared_.clock.wall_us();
   if (now < last_checkpoint_us_ || now - last_checkpoint_us_ >= kCheckpointIntervalUs) {
-    TM_TRY(save_recovery_points());
+    errors.note(save_recovery_points());
     last_checkpoint_us_ = now;
   }
   if (now < last_expiry_us_ || now - last_expiry_us_ >= kExpiryIntervalUs) {
@@ -111,7 +114,7 @@ Status LogImpl::housekeep() {
     }
     last_expiry_us_ = now;
   }
-  return {};
+  return std::move(errors).first();
 }
 
 Status LogImpl::close() {

@@ -85,7 +85,7 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   Result<bool> retain(std::optional<Offset> hold);
   // Raises log_start. Errors: kOutOfRange above the high watermark.
   Status delete_records(Offset before);
-  // Removes the files of segments below log_start; the caller has made log_start durable.
+  // Removes the files of segments below log_start, after the caller tried to make that durable.
   Status remove_deleted();
   Status roll_if_old();
   Offset log_start() const;

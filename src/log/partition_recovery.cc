@@ -63,7 +63,7 @@ Status PartitionLog::recover_files(RecoveryInput input) {
   epochs_.truncate_from_end(log_end_);
   epochs_.truncate_from_start(log_start_);
   TM_TRY(remove_stale_snapshots());
-  TM_TRY(shared_.files.sync_directory(directory_));
+  if (!clean) TM_TRY(shared_.files.sync_directory(directory_));
   durable_end_ = log_end_;
   high_watermark_ = log_end_;
   last_append_ms_ = active().max_timestamp_ms;

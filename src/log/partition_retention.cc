@@ -74,7 +74,9 @@ Status PartitionLog::remove_deleted() {
     segments.swap(to_remove_);
   }
   if (segments.empty()) return {};
-  // Renamed first: a name that recovery and readers would take for a segment never names half of one.
+  // The oldest first, and each durably before the next: should log_start not have become durable
+  // (the disk is full), the log still begins with a segment behind which nothing is missing.
+  // Renamed before removed: what recovery and readers take for a segment is never half of one.
   constexpr std::string_view kSuffixes[] = {kLogSuffix, kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix,
                                             kSnapshotSuffix};
   FileSystem& files = shared_.files;
@@ -84,12 +86,11 @@ Status PartitionLog::remove_deleted() {
       Status renamed = files.rename(name, name + std::string(kDeletedSuffix));
       if (!renamed.ok() && renamed.error().code != Code::kNotFound) return renamed;
     }
-  }
-  for (const Segment& segment : segments) {
     for (std::string_view suffix : kSuffixes) {
       Status removed = files.remove(segment.path(suffix) + std::string(kDeletedSuffix));
       if (!removed.ok() && removed.error().code != Code::kNotFound) return removed;
     }
+    TM_TRY(files.sync_directory(directory_));
   }
   return {};
 }

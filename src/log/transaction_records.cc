@@ -87,6 +87,10 @@ void apply_record(uint8_t kind, ByteReader& in, TransactionState& state) {
     case kForgetTopic: {
       std::string topic(in.sized());
       std::erase_if(state.positions, [&](const auto& entry) { return entry.first.second.topic == topic; });
+      // A topic of the same name that is made later has these offsets again.
+      for (CommittedTransaction& commit : state.commits) {
+        std::erase_if(commit.extents, [&](const auto& extent) { return extent.tp.topic == topic; });
+      }
       break;
     }
     default:

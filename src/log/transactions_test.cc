@@ -205,6 +205,21 @@ TEST_F(TransactionsTest, DeletingATopicForgetsItsPositions) {
   EXPECT_EQ(log_->committed_position("g", kIn0), std::nullopt);
 }
 
+TEST_F(TransactionsTest, ATopicMadeAgainDoesNotInheritCommits) {
+  Producer producer = must(log_->init_transactional("task"));
+  must(put(producer, 0, kOut0, {"old"}));
+  must(commit(producer));
+  must(log_->delete_topic("out"));
+  must(log_->create_topic("out", {.partitions = 2}));
+  Appended appended = must(put(producer, 0, kOut0, {"never committed"}));
+  EXPECT_EQ(appended.first, Offset(0));
+  must(log_->wait_durable(appended.sync_ticket));
+  fixture_.files.crash(1);
+  reopen();
+  EXPECT_EQ(committed(kOut0), Values{});
+  EXPECT_EQ(uncommitted(kOut0), Values{"never committed"});
+}
+
 // A commit that fails with an I/O error at any sync or write of its way either did not happen or
 // happened as a whole, and says which, or kUnknown.
 TEST_F(TransactionsTest, AnIoErrorAtAnyStepIsToldTruly) {

@@ -119,9 +119,9 @@ def step_kills(options, solution, steps, rng):
     passed = 0
     for step in steps:
         for occurrence in ([rng.randint(1, 6)] if options.once else [1, rng.randint(2, 12)]):
-            series = Series(options, solution, f"{solution}-step", 6000, "20000")
+            series = Series(options, solution, f"{solution}-step", 12000, "20000")
             # Small segments and snapshots, so that rolls and snapshots happen in a short run.
-            series.command += ["--set", "log.segment_bytes=1MiB", "--set", "log.max_batch_bytes=1MiB", "--set", "event.max_bytes=128KiB", "--set", "simulate.max_batch_bytes=256KiB", "--set", "pipeline.snapshot_min=64KiB"]
+            series.command += ["--set", "log.segment_bytes=2MiB", "--set", "log.max_batch_bytes=2MiB", "--set", "event.max_bytes=128KiB", "--set", "simulate.max_batch_bytes=256KiB", "--set", "pipeline.snapshot_min=64KiB"]
             try:
                 process = series.start(f"{step}:{occurrence}")
                 killed = not series.finish(process)
