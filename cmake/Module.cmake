@@ -4,6 +4,8 @@
 #   A fuzz target has a plain main, so that it builds with every compiler and cannot rot.
 #   What the folder's testing/ holds (harnesses, models) becomes tm_NAME_testing, which tests of this
 #   module and of those that depend on it may use; the program never does.
+#   With CMAKE_UNITY_BUILD the sources of a module become a few translation units; its tests, which keep
+#   constants of their own, get GoogleTest's headers precompiled instead.
 #   TEST_DEPS <modules> are used by the tests and fuzz targets only.
 #
 # The target thread_tests builds those test programs in which a test's name says that it is about
@@ -58,6 +60,11 @@ function(tidemill_module name)
       add_executable(${name}_test ${tests})
       # GoogleTest's macros take an optimiser three times as long as they take to run.
       target_compile_options(${name}_test PRIVATE -O0)
+      set_target_properties(${name}_test PROPERTIES UNITY_BUILD OFF)
+      list(LENGTH tests count)
+      if(CMAKE_UNITY_BUILD AND count GREATER 3)
+        target_precompile_headers(${name}_test PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+      endif()
       target_link_libraries(${name}_test PRIVATE tm_${name} ${test_deps} GTest::gmock GTest::gtest_main)
       foreach(file ${tests})
         file(STRINGS ${file} about_threads REGEX "^TEST.*(Concurrent|Thread)")

@@ -17,6 +17,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports overlaps inside std::string that cannot happen (GCC bug 105651).
   add_compile_options(-Wno-restrict)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_UNITY_BUILD)
+  # Several sources in one translation unit: GCC takes what one of them keeps to itself for a header's.
+  add_compile_options(-Wno-subobject-linkage)
+endif()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   # 2013 and later: SSE4.2, AVX2, BMI. simdjson and ISA-L choose at run time as well.
   add_compile_options(-march=x86-64-v3)

@@ -5,6 +5,8 @@
 #include <map>
 #include <utility>
 
+#include "serve/event_json.h"
+
 namespace tidemill::serve {
 namespace {
 
@@ -15,10 +17,6 @@ std::string quoted(std::string_view text, char quote) {
     if (c == quote) result += c;
   }
   return result + quote;
-}
-
-std::vector<std::string> path_of(const Field& field) {
-  return field.path.empty() ? std::vector<std::string>{field.name} : field.path;
 }
 
 std::string sql_type(Type type) {
@@ -43,14 +41,14 @@ TableColumn struct_column(const Schema& schema, const std::vector<size_t>& field
   std::vector<std::string> names;
   std::map<std::string, std::vector<size_t>> by_name;
   for (size_t field : fields) {
-    const std::string member = path_of(schema.fields[field])[depth];
+    const std::string member = member_path(schema.fields[field])[depth];
     if (!by_name.contains(member)) names.push_back(member);
     by_name[member].push_back(field);
   }
   column.type = "STRUCT(";
   for (const std::string& member : names) {
     const std::vector<size_t>& inside = by_name[member];
-    bool leaf = path_of(schema.fields[inside[0]]).size() == depth + 1;
+    bool leaf = member_path(schema.fields[inside[0]]).size() == depth + 1;
     column.members.push_back(leaf ? field_column(schema, inside[0], member)
                                   : struct_column(schema, inside, depth + 1, member));
     if (column.members.size() > 1) column.type += ", ";
@@ -68,7 +66,7 @@ TableColumn json_column(const Schema& schema, const std::vector<size_t>& fields,
   column.object_fields = fields;
   for (size_t field : fields) {
     Field inside = schema.fields[field];
-    inside.path = path_of(inside);
+    inside.path = member_path(inside);
     inside.path.erase(inside.path.begin());
     column.object_layout.push_back(std::move(inside));
   }
@@ -173,11 +171,11 @@ Result<TableLayout> make_table_layout(const Schema& schema, const TableOptions& 
   }
   std::map<std::string, std::vector<size_t>> by_object;
   for (size_t i = 0; i < schema.fields.size(); ++i) {
-    std::vector<std::string> path = path_of(schema.fields[i]);
+    std::vector<std::string> path = member_path(schema.fields[i]);
     if (path.size() > 1) by_object[path[0]].push_back(i);
   }
   for (size_t i = 0; i < schema.fields.size(); ++i) {
-    std::vector<std::string> path = path_of(schema.fields[i]);
+    std::vector<std::string> path = member_path(schema.fields[i]);
     if (path.size() == 1 || options.nested == Nested::kColumns) {
       layout.columns.push_back(field_column(schema, i, joined(path, "_")));
       continue;

@@ -8,11 +8,12 @@
 #include "event/timestamp.h"
 
 namespace tidemill::serve {
-namespace {
 
-std::vector<std::string> path_of(const Field& field) {
+std::vector<std::string> member_path(const Field& field) {
   return field.path.empty() ? std::vector<std::string>{field.name} : field.path;
 }
+
+namespace {
 
 // Fields in the order in which they are written: those of one object together.
 void group(const std::vector<Field>& fields, const std::vector<size_t>& members, size_t depth,
@@ -20,14 +21,14 @@ void group(const std::vector<Field>& fields, const std::vector<size_t>& members,
   std::vector<bool> done(members.size(), false);
   for (size_t i = 0; i < members.size(); ++i) {
     if (done[i]) continue;
-    std::vector<std::string> path = path_of(fields[members[i]]);
+    std::vector<std::string> path = member_path(fields[members[i]]);
     if (path.size() == depth + 1) {
       order->push_back(members[i]);
       continue;
     }
     std::vector<size_t> same;
     for (size_t j = i; j < members.size(); ++j) {
-      std::vector<std::string> other = path_of(fields[members[j]]);
+      std::vector<std::string> other = member_path(fields[members[j]]);
       if (done[j] || other.size() <= depth + 1 || other[depth] != path[depth]) continue;
       done[j] = true;
       same.push_back(members[j]);
@@ -47,7 +48,7 @@ JsonWriter::JsonWriter(const std::vector<Field>& fields) {
   std::string before = "{";
   bool first = true;
   for (size_t field : order) {
-    std::vector<std::string> path = path_of(fields[field]);
+    std::vector<std::string> path = member_path(fields[field]);
     size_t shared = 0;
     while (shared < open.size() && shared + 1 < path.size() && open[shared] == path[shared]) ++shared;
     before.append(open.size() - shared, '}');

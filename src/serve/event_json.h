@@ -19,6 +19,9 @@ enum class JsonForm {
              // changed
 };
 
+// Where the field stands in the event: its path, or its name at the top.
+std::vector<std::string> member_path(const Field& field);
+
 // Writes the columns of a row as one JSON object. Fields whose paths share their first members are
 // written as one nested object, where the first of them stands. NULL is null; doubles have the
 // fewest digits that read back to the same bits; timestamps 6 fraction digits and Z.

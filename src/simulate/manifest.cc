@@ -42,10 +42,10 @@ class JsonWriter {
         out_ += '\\';
         out_ += c;
       } else if (static_cast<unsigned char>(c) < 0x20) {
-        constexpr std::string_view kHex = "0123456789abcdef";
+        constexpr std::string_view kHexDigits = "0123456789abcdef";
         out_ += "\\u00";
-        out_ += kHex[static_cast<size_t>(c) >> 4];
-        out_ += kHex[static_cast<size_t>(c) & 15];
+        out_ += kHexDigits[static_cast<size_t>(c) >> 4];
+        out_ += kHexDigits[static_cast<size_t>(c) & 15];
       } else {
         out_ += c;
       }

@@ -9,7 +9,6 @@ namespace {
 
 constexpr int64_t kFirstBackoffUs = 10'000;
 constexpr int64_t kLastBackoffUs = 1'000'000;
-constexpr int64_t kNapUs = 50'000;  // a stop is seen within this time
 constexpr int64_t kReportNs = 10'000'000'000;
 
 }  // namespace

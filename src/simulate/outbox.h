@@ -17,6 +17,8 @@ namespace tidemill::simulate {
 // Sequence numbers are record numbers of one producer in one partition, modulo 2^31 (Kafka's).
 inline constexpr int64_t kSequences = int64_t{1} << 31;
 
+inline constexpr int64_t kNapUs = 50'000;  // a wait sees a stop within this time
+
 // How many records a partition holds, given the last one's sequence number and a count that is
 // nearer than 2^30 to the truth.
 int64_t records_behind(std::optional<int32_t> last_sequence, int64_t near);

@@ -8,7 +8,6 @@ namespace tidemill::simulate {
 namespace {
 
 constexpr int kEventsPerTurn = 1024;  // between two looks at the clock
-constexpr int64_t kNapUs = 50'000;    // a stop is seen within this time
 constexpr int64_t kPublishEveryUs = 500'000;
 constexpr uint32_t kMaxCopies = 64;
 

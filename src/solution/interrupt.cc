@@ -6,11 +6,11 @@
 namespace tidemill::solution {
 namespace {
 
-std::atomic<bool> asked{false};
+std::atomic<bool> stop_was_asked{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
 
 void on_signal(int number) {
-  if (asked.exchange(true)) ::_exit(128 + number);
+  if (stop_was_asked.exchange(true)) ::_exit(128 + number);
 }
 
 }  // namespace
@@ -26,7 +26,7 @@ const std::atomic<bool>& interrupted() {
     return true;
   }();
   (void)installed;
-  return asked;
+  return stop_was_asked;
 }
 
 }  // namespace tidemill::solution

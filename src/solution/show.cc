@@ -57,7 +57,7 @@ size_t width(const std::string& text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
-std::string section_of(const std::string& path) {
+std::string top_section(const std::string& path) {
   return path.substr(0, path.find('.'));
 }
 
@@ -95,8 +95,8 @@ std::string show_text(const Loaded& loaded) {
   std::string text = loaded.file + (loaded.size.empty() ? "" : ", size " + loaded.size) + "\n";
   std::string section;
   for (const ShownSetting& line : loaded.settings) {
-    if (section_of(line.path) != section && line.path.find('.') != std::string::npos) text += '\n';
-    section = section_of(line.path);
+    if (top_section(line.path) != section && line.path.find('.') != std::string::npos) text += '\n';
+    section = top_section(line.path);
     std::string value = line.value.empty() ? "-" : one_line(line.value);
     text += line.path + std::string(path_width - width(line.path) + 2, ' ') + value;
     text += std::string(value_width > width(value) ? value_width - width(value) + 2 : 2, ' ') + line.origin +

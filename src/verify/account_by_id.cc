@@ -12,12 +12,6 @@
 namespace tidemill::verify {
 namespace {
 
-constexpr uint8_t kFull = 0xff;
-
-void count_up(uint8_t* counter) {
-  if (*counter < kFull) ++*counter;
-}
-
 struct Cell {
   uint8_t input = 0;  // records of the input topic
   uint8_t kept = 0;   // of those, what is left of them behind the dedup

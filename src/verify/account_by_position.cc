@@ -10,16 +10,12 @@ namespace {
 
 using Fate = InputDecoder::Fate;
 
-struct Cell {
+struct PlaceCounts {
   bool record = false;  // an offset of a marker or an aborted record has none
   Fate fate = Fate::kStored;
   uint8_t stored = 0;
   uint8_t dead = 0;
 };
-
-void count_up(uint8_t* counter) {
-  if (*counter < 0xff) ++*counter;
-}
 
 class ByPosition {
  public:
@@ -28,7 +24,7 @@ class ByPosition {
   Status go() {
     int64_t places = run_.input->places();
     uint64_t limit = std::max<uint64_t>(run_.request.memory_bytes, 64 << 10);
-    int passes = static_cast<int>((static_cast<uint64_t>(places) * sizeof(Cell) + limit - 1) / limit);
+    int passes = static_cast<int>((static_cast<uint64_t>(places) * sizeof(PlaceCounts) + limit - 1) / limit);
     passes = std::max(1, passes);
     run_.verdict.passes = passes;
     found_.input_records.assign(run_.input->size(), 0);
@@ -52,7 +48,7 @@ class ByPosition {
   std::string say(size_t n, int64_t offset) const {
     return "partition " + std::to_string(run_.input->span(n).partition) + " offset " + std::to_string(offset);
   }
-  Cell* cell(size_t n, int64_t offset) {
+  PlaceCounts* cell(size_t n, int64_t offset) {
     if (!run_.input->holds(n, offset)) return nullptr;
     int64_t place = run_.input->place(n, offset);
     return window_.holds(place) ? &cells_[window_.index(place)] : nullptr;
@@ -62,13 +58,13 @@ class ByPosition {
   Status check_row(const StoredRow& row, size_t n);
   Status read_dead_letters(bool first);
   void judge();
-  void judge_cell(const Cell& counts, size_t n, int64_t offset);
+  void judge_cell(const PlaceCounts& counts, size_t n, int64_t offset);
   void finish();
 
   Run& run_;
   InputDecoder fields_decoder_;  // for single records, out of their order
   Window window_;
-  std::vector<Cell> cells_;
+  std::vector<PlaceCounts> cells_;
   std::vector<int64_t> highest_;
   std::vector<std::string> dead_reasons_;
   Found found_;
@@ -87,7 +83,7 @@ Status ByPosition::read_input(bool first) {
       TM_ASSIGN(const LogRecord* record, reader.next());
       if (record == nullptr) break;
       if (first) ++found_.input_records[n];
-      Cell* counts = cell(n, record->offset);
+      PlaceCounts* counts = cell(n, record->offset);
       if (counts == nullptr && run_.request.topology.dedup.kind == DedupKind::kNone) continue;
       Fate fate = decoder.decide(*record, &wrong);
       if (counts == nullptr) continue;
@@ -158,7 +154,7 @@ Status ByPosition::read_rows(bool first) {
       continue;
     }
     if (first) TM_TRY(check_row(row, n));
-    Cell* counts = cell(n, *row.offset);
+    PlaceCounts* counts = cell(n, *row.offset);
     if (counts != nullptr) {
       if (counts->stored == 0 && *row.offset < highest_[n]) {
         run_.faults.add(FaultKind::kOutOfOrder, 1, [&] {
@@ -201,7 +197,7 @@ Status ByPosition::read_dead_letters(bool first) {
         run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": it gives no reason"; });
       }
     }
-    Cell* counts = cell(n, letter.offset);
+    PlaceCounts* counts = cell(n, letter.offset);
     if (counts == nullptr) continue;
     count_up(&counts->dead);
     if ((counts->fate == Fate::kStored || counts->fate == Fate::kDropped) &&
@@ -220,7 +216,7 @@ void ByPosition::judge() {
   }
 }
 
-void ByPosition::judge_cell(const Cell& counts, size_t n, int64_t offset) {
+void ByPosition::judge_cell(const PlaceCounts& counts, size_t n, int64_t offset) {
   auto told = [&] { return say(n, offset); };
   if (!counts.record) {
     run_.faults.add(FaultKind::kUnexpected, counts.stored + counts.dead,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,12 @@
 #include "verify/stores.h"
 
 namespace tidemill::verify {
+
+// A count that is only compared with small numbers: it stays at kFull.
+inline constexpr uint8_t kFull = 0xff;
+inline void count_up(uint8_t* counter) {
+  if (*counter < kFull) ++*counter;
+}
 
 // The input topic: records by position, and positions as places in one dense space.
 class Input {
