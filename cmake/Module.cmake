@@ -1,7 +1,8 @@
 # tidemill_module(NAME DEPS <modules> LIBS <third-party>)
 #   One folder of src/, one static library tm_NAME. Unit tests (*_test.cc) and fuzz targets
 #   (*_fuzz.cc) stand beside the code and become NAME_test and one program per fuzz target.
-#   A fuzz target has a plain main, so that it builds with every compiler and cannot rot.
+#   A fuzz target has a plain main, so that it builds with every compiler and cannot rot. Its kept corpus is
+#   testdata/<target>/; ctest runs it for TIDEMILL_FUZZ_SECONDS.
 #   What the folder's testing/ holds (harnesses, models) becomes tm_NAME_testing, which tests of this
 #   module and of those that depend on it may use; the program never does.
 #   With CMAKE_UNITY_BUILD the sources of a module become a few translation units; its tests, which keep
@@ -10,8 +11,12 @@
 #
 # The target thread_tests builds those test programs in which a test's name says that it is about
 # threads (Concurrent, Thread): what is worth running under ThreadSanitizer.
+#
+# The target fuzz_targets builds all fuzz targets.
 if(TIDEMILL_TESTS)
   add_custom_target(thread_tests)
+  add_custom_target(fuzz_targets)
+  set(TIDEMILL_FUZZ_SECONDS 1 CACHE STRING "how long ctest runs each fuzz target")
 endif()
 
 function(tidemill_module name)
@@ -78,7 +83,12 @@ function(tidemill_module name)
       get_filename_component(fuzz ${file} NAME_WE)
       add_executable(${fuzz} ${file})
       target_link_libraries(${fuzz} PRIVATE tm_${name} ${test_deps})
-      add_test(NAME ${fuzz} COMMAND ${fuzz} --seconds 2)
+      add_dependencies(fuzz_targets ${fuzz})
+      set(kept ${CMAKE_CURRENT_SOURCE_DIR}/testdata/${fuzz})
+      if(NOT IS_DIRECTORY ${kept})
+        set(kept)
+      endif()
+      add_test(NAME ${fuzz} COMMAND ${fuzz} --seconds ${TIDEMILL_FUZZ_SECONDS} ${kept})
       set_tests_properties(${fuzz} PROPERTIES LABELS fuzz)
     endforeach()
   endif()

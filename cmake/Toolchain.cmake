@@ -29,6 +29,13 @@ if(TIDEMILL_SANITIZE)
   add_compile_options(-fsanitize=${TIDEMILL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TIDEMILL_SANITIZE})
 endif()
+# Clang only. Fuzz targets can then be guided by the code that an input reaches.
+if(TIDEMILL_GUIDED)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_compile_definitions(TIDEMILL_GUIDED)
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libclang_rt.fuzzer_no_main-${CMAKE_SYSTEM_PROCESSOR}.a
+                  OUTPUT_VARIABLE TIDEMILL_LIBFUZZER OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
 find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})

@@ -1,7 +1,7 @@
 // The fast JSON decoder against the slow one: any bytes, many plans, decoders that live on (what
 // they expect next comes from other documents).
+#include "base/testing/fuzzing.h"
 #include "event/json_splice.h"
-#include "event/testing/fuzzing.h"
 #include "event/testing/json_documents.h"
 
 using namespace tidemill;

@@ -5,7 +5,7 @@
 
 #include <numeric>
 
-#include "event/testing/fuzzing.h"
+#include "base/testing/fuzzing.h"
 #include "event/testing/json_documents.h"
 
 namespace tidemill {

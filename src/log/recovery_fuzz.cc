@@ -2,9 +2,9 @@
 // then serves is whole; what is repaired opens.
 #include "base/bytes.h"
 #include "base/logging.h"
+#include "base/testing/fuzzing.h"
 #include "base/testing/manual_clock.h"
 #include "base/testing/memory_files.h"
-#include "event/testing/fuzzing.h"
 #include "log/log.h"
 #include "log/repair.h"
 
@@ -91,8 +91,6 @@ std::string check_reads(Log& log) {
 
 std::string run(const std::map<std::string, std::string>& sample, std::string_view input,
                 SeededRandom& random) {
-  std::string segment(input);
-  if (random.below(2) == 0) seal_all(segment);
   MemoryFiles files;
   ManualClock clock;
   if (!files.create_directories(kDirectory + "/t-0").ok()) return "create_directories";
@@ -100,7 +98,7 @@ std::string run(const std::map<std::string, std::string>& sample, std::string_vi
   for (const auto& [path, content] : sample) files.set_content(path, content);
   bool own = random.below(4) == 0;
   files.set_content(kDirectory + (own ? "/__transactions-0/" : "/t-0/") + "00000000000000000000.log",
-                    segment);
+                    std::string(input));
   for (bool repaired : {false, true}) {
     auto log = Log::open(files, clock, random, kDirectory, small_options());
     if (log.ok()) {
@@ -131,6 +129,7 @@ int main(int argc, char** argv) {
   target.corpus.push_back(sample[kDirectory + "/__transactions-0/00000000000000000000.log"]);
   target.dictionary = {std::string_view("\0\0\0\0\0\0\0\0", 8), std::string_view("\x7f\xff\xff\xff", 4),
                        std::string_view("\xff\xff\xff\xff", 4), std::string_view("\x02", 1)};
+  target.seal = seal_all;
   target.run = [&sample](std::string_view input, SeededRandom& random) { return run(sample, input, random); };
   return testing::fuzz(argc, argv, std::move(target));
 }

@@ -1,7 +1,7 @@
 // Solution files of any bytes: nothing crashes, nothing takes long, and what is refused is refused with a
 // message for every problem that names a place. What loads is shown without a fault.
+#include "base/testing/fuzzing.h"
 #include "event/json_decoder.h"
-#include "event/testing/fuzzing.h"
 #include "solution/catalogue.h"
 #include "solution/load.h"
 #include "solution/yaml.h"
