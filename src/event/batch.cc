@@ -5,14 +5,16 @@
 
 namespace tidemill {
 
-Status Batch::set_record_batches(std::shared_ptr<const std::string> bytes, Offset from,
-                                 size_t max_decompressed_bytes) {
+Result<std::optional<Position>> Batch::set_record_batches(std::shared_ptr<const std::string> bytes,
+                                                          Offset from, size_t max_decompressed_bytes) {
   set_records({}, nullptr);
   std::string_view rest = *bytes;
   auto fail = [this](Error error) {
     set_records({}, nullptr);
-    return Status(std::move(error).within(source.to_string()));
+    return std::move(error).within(source.to_string());
   };
+  size_t decompressed = 0;
+  LeaderEpoch leader_epoch;
   keepalive_.push_back(bytes);
   kept_bytes_ = bytes->capacity();
   while (!rest.empty()) {
@@ -29,8 +31,15 @@ Status Batch::set_record_batches(std::shared_ptr<const std::string> bytes, Offse
     size_t first_row = records_.size();
     bool compressed = header.compression() != Compression::kNone;
     std::shared_ptr<std::string> scratch = compressed ? std::make_shared<std::string>() : nullptr;
-    Status decoded = decode_records(header, whole, max_decompressed_bytes, scratch.get(), &records_);
+    size_t allowed = max_decompressed_bytes - (compressed ? decompressed : 0);
+    Status decoded = decode_records(header, whole, allowed, scratch.get(), &records_);
+    if (!decoded.ok() && decoded.error().code == Code::kInvalid && decompressed > 0) {
+      count_payload();
+      return std::optional(Position{std::max(from, Offset(header.base_offset)), leader_epoch});
+    }
     if (!decoded.ok()) return fail(std::move(decoded).error());
+    if (compressed) decompressed += std::max(scratch->size(), (records_.size() - first_row) * sizeof(Record));
+    leader_epoch = LeaderEpoch(header.leader_epoch);
     timestamp_type = header.timestamp_type();
     if (header.base_offset < from.value()) {
       auto begin = records_.begin() + static_cast<ptrdiff_t>(first_row);
@@ -46,7 +55,7 @@ Status Batch::set_record_batches(std::shared_ptr<const std::string> bytes, Offse
     }
   }
   count_payload();
-  return {};
+  return std::optional<Position>();
 }
 
 void Batch::set_records(std::vector<Record> records, std::shared_ptr<const void> keepalive) {

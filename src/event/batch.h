@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,10 +49,12 @@ class Batch {
 
   // Takes `bytes` (whole, checked RecordBatch v2 batches, one after another) and indexes their
   // records; nothing is copied where they are not compressed. Records below `from` and control
-  // batches are left out; timestamp_type becomes that of the last batch. Each batch may decompress
-  // to `max_decompressed_bytes`, kInvalid beyond. Errors: kCorrupt; the batch is then without records.
-  Status set_record_batches(std::shared_ptr<const std::string> bytes, Offset from,
-                            size_t max_decompressed_bytes);
+  // batches are left out; timestamp_type becomes that of the last batch. Together they may decompress
+  // to `max_decompressed_bytes`: those beyond are not taken, and the position where they begin is
+  // returned (nullopt: all were taken). Errors: kInvalid where one alone is larger, kCorrupt; the batch
+  // is then without records.
+  Result<std::optional<Position>> set_record_batches(std::shared_ptr<const std::string> bytes, Offset from,
+                                                     size_t max_decompressed_bytes);
   // Views into messages that `keepalive` keeps alive. A value in it may end where its memory ends.
   void set_records(std::vector<Record> records, std::shared_ptr<const void> keepalive);
 

@@ -4,9 +4,11 @@
 #include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <limits>
 #include <memory>
 
@@ -18,6 +20,7 @@ namespace {
 constexpr std::array<std::string_view, 5> kNames = {"none", "gzip", "snappy", "lz4", "zstd"};
 constexpr int kGzipWrapper = 16;  // zlib's windowBits offset for a gzip header and trailer
 constexpr int kZstdLevel = 3;     // the default of Kafka's clients
+constexpr int kZstdLeastWindowLog = 23, kZstdMostWindowLog = 27;
 
 // snappy-java's SnappyOutputStream, which Kafka's Java clients write: magic, version, oldest
 // compatible version, then chunks of {int32 size, raw snappy}.
@@ -212,6 +215,10 @@ Status unzstd(std::string_view bytes, size_t max_bytes, std::string* out) {
   thread_local std::unique_ptr<ZSTD_DCtx, CloseZstdDecompressor> context(ZSTD_createDCtx());
   TM_CHECK(context != nullptr);
   ZSTD_DCtx_reset(context.get(), ZSTD_reset_session_only);
+  // A frame of a few bytes may ask for a window of 2 GiB. Every decoder should take 8 MiB (RFC 8878).
+  int window_log =
+      std::clamp(static_cast<int>(std::bit_width(max_bytes)), kZstdLeastWindowLog, kZstdMostWindowLog);
+  ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, window_log);
   BoundedOutput output(out, bytes.size(), max_bytes);
   ZSTD_inBuffer input{bytes.data(), bytes.size(), 0};
   size_t expected = 1;  // 0 at the end of a frame
@@ -219,6 +226,8 @@ Status unzstd(std::string_view bytes, size_t max_bytes, std::string* out) {
     output.grow_if_full();
     ZSTD_outBuffer piece{output.at(), output.room(), 0};
     expected = ZSTD_decompressStream(context.get(), &piece, &input);
+    if (ZSTD_getErrorCode(expected) == ZSTD_error_frameParameter_windowTooLarge)
+      return too_large(Compression::kZstd, max_bytes);
     if (ZSTD_isError(expected) != 0) return corrupt(Compression::kZstd, ZSTD_getErrorName(expected));
     output.advance(piece.pos);
     if (output.exceeded()) return too_large(Compression::kZstd, max_bytes);

@@ -108,10 +108,17 @@ bool parse_record(std::string_view body, int64_t* timestamp_delta, int64_t* offs
   return well_formed_headers(headers);
 }
 
-Status parse_records(const BatchHeader& header, std::string_view bytes, std::vector<Record>* out) {
+Status parse_records(const BatchHeader& header, std::string_view bytes, size_t max_bytes,
+                     std::vector<Record>* out) {
   auto count = static_cast<size_t>(header.count);
   if (count > bytes.size() / kMinRecordBytes)
     return corrupt("more records announced than its bytes can hold");
+  // Seven bytes become a Record of many: a few that compress well would fill the memory.
+  if (count > max_bytes / sizeof(Record)) {
+    return external_error("record batch: " + std::to_string(count) + " records take more than the limit of " +
+                              std::to_string(max_bytes) + " bytes",
+                          Code::kInvalid);
+  }
   size_t start = out->size();
   out->resize(start + count);
   bool append_time = header.timestamp_type() == TimestampType::kLogAppendTime;
@@ -200,7 +207,7 @@ Status decode_records(const BatchHeader& header, std::string_view batch, size_t 
     TM_TRY(decompress(header.compression(), records, max_bytes, scratch));
     records = *scratch;
   }
-  return parse_records(header, records, out);
+  return parse_records(header, records, max_bytes, out);
 }
 
 Result<std::vector<RecordHeader>> decode_headers(std::string_view encoded) {
@@ -243,7 +250,7 @@ Result<bool> transaction_marker_commits(const BatchHeader& header, std::string_v
   if (!header.control() || batch.size() < kRecords || header.count != 1)
     return corrupt("not a control batch");
   std::vector<Record> records;
-  TM_TRY(parse_records(header, batch.substr(kRecords), &records));
+  TM_TRY(parse_records(header, batch.substr(kRecords), kMaxDecompressedBytes, &records));
   std::string_view key = records[0].key;
   if (key.size() < kMarkerKeyBytes) return corrupt("a control record without a type");
   auto type = load_be<int16_t>(key.data() + 2);

@@ -17,6 +17,9 @@ namespace tidemill {
 enum class Compression : uint8_t { kNone = 0, kGzip = 1, kSnappy = 2, kLz4 = 3, kZstd = 4 };
 enum class TimestampType : uint8_t { kCreateTime = 0, kLogAppendTime = 1 };
 
+// What one batch may decompress to, unless its reader has another limit.
+inline constexpr size_t kMaxDecompressedBytes = size_t{256} << 20;
+
 // Byte positions in the header (all integers big-endian).
 namespace record_batch_layout {
 inline constexpr size_t kBaseOffset = 0, kLength = 8, kLeaderEpoch = 12, kMagic = 16, kCrc = 17,
@@ -75,9 +78,9 @@ struct Record {
 };
 
 // Appends the records of one whole, checked batch to `out`. Where the batch is compressed its
-// records are decompressed into `*scratch` first (at most `max_bytes`, kInvalid beyond), and the views point
-// there; else they point into `batch`. Offsets rise strictly. Control batches give no records. Errors:
-// kCorrupt; `out` is then as before.
+// records are decompressed into `*scratch` first, and the views point there; else they point into `batch`.
+// Neither what is decompressed nor the Records themselves may take more than `max_bytes`, kInvalid beyond.
+// Offsets rise strictly. Control batches give no records. Errors: kCorrupt; `out` is then as before.
 Status decode_records(const BatchHeader& header, std::string_view batch, size_t max_bytes,
                       std::string* scratch, std::vector<Record>* out);
 

@@ -169,17 +169,21 @@ Result<bool> LogReader::read_partition(Assigned& from, size_t max_bytes, Polled*
   batch->end = fetched.end;
   batch->timestamp_type = timestamp_type_;
   if (fetched.batches != nullptr && !fetched.batches->empty()) {
-    bytes_ += fetched.batches->size();
     auto set = batch->set_record_batches(fetched.batches, from.next.offset, options_.max_decompressed_bytes);
     if (!set.ok()) {
       return std::move(set).error().within(from.tp.to_string() + " at offset " +
                                            std::to_string(from.next.offset.value()));
     }
+    if (*set) {
+      batch->end = **set;
+      from.at_end = false;
+    }
+    bytes_ += std::max(fetched.batches->size(), batch->payload_bytes());
     events_ += batch->size();
     if (batch->size() > 0) event_bytes_ = fetched.batches->size() / batch->size() + 1;
   }
   batch->select_all();
-  from.next = fetched.end;
+  from.next = batch->end;
   polled->batches.push_back(std::move(batch));
   return true;
 }

@@ -1,6 +1,7 @@
 // The embedded log as a source: one topic, read committed, whole batches handed on as they stand.
 #pragma once
 
+#include "event/record_batch.h"
 #include "log/log.h"
 #include "pipeline/source.h"
 
@@ -12,8 +13,8 @@ struct LogSourceOptions {
   std::string pipeline;
   enum class Start { kEarliest, kLatest, kTime } start = Start::kEarliest;
   int64_t start_time_us = 0;  // kTime: the first event whose batch is of this time or later
-  // A compressed batch that decompresses to more is refused.
-  size_t max_decompressed_bytes = 256u << 20;
+  // What is decompressed at once. A batch that alone decompresses to more is refused.
+  size_t max_decompressed_bytes = kMaxDecompressedBytes;
   // What the log's durability may lose, as pipeline::SourceTraits::weakness; empty under kSync.
   std::string weakness;
 };

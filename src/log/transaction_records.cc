@@ -103,7 +103,7 @@ void apply_record(uint8_t kind, ByteReader& in, TransactionState& state) {
 Status TransactionState::apply(const BatchHeader& header, std::string_view batch) {
   std::string scratch;
   std::vector<Record> records;
-  TM_TRY(decode_records(header, batch, size_t{1} << 30, &scratch, &records));
+  TM_TRY(decode_records(header, batch, kMaxDecompressedBytes, &scratch, &records));
   for (const Record& record : records) {
     ByteReader in(record.value);
     in.be<uint8_t>();

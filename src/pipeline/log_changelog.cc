@@ -64,7 +64,8 @@ Status LogChangelog::read(const TopicPartition& source,
         return internal_error(partition(source).to_string() + ": a batch is cut", Code::kCorrupt);
       }
       records.clear();
-      TM_TRY(decode_records(*header, left.substr(0, header->size_bytes()), SIZE_MAX, &scratch, &records));
+      TM_TRY(decode_records(*header, left.substr(0, header->size_bytes()), kMaxDecompressedBytes, &scratch,
+                            &records));
       for (const Record& record : records) {
         if (record.offset < at) continue;
         TM_TRY(each(record.offset.value(), record.value));

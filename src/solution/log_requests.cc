@@ -113,7 +113,7 @@ Result<bool> read_some(log::Log& log, Cursor& cursor, const std::string& format,
       continue;
     }
     std::vector<Record> records;
-    TM_TRY(decode_records(*header, batch, 256u << 20, &scratch, &records));
+    TM_TRY(decode_records(*header, batch, kMaxDecompressedBytes, &scratch, &records));
     for (const Record& record : records) {
       if (record.offset < cursor.next || *left == 0) continue;
       text += event_line(format, cursor.tp, record);

@@ -280,9 +280,9 @@ std::string compare_decoders(JsonDecoder& fast, const DecodePlan& plan,
   std::string built = builder.finish().value();
   built.shrink_to_fit();
   Batch of_records;
-  Status status = of_records.set_record_batches(std::make_shared<const std::string>(std::move(built)),
-                                                Offset(0), SIZE_MAX);
-  if (!status.ok()) return status.error().message;
+  auto set = of_records.set_record_batches(std::make_shared<const std::string>(std::move(built)), Offset(0),
+                                           SIZE_MAX);
+  if (!set.ok()) return set.error().message;
   of_records.select_all();
   fast.decode(of_records);
   problem = compare(expected, of_records);
