@@ -110,6 +110,10 @@ class ByteReader {
     return fail<uint64_t>();
   }
   int64_t varint() { return unzigzag(varuint()); }
+  int32_t varint32() {
+    int64_t value = varint();
+    return value == static_cast<int32_t>(value) ? static_cast<int32_t>(value) : fail<int32_t>();
+  }
   std::string_view bytes(size_t size) {
     if (remaining() < size) return fail<std::string_view>();
     std::string_view view(at_, size);

@@ -72,9 +72,9 @@ Result<ChangelogRecord> decode_changelog(std::string_view value) {
   record.kind = static_cast<ChangelogRecord::Kind>(kind);
   record.last_part = (reader.be<uint8_t>() & kLastPart) != 0;
   record.epoch = Epoch(reader.varint());
-  record.incarnation = Incarnation(static_cast<int32_t>(reader.varint()));
+  record.incarnation = Incarnation(reader.varint32());
   record.end.offset = Offset(reader.varint());
-  record.end.leader_epoch = LeaderEpoch(static_cast<int32_t>(reader.varint()));
+  record.end.leader_epoch = LeaderEpoch(reader.varint32());
   record.counters.read = reader.varuint();
   record.counters.stored = reader.varuint();
   record.counters.dead = reader.varuint();

@@ -55,16 +55,16 @@ void encode_state(const TopicPartition& tp, const PartitionState& state, ByteWri
 void decode_state(ByteReader& reader, PartitionStates* states) {
   TopicPartition tp;
   tp.topic = reader.sized();
-  tp.partition = Partition(static_cast<int32_t>(reader.varint()));
+  tp.partition = Partition(reader.varint32());
   PartitionState state;
   pipeline::Committed& committed = state.committed;
-  committed.owner = pipeline::Incarnation(static_cast<int32_t>(reader.varint()));
+  committed.owner = pipeline::Incarnation(reader.varint32());
   if (reader.le<uint8_t>() != 0) {
     Offset offset(reader.varint());
-    committed.position = {offset, LeaderEpoch(static_cast<int32_t>(reader.varint()))};
+    committed.position = {offset, LeaderEpoch(reader.varint32())};
   }
   committed.epoch = pipeline::Epoch(reader.varint());
-  committed.incarnation = pipeline::Incarnation(static_cast<int32_t>(reader.varint()));
+  committed.incarnation = pipeline::Incarnation(reader.varint32());
   committed.counters.read = reader.varuint();
   committed.counters.stored = reader.varuint();
   committed.counters.dead = reader.varuint();
@@ -118,8 +118,14 @@ Result<size_t> replay_journal(std::string_view journal, PartitionStates* states)
     if (!payload) {
       // A record is synced before the next is begun: only the last one can be torn by a crash. A whole
       // one further on means that this one was damaged later.
+      // What looks like records must not make the search quadratic.
+      uint64_t budget = 4 * uint64_t{journal.size()};
       for (size_t later = at + 1; later + kHeaderBytes <= journal.size(); ++later) {
-        if (load_le<uint32_t>(journal.data() + later) == kMagic && whole_record(journal.substr(later))) {
+        if (load_le<uint32_t>(journal.data() + later) != kMagic) continue;
+        uint64_t length = load_le<uint32_t>(journal.data() + later + 4);
+        if (length > budget) continue;
+        budget -= length;
+        if (whole_record(journal.substr(later))) {
           return internal_error("the record at byte " + std::to_string(at) + " is damaged", Code::kCorrupt);
         }
       }

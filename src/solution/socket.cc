@@ -19,6 +19,9 @@ namespace tidemill::solution {
 namespace {
 
 constexpr uint32_t kMaxFrameBytes = 64u << 20;
+constexpr size_t kFirstPieceBytes = 64u << 10;
+constexpr uint64_t kMaxArguments = 100;
+constexpr size_t kMaxConnections = 256;
 constexpr int kLookUpMs = 100;
 constexpr time_t kSendLimitSeconds = 30;
 enum FrameType : uint8_t { kRequest = 1, kPiece = 2, kEnd = 3, kError = 4 };
@@ -76,8 +79,13 @@ Result<Frame> receive_frame(int fd) {
                           Code::kInvalid);
   Frame frame;
   frame.type = static_cast<uint8_t>(head[4]);
-  frame.payload.resize(size);
-  TM_TRY(receive_all(fd, frame.payload.data(), size));
+  // Grows with the bytes that come: a length alone takes no memory.
+  while (frame.payload.size() < size) {
+    size_t had = frame.payload.size();
+    size_t more = std::min<size_t>(size - had, std::max(kFirstPieceBytes, had));
+    frame.payload.resize(had + more);
+    TM_TRY(receive_all(fd, frame.payload.data() + had, more));
+  }
   return frame;
 }
 
@@ -99,6 +107,7 @@ Result<Request> decode_request(std::string_view bytes) {
   Request request;
   request.verb = reader.sized();
   uint64_t count = reader.varuint();
+  if (count > kMaxArguments) return user_error("malformed request: " + std::to_string(count) + " arguments");
   for (uint64_t i = 0; i < count && reader.ok(); ++i) {
     std::string key(reader.sized());
     request.arguments[key] = reader.sized();
@@ -228,6 +237,17 @@ void SocketServer::accept_loop() {
     if (ready <= 0 || (waits[0].revents & POLLIN) == 0) continue;
     int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) continue;
+    {
+      std::lock_guard lock(mutex_);
+      if (connections_.size() >= kMaxConnections) {
+        (void)send_frame(fd, kError,
+                         encode_error(external_error("the run's owner has as many connections as it takes",
+                                                     Code::kFailed, true)))
+            .ok();
+        ::close(fd);
+        continue;
+      }
+    }
     // An asker that reads no more holds nobody up for longer than this.
     timeval limit{kSendLimitSeconds, 0};
     ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);

@@ -1,15 +1,21 @@
 #include "solution/socket.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <filesystem>
 
+#include "base/testing/memory_peak.h"
+
 namespace tidemill::solution {
 namespace {
 
-class SocketThreads : public testing::Test {
+class SocketThreads : public ::testing::Test {
  protected:
   void SetUp() override {
     char pattern[] = "/tmp/tidemill-socket-XXXXXX";
@@ -73,6 +79,86 @@ TEST_F(SocketThreads, TellsTheHandlerThatItsAskerHasLeft) {
   }
   std::unique_lock lock(mutex);
   EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(10), [&] { return noticed; }));
+}
+
+// What a raw client sends, on a connection that stays open.
+class RawClient {
+ public:
+  explicit RawClient(const std::string& directory) {
+    // Through a descriptor, as the path is longer than an address may be.
+    int folder = ::open(directory.c_str(), O_PATH | O_CLOEXEC);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::string path = "/proc/self/fd/" + std::to_string(folder) + "/socket";
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ::close(folder);
+  }
+  ~RawClient() { ::close(fd_); }
+  RawClient(const RawClient&) = delete;
+  RawClient& operator=(const RawClient&) = delete;
+  void send(std::string_view bytes) {
+    EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  }
+  // Whether the other side closed the connection or answered, with the first bytes of that.
+  std::string receive() {
+    char bytes[64];
+    ssize_t got = ::recv(fd_, bytes, sizeof bytes, 0);
+    return std::string(bytes, static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+TEST_F(SocketThreads, ALengthAloneTakesNoMemory) {
+  auto server = SocketServer::start(
+      directory_, [](Request&, const Reply&, const std::atomic<bool>&) { return ok_status(); });
+  ASSERT_TRUE(server.ok());
+  constexpr size_t kAllowed = size_t{300} << 20;  // threads cost a sanitizer megabytes
+  std::vector<std::unique_ptr<RawClient>> clients;
+  size_t peak = resident_peak([&] {
+    for (int i = 0; i < 20; ++i) {
+      clients.push_back(std::make_unique<RawClient>(directory_));
+      clients.back()->send(std::string_view("\0\0\0\4\1", 5));  // 64 MiB will come, it says
+    }
+    RawClient liar(directory_);
+    liar.send(std::string_view("\xff\xff\xff\x7f\1", 5));  // 2 GiB: refused at once
+    EXPECT_EQ(liar.receive(), "");
+    // Twenty arguments would be there, two thousand million are announced.
+    RawClient counting(directory_);
+    counting.send(
+        std::string_view("\x0b\0\0\0\1\1x\xff\xff\xff\xff\x07"
+                         "abcd",
+                         16));
+    EXPECT_EQ(counting.receive().substr(4, 1), "\4");  // an error
+    EXPECT_TRUE(SocketClient::connect(directory_).value()->ask(Request{"x", {}, ""}).ok());
+  });
+  EXPECT_LT(peak, kAllowed);
+}
+
+TEST_F(SocketThreads, MoreConnectionsThanItTakesAreRefusedUntilSomeEnd) {
+  auto server = SocketServer::start(
+      directory_, [](Request&, const Reply&, const std::atomic<bool>&) { return ok_status(); });
+  ASSERT_TRUE(server.ok());
+  std::vector<std::unique_ptr<SocketClient>> clients;
+  Status asked;
+  while (clients.size() < 1000) {
+    auto client = SocketClient::connect(directory_);
+    ASSERT_TRUE(client.ok());
+    auto answer = (*client)->ask(Request{"x", {}, ""});
+    if (!answer.ok()) break;
+    clients.push_back(std::move(*client));
+  }
+  EXPECT_EQ(clients.size(), 256u);
+  clients.clear();
+  bool answered = false;
+  for (int i = 0; i < 1000 && !answered; ++i) {
+    auto client = SocketClient::connect(directory_);
+    answered = client.ok() && (*client)->ask(Request{"x", {}, ""}).ok();
+  }
+  EXPECT_TRUE(answered);
 }
 
 TEST_F(SocketThreads, ALostOwnerIsARetryableError) {
