@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "event/compression.h"
 #include "event/record_batch.h"
+#include "event/record_size.h"
 
 namespace tidemill {
 namespace {
@@ -17,6 +18,9 @@ constexpr size_t kMaxVarint64 = 10;
 int64_t wrapping_minus(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
 }
+
+// Length, attributes, timestamp, offset, sizes of key and value, no headers.
+static_assert(kRecordOverheadBytes >= kMaxVarint64 + 1 + kMaxVarint64 + kMaxVarint32 + 2 * kMaxVarint64 + 1);
 
 }  // namespace
 

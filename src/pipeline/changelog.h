@@ -28,9 +28,13 @@ struct ChangelogRecord {
   std::string_view deltas;  // (operator, sized bytes) …; borrowed
 };
 
-// Records of at most about `part_bytes` for one frame or snapshot; at least one, however empty.
+inline constexpr size_t kChangelogPartBytes = 4u << 20;
+inline constexpr size_t kChangelogHeaderBytes = 128;
+
+// Records of at most `part_bytes` of deltas (or one delta that is larger) for one frame or snapshot; at least
+// one, however empty.
 std::vector<std::string> encode_changelog(ChangelogRecord record, std::string_view deltas,
-                                          size_t part_bytes = 4u << 20);
+                                          size_t part_bytes = kChangelogPartBytes);
 Result<ChangelogRecord> decode_changelog(std::string_view value);
 // Calls `each(operator index, delta)`; stops at the first error.
 Status for_each_delta(std::string_view deltas, const std::function<Status(uint32_t, std::string_view)>& each);
@@ -38,9 +42,12 @@ Status for_each_delta(std::string_view deltas, const std::function<Status(uint32
 class Changelog {
  public:
   virtual ~Changelog() = default;
-  // Appends records to the input partition's changelog and, where `durable`, syncs them.
-  virtual Status append(const TopicPartition& source, const std::vector<std::string>& records,
-                        bool durable) = 0;
+  // The largest record that it takes; encode_changelog makes none larger than its part_bytes and
+  // kChangelogHeaderBytes.
+  virtual size_t max_record_bytes() const = 0;
+  // Appends records to the input partition's changelog; durable after the next sync().
+  virtual Status append(const TopicPartition& source, const std::vector<std::string>& records) = 0;
+  virtual Status sync() = 0;
   // Reads from the first kept record to the end that is there now, committed ones only.
   virtual Status read(const TopicPartition& source,
                       const std::function<Status(int64_t at, std::string_view value)>& each) = 0;

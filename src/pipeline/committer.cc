@@ -62,12 +62,11 @@ Status Committer::commit(EpochWork& work, const std::atomic<bool>& abandon) {
 Status Committer::write_frames(EpochWork& work) {
   // Every frame is written before one sync makes all of them durable. A frame that is written twice
   // because the first answer was an error does no harm: recovery takes the last.
-  for (size_t i = 0; i < work.request.partitions.size(); ++i) {
-    const PartitionEpoch& epoch = work.request.partitions[i];
-    if (epoch.frame.empty()) continue;
-    if (i == 0) commit_step("changelog.frame.written");
-    TM_TRY(parts_.changelog->append(epoch.source, epoch.frame, i + 1 == work.request.partitions.size()));
+  for (const PartitionEpoch& epoch : work.request.partitions) {
+    TM_TRY(parts_.changelog->append(epoch.source, epoch.frame));
   }
+  commit_step("changelog.frame.written");
+  TM_TRY(parts_.changelog->sync());
   commit_step("changelog.frame.durable");
   return {};
 }

@@ -18,7 +18,8 @@ class OneSlot final : public Outbox {
 
 }  // namespace
 
-Lane::Lane(const Plan& plan, TopicPartition source) : plan_(plan), source_(std::move(source)) {
+Lane::Lane(const Plan& plan, TopicPartition source, size_t changelog_part_bytes)
+    : plan_(plan), changelog_part_bytes_(changelog_part_bytes), source_(std::move(source)) {
   for (const auto& op : plan.operators) instances_.push_back(op->open(source_));
 }
 
@@ -27,6 +28,7 @@ void Lane::begin_at(const Committed& committed, const Position& start) {
   expected_ = committed.position;
   next_ = start;
   epoch_ = committed.epoch;
+  has_own_epoch_ = false;
   owner_ = committed.owner;
   counters_ = committed.counters;
 }
@@ -99,13 +101,14 @@ PartitionEpoch Lane::end_epoch() {
   ended.source = source_;
   ended.epoch = epoch_ = epoch_.next();
   ended.owner = owner_;
+  has_own_epoch_ = true;
   ended.expected = expected_;
   ended.next = next_;
   ended.counters = counters_;
   if (plan_.stateful) {
     ChangelogRecord record = snapshot_record();
     record.kind = ChangelogRecord::kFrame;
-    ended.frame = encode_changelog(record, deltas_);
+    ended.frame = encode_changelog(record, deltas_, changelog_part_bytes_);
     for (const std::string& part : ended.frame) frame_bytes_since_snapshot += part.size();
   }
   deltas_.clear();

@@ -1,6 +1,7 @@
 // One input partition inside a task: its operators with their state, and its progress.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,7 +20,8 @@ namespace tidemill::pipeline {
 // [expected, next) without gap or overlap.
 class Lane {
  public:
-  Lane(const Plan& plan, TopicPartition source);
+  // `changelog_part_bytes`: of the records that end_epoch() encodes.
+  Lane(const Plan& plan, TopicPartition source, size_t changelog_part_bytes);
 
   const TopicPartition& source() const { return source_; }
   bool epoch_open() const { return epoch_open_; }
@@ -43,6 +45,12 @@ class Lane {
   // Ends the epoch: what it will commit. The deltas are encoded as changelog records.
   PartitionEpoch end_epoch();
 
+  // Whether a snapshot is worth its bytes: the frames since the last one, those that were read at the
+  // takeover included, have outgrown it. Not before the first epoch of this owner: a snapshot bears the names
+  // of epoch and owner, and an epoch has one owner.
+  bool snapshot_due(uint64_t min_bytes) const {
+    return has_own_epoch_ && frame_bytes_since_snapshot > std::max(min_bytes, 2 * snapshot_bytes);
+  }
   // State as deltas, for a snapshot. Precondition: no epoch is open.
   std::string snapshot_deltas();
   ChangelogRecord snapshot_record() const;
@@ -58,6 +66,7 @@ class Lane {
   Status out_of_chain(BatchPtr batch, const std::function<Status(BatchPtr)>& deliver);
 
   const Plan& plan_;
+  const size_t changelog_part_bytes_;
   TopicPartition source_;
   std::vector<std::unique_ptr<OperatorInstance>> instances_;
   TimestampUs now_us_ = 0;
@@ -67,6 +76,7 @@ class Lane {
   Position next_;
   Epoch epoch_;  // of the last epoch that ended
   Incarnation owner_;
+  bool has_own_epoch_ = false;
   Counters counters_;
 };
 

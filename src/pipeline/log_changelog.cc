@@ -1,6 +1,9 @@
 #include "pipeline/log_changelog.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "event/record_size.h"
 
 namespace tidemill::pipeline {
 
@@ -29,23 +32,33 @@ Result<std::vector<std::string>> changelog_batches(const std::vector<std::string
     return {};
   };
   for (const std::string& record : records) {
-    if (!builder.empty() && builder.size_bytes() + record.size() > max_bytes) TM_TRY(finish());
+    size_t most = most_record_bytes(0, record.size(), 0);
+    if (!builder.empty() && builder.size_bytes() + most > max_bytes) TM_TRY(finish());
     builder.add(0, std::nullopt, record);
   }
   TM_TRY(finish());
   return batches;
 }
 
-Status LogChangelog::append(const TopicPartition& source, const std::vector<std::string>& records,
-                            bool durable) {
-  if (records.empty()) return {};
-  TM_ASSIGN(std::vector<std::string> batches, changelog_batches(records, {}));
-  uint64_t ticket = 0;
+size_t LogChangelog::max_record_bytes() const {
+  constexpr size_t kBatchOverheadBytes = record_batch_layout::kRecords + kRecordOverheadBytes;
+  return max_batch_bytes_ - std::min(max_batch_bytes_, kBatchOverheadBytes);
+}
+
+Status LogChangelog::append(const TopicPartition& source, const std::vector<std::string>& records) {
+  size_t max_bytes = std::min(kChangelogPartBytes, max_batch_bytes_);
+  TM_ASSIGN(std::vector<std::string> batches, changelog_batches(records, {}, max_bytes));
   for (std::string& batch : batches) {
     TM_ASSIGN(log::Appended appended, log_.append(partition(source), batch, false));
-    ticket = appended.sync_ticket;
+    uint64_t newest = ticket_.load();
+    while (newest < appended.sync_ticket && !ticket_.compare_exchange_weak(newest, appended.sync_ticket)) {
+    }
   }
-  return durable ? log_.wait_durable(ticket) : Status();
+  return {};
+}
+
+Status LogChangelog::sync() {
+  return log_.wait_durable(ticket_.load());
 }
 
 Status LogChangelog::read(const TopicPartition& source,

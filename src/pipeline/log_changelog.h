@@ -2,6 +2,8 @@
 // of the input topic. One record of the topic is one changelog record.
 #pragma once
 
+#include <atomic>
+
 #include "log/log.h"
 #include "pipeline/changelog.h"
 
@@ -12,18 +14,23 @@ std::string changelog_topic(const std::string& pipeline);
 // Creates the topic where it is missing. Errors: kExists where it has another number of partitions.
 Status create_changelog(log::Log& log, const std::string& pipeline, int32_t partitions);
 
-// Records as one RecordBatch per `max_bytes` or so, at least one record each, unsealed. A sink that
+// Records as RecordBatches of at most `max_bytes`, or of one record that is larger, unsealed. A sink that
 // commits frames in its own transaction makes its batches with `options` of its producer.
 Result<std::vector<std::string>> changelog_batches(const std::vector<std::string>& records,
                                                    const RecordBatchBuilder::Options& options,
-                                                   size_t max_bytes = 4u << 20);
+                                                   size_t max_bytes = kChangelogPartBytes);
 
 // Thread-safe as the log is. The log must outlive it.
 class LogChangelog final : public Changelog {
  public:
-  LogChangelog(log::Log& log, const std::string& pipeline) : log_(log), topic_(changelog_topic(pipeline)) {}
+  // `max_batch_bytes` is the log's.
+  LogChangelog(log::Log& log, const std::string& pipeline,
+               size_t max_batch_bytes = log::Options{}.max_batch_bytes)
+      : log_(log), topic_(changelog_topic(pipeline)), max_batch_bytes_(max_batch_bytes) {}
 
-  Status append(const TopicPartition& source, const std::vector<std::string>& records, bool durable) override;
+  size_t max_record_bytes() const override;
+  Status append(const TopicPartition& source, const std::vector<std::string>& records) override;
+  Status sync() override;
   Status read(const TopicPartition& source,
               const std::function<Status(int64_t at, std::string_view value)>& each) override;
   Result<int64_t> end(const TopicPartition& source) override;
@@ -34,6 +41,8 @@ class LogChangelog final : public Changelog {
 
   log::Log& log_;
   const std::string topic_;
+  const size_t max_batch_bytes_;
+  std::atomic<uint64_t> ticket_{0};  // of the newest append, whoever's it was
 };
 
 }  // namespace tidemill::pipeline

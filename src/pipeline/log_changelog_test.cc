@@ -15,10 +15,10 @@ class LogChangelogTest : public testing::Test {
   }
   void reopen() {
     log_.reset();
-    auto opened = log::Log::open(files_, Clock::system(), Random::system(), "/log", {});
+    auto opened = log::Log::open(files_, Clock::system(), Random::system(), "/log", options_);
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     log_ = std::move(opened).value();
-    changelog_ = std::make_unique<LogChangelog>(*log_, "pipe");
+    changelog_ = std::make_unique<LogChangelog>(*log_, "pipe", options_.max_batch_bytes);
   }
   std::vector<std::pair<int64_t, std::string>> read(const TopicPartition& source) {
     std::vector<std::pair<int64_t, std::string>> all;
@@ -31,15 +31,17 @@ class LogChangelogTest : public testing::Test {
   }
 
   MemoryFiles files_;
+  log::Options options_;
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<LogChangelog> changelog_;
   const TopicPartition one_{"input", Partition(1)};
 };
 
 TEST_F(LogChangelogTest, GivesBackWhatWasAppendedInOrderAcrossARestart) {
-  ASSERT_TRUE(changelog_->append(one_, {"a", "", std::string(3'000'000, 'b')}, true).ok());
-  ASSERT_TRUE(changelog_->append(one_, {std::string(3'000'000, 'c'), "d"}, true).ok());
-  ASSERT_TRUE(changelog_->append({"input", Partition(0)}, {"another partition"}, true).ok());
+  ASSERT_TRUE(changelog_->append(one_, {"a", "", std::string(3'000'000, 'b')}).ok());
+  ASSERT_TRUE(changelog_->append(one_, {std::string(3'000'000, 'c'), "d"}).ok());
+  ASSERT_TRUE(changelog_->append({"input", Partition(0)}, {"another partition"}).ok());
+  ASSERT_TRUE(changelog_->sync().ok());
   reopen();
   auto all = read(one_);
   ASSERT_EQ(all.size(), 5u);
@@ -51,10 +53,21 @@ TEST_F(LogChangelogTest, GivesBackWhatWasAppendedInOrderAcrossARestart) {
   EXPECT_GE(changelog_->end(one_).value(), all.back().first + 1);
 }
 
+TEST_F(LogChangelogTest, MakesNoBatchThatTheLogRefuses) {
+  options_.max_batch_bytes = 4096;
+  reopen();
+  std::vector<std::string> records(100, std::string(300, 'r'));
+  records.emplace_back(changelog_->max_record_bytes(), 'm');
+  ASSERT_TRUE(changelog_->append(one_, records).ok());
+  ASSERT_TRUE(changelog_->sync().ok());
+  EXPECT_EQ(read(one_).size(), records.size());
+}
+
 TEST_F(LogChangelogTest, TruncatesWhatIsNeededNoMore) {
-  ASSERT_TRUE(changelog_->append(one_, {"old"}, true).ok());
+  ASSERT_TRUE(changelog_->append(one_, {"old"}).ok());
   int64_t at = changelog_->end(one_).value();
-  ASSERT_TRUE(changelog_->append(one_, {"new"}, true).ok());
+  ASSERT_TRUE(changelog_->append(one_, {"new"}).ok());
+  ASSERT_TRUE(changelog_->sync().ok());
   ASSERT_TRUE(changelog_->truncate_before(one_, at).ok());
   reopen();
   auto all = read(one_);

@@ -49,7 +49,11 @@ Status apply_from(Lane& lane, const RecoveryPlan& plan, Changelog& changelog,
       bytes += value.size();
       progress(lane.source(), bytes);
       TM_ASSIGN(ChangelogRecord record, decode_changelog(value));
-      return wants(at, record) ? lane.apply(record.deltas) : ok_status();
+      if (!wants(at, record)) return {};
+      // What was read now would be read again: it counts towards the next snapshot.
+      (record.kind == ChangelogRecord::kFrame ? lane.frame_bytes_since_snapshot : lane.snapshot_bytes) +=
+          value.size();
+      return lane.apply(record.deltas);
     });
   };
   if (plan.snapshot) {

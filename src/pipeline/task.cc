@@ -1,6 +1,7 @@
 #include "pipeline/task.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/steps.h"
 
@@ -36,7 +37,7 @@ Status Task::take_over(const std::vector<TopicPartition>& partitions) {
   TM_CHECK(held.size() == partitions.size());
   std::vector<std::pair<TopicPartition, Position>> starts;
   for (size_t i = 0; i < partitions.size(); ++i) {
-    auto lane = std::make_unique<Lane>(*parts_.plan, partitions[i]);
+    auto lane = std::make_unique<Lane>(*parts_.plan, partitions[i], changelog_part_bytes());
     auto tell = [&](const TopicPartition& tp, uint64_t bytes) {
       if (parts_.listener != nullptr) parts_.listener->on_restore(tp, bytes);
     };
@@ -81,8 +82,12 @@ Result<Task::Step> Task::step(int64_t timeout_us) {
       TM_TRY(end_epoch());
       return Step::kWorked;
     }
-    std::lock_guard lock(mutex_);
-    return slot_state_ == Slot::kFree ? Step::kEnded : Step::kWaitingForCommit;
+    {
+      std::lock_guard lock(mutex_);
+      if (slot_state_ != Slot::kFree) return Step::kWaitingForCommit;
+    }
+    give_back();
+    return Step::kEnded;
   }
   return poll_and_process(timeout_us);
 }
@@ -181,6 +186,14 @@ Status Task::drop_lost(const std::vector<TopicPartition>& partitions) {
   }
   release(all);
   return take_over(kept);
+}
+
+// The end of the task, for a store that has something to close then.
+void Task::give_back() {
+  if (std::exchange(given_back_, true)) return;
+  std::vector<TopicPartition> all;
+  for (const auto& [source, lane] : lanes_) all.push_back(source);
+  writer_->release(all);
 }
 
 void Task::release(const std::vector<TopicPartition>& partitions) {
@@ -296,24 +309,21 @@ Status Task::collect_commit() {
   }
   reader_->committed(positions);
   if (!parts_.plan->stateful) return {};
-  for (auto& [source, lane] : lanes_) {
-    uint64_t threshold = std::max(parts_.snapshot_min_bytes, 2 * lane->snapshot_bytes);
-    snapshot_due_ |= lane->frame_bytes_since_snapshot > threshold;
-  }
+  for (auto& [source, lane] : lanes_) snapshot_due_ |= lane->snapshot_due(parts_.snapshot_min_bytes);
   return {};
 }
 
 Status Task::take_snapshots() {
   for (auto& [source, lane] : lanes_) {
-    uint64_t threshold = std::max(parts_.snapshot_min_bytes, 2 * lane->snapshot_bytes);
-    if (lane->frame_bytes_since_snapshot <= threshold) continue;
+    if (!lane->snapshot_due(parts_.snapshot_min_bytes)) continue;
     // Frames of later epochs come after this point, whoever writes them: cutting before it cuts only
     // what the snapshot holds.
     TM_ASSIGN(int64_t keep_from, parts_.changelog->end(source));
     std::string deltas = lane->snapshot_deltas();
-    auto records = encode_changelog(lane->snapshot_record(), deltas);
+    auto records = encode_changelog(lane->snapshot_record(), deltas, changelog_part_bytes());
+    TM_TRY(parts_.changelog->append(source, records));
     commit_step("snapshot.written");
-    TM_TRY(parts_.changelog->append(source, records, true));
+    TM_TRY(parts_.changelog->sync());
     commit_step("snapshot.durable");
     TM_TRY(parts_.changelog->truncate_before(source, keep_from));
     commit_step("snapshot.truncated");
@@ -333,6 +343,12 @@ Status Task::check_state_limit() {
                     std::to_string(parts_.limits.state_bytes) +
                     " (pipeline.state_limit). Raise it, shorten the operator's horizon, or use more tasks; "
                     "nothing is lost: a restart goes on from the last commit");
+}
+
+size_t Task::changelog_part_bytes() const {
+  if (parts_.changelog == nullptr) return kChangelogPartBytes;
+  size_t most = parts_.changelog->max_record_bytes();
+  return std::min(kChangelogPartBytes, most - std::min(most, kChangelogHeaderBytes));
 }
 
 void Task::publish_progress() {

@@ -113,6 +113,8 @@ class Task {
   Status hand_back(const std::vector<TopicPartition>& partitions);
   Status drop_lost(const std::vector<TopicPartition>& partitions);
   void release(const std::vector<TopicPartition>& partitions);
+  void give_back();
+  size_t changelog_part_bytes() const;
   Status check_state_limit();
   void publish_progress();
   Result<Step> poll_and_process(int64_t timeout_us);
@@ -130,6 +132,7 @@ class Task {
   bool caught_up_ = false;
   bool source_ended_ = false;
   bool snapshot_due_ = false;
+  bool given_back_ = false;
   std::optional<Backoff> poll_backoff_;
   std::atomic<bool> draining_{false};
   std::atomic<bool> abandoned_{false};

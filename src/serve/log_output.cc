@@ -3,14 +3,11 @@
 #include <utility>
 
 #include "event/partitioner.h"
+#include "event/record_size.h"
 #include "serve/dead_letters.h"
 
 namespace tidemill::serve {
 namespace {
-
-// Batches of about this size: large enough that headers and appends cost nothing, small enough that a
-// reader takes many at a time.
-constexpr size_t kBatchBytes = 1u << 20;
 
 RecordBatchBuilder::Options builder_options(Compression compression) {
   RecordBatchBuilder::Options options;
@@ -58,12 +55,13 @@ Status LogOutput::write_rows(const Batch& batch, Stream& stream) {
       target = &open(stream, to);
     }
     EventJson::Parts value = json_.value(row);
-    if (value.count == 0) {
-      target->builder.add(record.timestamp_ms, key, std::nullopt, record.headers);
-    } else {
-      target->builder.add_parts(record.timestamp_ms, key, value.parts.data(), value.count, record.headers);
+    Event event{record.timestamp_ms, key, value.count == 0 ? nullptr : value.parts.data(), value.count,
+                record.headers};
+    Status added = add(stream, to, *target, event);
+    if (!added.ok()) {
+      return std::move(added).error().within(batch.source.to_string() + ": offset " +
+                                             std::to_string(record.offset.value()));
     }
-    TM_TRY(added(stream, to, *target));
   }
   rows_ += batch.selected.size();
   return {};
@@ -72,13 +70,19 @@ Status LogOutput::write_rows(const Batch& batch, Stream& stream) {
 Status LogOutput::write_dead_letters(const Batch& batch, Stream& stream) {
   for (const DeadLetter& letter : batch.dead_letters) {
     TopicPartition to{layout_.dead_topic, batch.source.partition};
-    Open& target = open(stream, to);
-    std::optional<std::string_view> key;
-    if (letter.has_key) key = letter.key;
-    target.builder.add(letter.timestamp_ms, key, letter.value, dead_letter_headers(letter));
-    TM_TRY(added(stream, to, target));
+    std::string headers = dead_letter_headers(letter);
+    std::string_view value = letter.value;
+    Event event{letter.timestamp_ms, std::nullopt, &value, 1, headers};
+    if (letter.has_key) event.key = letter.key;
+    TM_TRY(add(stream, to, open(stream, to), event));
   }
   return {};
+}
+
+size_t LogOutput::Event::most_bytes() const {
+  size_t value = 0;
+  for (size_t i = 0; i < part_count; ++i) value += parts[i].size();
+  return most_record_bytes(key ? key->size() : 0, value, headers.size());
 }
 
 LogOutput::Open& LogOutput::open(Stream& stream, const TopicPartition& to) {
@@ -87,11 +91,19 @@ LogOutput::Open& LogOutput::open(Stream& stream, const TopicPartition& to) {
   return at->second;
 }
 
-Status LogOutput::added(Stream& stream, const TopicPartition& to, Open& open) {
+Status LogOutput::add(Stream& stream, const TopicPartition& to, Open& open, const Event& event) {
+  const size_t most = event.most_bytes();
+  if (open.builder.size_bytes() + most > layout_.batch_bytes) {
+    TM_TRY(finish(stream, to, open));
+    // Alone in its batch, and compressed where the log would not take it else: it came to the input so, too.
+    if (open.builder.size_bytes() + most > layout_.max_batch_bytes)
+      open.builder.reset(builder_options(Compression::kZstd));
+  }
+  open.builder.add_parts(event.timestamp_ms, event.key, event.parts, event.part_count, event.headers);
   size_t size = open.builder.size_bytes();
   bytes_ += size - open.counted;
   open.counted = size;
-  return size < kBatchBytes ? Status() : finish(stream, to, open);
+  return size < layout_.batch_bytes ? Status() : finish(stream, to, open);
 }
 
 Status LogOutput::finish(Stream& stream, const TopicPartition& to, Open& open) {
@@ -101,6 +113,12 @@ Status LogOutput::finish(Stream& stream, const TopicPartition& to, Open& open) {
   bytes_ += bytes.size() - open.counted;
   open.counted = 0;
   open.builder.reset(builder_options(layout_.compression));
+  if (bytes.size() > layout_.max_batch_bytes) {
+    return user_error("the event has " + std::to_string(bytes.size()) + " bytes as topic " + to.topic +
+                      " would store it, compressed; the log takes batches of " +
+                      std::to_string(layout_.max_batch_bytes) +
+                      ": raise log.max_batch_bytes, and log.segment_bytes with it");
+  }
   stream.done.push_back({to, std::move(bytes), count});
   return {};
 }

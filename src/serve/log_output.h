@@ -19,7 +19,9 @@ struct LogLayout {
   std::string rekey;  // the field that becomes the key; empty: keys and partitions are kept
   JsonForm form = JsonForm::kSplice;
   Compression compression = Compression::kNone;
-  std::vector<Field> fields;  // of the sink's schema
+  size_t batch_bytes = 0;      // a batch is filled up to this
+  size_t max_batch_bytes = 0;  // and never larger than this, which is the log's limit
+  std::vector<Field> fields;   // of the sink's schema
 };
 
 class LogOutput final : public pipeline::SinkOutput {
@@ -50,10 +52,19 @@ class LogOutput final : public pipeline::SinkOutput {
     std::map<TopicPartition, Open> open;
     std::vector<Encoded> done;
   };
+  // One record to be written; borrowed.
+  struct Event {
+    int64_t timestamp_ms = 0;
+    std::optional<std::string_view> key;
+    const std::string_view* parts = nullptr;  // null: no value
+    size_t part_count = 0;
+    std::string_view headers;
+    size_t most_bytes() const;
+  };
   Status write_rows(const Batch& batch, Stream& stream);
   Status write_dead_letters(const Batch& batch, Stream& stream);
   Open& open(Stream& stream, const TopicPartition& to);
-  Status added(Stream& stream, const TopicPartition& to, Open& open);
+  Status add(Stream& stream, const TopicPartition& to, Open& open, const Event& event);
   Status finish(Stream& stream, const TopicPartition& to, Open& open);
 
   const LogLayout& layout_;

@@ -18,6 +18,10 @@ using pipeline::PartitionEpoch;
 
 namespace {
 
+// Batches of about this size: large enough that headers and appends cost nothing, small enough that a
+// reader takes many at a time.
+constexpr size_t kBatchBytes = 1u << 20;
+
 std::string encode_counters(const Counters& counters) {
   std::string bytes;
   ByteWriter writer(bytes);
@@ -171,7 +175,8 @@ Status LogWriter::append_frame(Owned& owned, const PartitionEpoch& part) {
   TopicPartition to{pipeline::changelog_topic(sink_.options_.pipeline), part.source.partition};
   RecordBatchBuilder::Options options;
   options.transactional = true;
-  TM_ASSIGN(std::vector<std::string> batches, pipeline::changelog_batches(part.frame, options));
+  TM_ASSIGN(std::vector<std::string> batches,
+            pipeline::changelog_batches(part.frame, options, sink_.layout_.batch_bytes));
   for (std::string& batch : batches) {
     TM_ASSIGN(auto header, parse_batch_header(batch));
     TM_CHECK(header.has_value());
@@ -198,6 +203,8 @@ LogSink::LogSink(log::Log& log, LogSinkOptions options) : log_(log), options_(st
   layout_.rekey = options_.rekey;
   layout_.form = options_.form;
   layout_.compression = options_.compression;
+  layout_.max_batch_bytes = options_.max_batch_bytes;
+  layout_.batch_bytes = std::min(kBatchBytes, layout_.max_batch_bytes);
 }
 
 pipeline::SinkTraits LogSink::traits() const {

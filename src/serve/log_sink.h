@@ -33,7 +33,8 @@ struct LogSinkOptions {
   bool stateful = false;  // the pipeline keeps state: its changelog topic is created
   JsonForm form = JsonForm::kSplice;
   Compression compression = Compression::kNone;
-  std::string weakness;  // of the log's durability
+  size_t max_batch_bytes = log::Options{}.max_batch_bytes;  // the log's
+  std::string weakness;                                     // of the log's durability
 };
 
 // Thread-safe. The log must outlive it; it must outlive its writers.

@@ -17,9 +17,9 @@ namespace {
 using namespace pipeline::testing;
 using pipeline::Sink;
 
-std::unique_ptr<log::Log> open_log(const Scratch& scratch) {
+std::unique_ptr<log::Log> open_log(const Scratch& scratch, const log::Options& options) {
   auto opened =
-      log::Log::open(FileSystem::posix(), Clock::system(), Random::system(), scratch.path("log"), {});
+      log::Log::open(FileSystem::posix(), Clock::system(), Random::system(), scratch.path("log"), options);
   EXPECT_TRUE(opened.ok()) << opened.error().message;
   return std::move(opened).value();
 }
@@ -87,7 +87,7 @@ struct LogStore {
     };
     sut.open = [this]() -> Result<std::unique_ptr<Sink>> {
       log.reset();
-      log = open_log(scratch);
+      log = open_log(scratch, log_options);
       log::TopicConfig config;
       config.partitions = kHarnessPartitions;
       TM_TRY(log->create_topic(kHarnessTopic, config));
@@ -95,7 +95,7 @@ struct LogStore {
     };
     sut.read = [this]() -> Result<StoredContents> {
       log.reset();
-      log = open_log(scratch);
+      log = open_log(scratch, log_options);
       auto stored = read_store(*log);
       log.reset();
       return stored;
@@ -108,7 +108,12 @@ struct LogStore {
     options.source_topic = kHarnessTopic;
     options.stateful = true;
   }
+  void limit_batches(uint32_t bytes) {
+    log_options.max_batch_bytes = bytes;
+    options.max_batch_bytes = bytes;
+  }
   Scratch scratch;
+  log::Options log_options;
   std::unique_ptr<log::Log> log;
   LogSinkOptions options;
   SinkUnderTest sut;
@@ -124,6 +129,52 @@ TEST(LogSink, StoresAllOrNothingWhereverItIsKilled) {
   LogStore store("log-sink-kills");
   Status status = check_kills(store.sut);
   EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+TEST(LogSink, MakesNoBatchThatTheLogRefuses) {
+  LogStore store("log-sink-small-batches");
+  store.limit_batches(2048);
+  Status status = check_sink(store.sut);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+TEST(LogSink, StoresADeadLetterThatIsLargerThanABatchMayBe) {
+  LogStore store("log-sink-large-letter");
+  store.limit_batches(4096);
+  auto sink = store.sut.open().value();
+  ASSERT_TRUE(sink->prepare(harness_schema()).ok());
+  StoreModel model;
+  SinkSession session = SinkSession::open(*sink, 0).value();
+  ASSERT_TRUE(session.acquire({0}, model).ok());
+  FilledEpoch epoch = session.fill({0}, 100, model).value();
+  auto write_letter = [&](std::string value) {
+    auto batch = std::make_unique<Batch>();
+    batch->source = harness_partition(0);
+    DeadLetter letter;
+    letter.source = harness_partition(0);
+    letter.offset = Offset(900);
+    letter.reason = "too long";
+    letter.value = std::move(value);
+    batch->dead_letters.push_back(std::move(letter));
+    return epoch.output->write(batch);
+  };
+  // What came to the input in a compressed batch goes to the dead letters in one.
+  ASSERT_TRUE(write_letter(std::string(20'000, 'x')).ok());
+  ASSERT_TRUE(session.commit_to(epoch, &model).ok());
+  size_t found = 0;
+  for_each_record(*store.log, "out.dead", [&](const TopicPartition&, const Record& record) {
+    found += record.value == std::string(20'000, 'x');
+  });
+  EXPECT_EQ(found, 1u);
+
+  epoch = session.fill({0}, 10, model).value();
+  std::string noise;
+  SeededRandom random(7);
+  while (noise.size() < 20'000) noise += static_cast<char>(random.below(256));
+  Status refused = write_letter(noise);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_FALSE(refused.error().retryable);
+  EXPECT_NE(refused.error().message.find("max_batch_bytes"), std::string::npos) << refused.error().message;
 }
 
 TEST(LogSink, RekeysByTheFieldsValue) {

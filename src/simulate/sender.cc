@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "event/record_size.h"
 #include "simulate/content_hash.h"
 
 namespace tidemill::simulate {
@@ -187,6 +188,9 @@ bool Sender::found(Lane& lane, int32_t partition) {
 Status Sender::add(int32_t partition, bool last_copy, Uint128 hash) {
   Lane& lane = lanes_[static_cast<size_t>(partition)];
   const ScheduledEvent& event = generator_->event();
+  const size_t most = most_record_bytes(text_.key.value_or("").size(), text_.value.size(), 0);
+  // No batch outgrows its size: the log refuses larger ones.
+  if (lane.builder.size_bytes() + most > config_.max_batch_bytes) TM_TRY(flush(partition));
   if (lane.builder.empty()) {
     lane.builder.reset({.compression = config_.compression,
                         .producer_id = producer_.id,

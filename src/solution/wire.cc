@@ -85,6 +85,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.dead_topic = dead;
       options.retention_us = solution.log.retention_us;
       options.retention_bytes = solution.log.retention_bytes;
+      options.max_batch_bytes = solution.log.options.max_batch_bytes;
       options.stateful = stage.plan.stateful;
       if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
       options.weakness = ingest::durability_weakness(solution.log.options.durability);
@@ -152,7 +153,8 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   if (stage.plan.stateful) {
     TM_ASSIGN(log::TopicInfo topic, ground.log->topic(stage.input_topic));
     TM_TRY(pipeline::create_changelog(*ground.log, stage.name, topic.config.partitions));
-    stage.changelog = std::make_unique<pipeline::LogChangelog>(*ground.log, stage.name);
+    stage.changelog = std::make_unique<pipeline::LogChangelog>(*ground.log, stage.name,
+                                                               solution.log.options.max_batch_bytes);
   }
 
   pipeline::GuaranteeFacts facts;
@@ -201,6 +203,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
         options.source_topic = stage.input_topic;
         options.partitions = config.rekey.partitions;
         options.rekey = config.rekey.by;
+        options.max_batch_bytes = solution.log.options.max_batch_bytes;
         options.stateful = stage.plan.stateful;
         if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
         return Result<std::unique_ptr<pipeline::Sink>>(

@@ -207,7 +207,7 @@ Result<std::unique_ptr<SinkWriter>> ModelSink::open_writer(int) {
   return std::unique_ptr<SinkWriter>(std::make_unique<ModelWriter>(store_, splice_));
 }
 
-Status ModelChangelog::append(const TopicPartition& source, const std::vector<std::string>& records, bool) {
+Status ModelChangelog::append(const TopicPartition& source, const std::vector<std::string>& records) {
   std::lock_guard lock(store_->mutex_);
   std::deque<std::string>& kept = store_->changelog_[source].records;
   kept.insert(kept.end(), records.begin(), records.end());

@@ -101,7 +101,9 @@ class ModelSink final : public Sink {
 class ModelChangelog final : public Changelog {
  public:
   explicit ModelChangelog(std::shared_ptr<ModelStore> store) : store_(std::move(store)) {}
-  Status append(const TopicPartition& source, const std::vector<std::string>& records, bool durable) override;
+  size_t max_record_bytes() const override { return SIZE_MAX; }
+  Status append(const TopicPartition& source, const std::vector<std::string>& records) override;
+  Status sync() override { return {}; }
   Status read(const TopicPartition& source,
               const std::function<Status(int64_t at, std::string_view value)>& each) override;
   Result<int64_t> end(const TopicPartition& source) override;
