@@ -1,9 +1,11 @@
 #include "serve/duckdb_sink.h"
 
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <utility>
 
+#include "base/file_system.h"
 #include "base/steps.h"
 #include "serve/dead_letters.h"
 #include "serve/duckdb_chunks.h"
@@ -189,7 +191,34 @@ Status DuckDbWriter::after_failed_commit(const pipeline::CommitRequest& request,
   return {};
 }
 
+namespace {
+
+// DuckDB makes a file first and writes its headers then: killed in between, it would leave a file that nobody
+// can open. So a new database is made in the folder that DuckDB has for temporary files, and moved to its
+// place whole.
+Status create_whole(const std::string& path) {
+  FileSystem& files = FileSystem::posix();
+  if (path == ":memory:" || files.exists(path)) return {};
+  const std::string folder = path + ".tmp";
+  const std::string made = join_path(folder, "new");
+  TM_TRY(files.create_directories(folder));
+  for (const std::string& left : {made, made + ".wal"}) {
+    if (files.exists(left)) TM_TRY(files.remove(left));
+  }
+  {
+    TM_ASSIGN(auto database, duck::Database::open(made, {}));
+    TM_CHECK(database.use_count() == 1, "closing it writes what is in its memory");
+  }
+  TM_TRY(files.rename(made, path));
+  std::error_code in_use;  // by others: then it stays
+  std::filesystem::remove(folder, in_use);
+  return files.sync_directory(parent_path(path));
+}
+
+}  // namespace
+
 Result<std::shared_ptr<duck::Database>> open_duckdb_store(const DuckDbStoreOptions& options) {
+  TM_TRY(create_whole(options.path));
   return duck::Database::open(options.path,
                               {{"memory_limit", std::to_string(options.memory_limit_bytes) + "B"},
                                {"threads", std::to_string(options.threads)},

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "event/timestamp.h"
@@ -162,6 +164,15 @@ struct Filled {
   FilledEpoch epoch;
   std::unique_ptr<duck::Connection> connection;
 };
+
+TEST(DuckDbSink, AKillWhileTheFileIsMadeLeavesNothingThatCannotBeOpened) {
+  DuckStore store("duckdb-new-file");
+  std::filesystem::create_directories(store.scratch.path("store.duckdb.tmp"));
+  std::ofstream(store.scratch.path("store.duckdb.tmp/new")) << "half a header";
+  EXPECT_EQ(store.prepare_error(), "");
+  EXPECT_TRUE(std::filesystem::exists(store.scratch.path("store.duckdb")));
+  EXPECT_FALSE(std::filesystem::exists(store.scratch.path("store.duckdb.tmp")));
+}
 
 TEST(DuckDbSink, StoresEveryTypeUnchanged) {
   for (Nested nested : {Nested::kStruct, Nested::kColumns, Nested::kJson}) {
