@@ -22,6 +22,14 @@ constexpr auto kHousekeepingPause = std::chrono::milliseconds(100);
 constexpr int64_t kSettlePauseUs = 2'000;
 constexpr int64_t kLookUpUs = 20'000;
 
+// This process leaves the run, which is not over for whoever asks: the next owner may answer.
+Error leaving() {
+  return external_error("the run's owner has left", Code::kStopped, true);
+}
+Error was_stopped() {
+  return Error{Domain::kUser, Code::kStopped, false, "the run was stopped"};
+}
+
 }  // namespace
 
 // Turns what pipelines tell into metrics and console lines. The output topic counts as incoming.
@@ -91,22 +99,20 @@ Status Host::start() {
   started_us_ = Clock::system().wall_us();
   observer_ = std::make_unique<Observer>(&metrics_, solution_.serve.kind == SinkKind::kLog);
   housekeeper_ = std::thread([this] { housekeeping(); });
-  TM_ASSIGN(
-      server_,
-      SocketServer::start(
-          directory_, [this](Request& request, const Reply& reply, const std::atomic<bool>& gone) -> Status {
-            // Who stops a run stops its other processes too, instead of making one of them the next owner.
-            if (stop_asked_ && request.verb != "status") {
-              return Error{Domain::kUser, Code::kStopped, false, "the run was stopped"};
-            }
-            return answer(request, reply, gone);
-          }));
+  TM_ASSIGN(server_, SocketServer::start(directory_,
+                                         [this](Request& request, const Reply& reply,
+                                                const std::atomic<bool>& gone) -> Status {
+                                           // Who stops a run stops its other processes too, instead of making
+                                           // one of them the next owner.
+                                           if (stop_asked_ && request.verb != "status") return was_stopped();
+                                           if (closing_) return leaving();
+                                           return answer(request, reply, gone);
+                                         }));
   return {};
 }
 
 Host::~Host() {
   closing_ = true;
-  stop_asked_ = true;
   server_.reset();  // no more requests
   if (running_) running_->drain();
   running_.reset();
@@ -184,7 +190,7 @@ Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay) 
 
 Status Host::enter_processing() {
   std::lock_guard lock(processing_mutex_);
-  if (closing_) return Error{Domain::kUser, Code::kStopped, false, "the run's owner is ending"};
+  if (closing_) return leaving();
   if (!running_) {
     processing_error_ = {};
     TM_ASSIGN(running_, start_stages({}));
@@ -230,22 +236,31 @@ Status Host::processing_failed() const {
 }
 
 Status Host::wait_settled(const std::function<bool()>& cancelled) {
+  auto go_on = [&]() -> Status {
+    if (stop_asked_) return was_stopped();
+    if (closing_) return leaving();
+    if (cancelled()) return Error{Domain::kUser, Code::kStopped, false, "no longer waited for"};
+    return processing_failed();
+  };
+  // Who waits has asked for processing before; where the owner changed since, it is about to begin.
   size_t stages = 0;
-  {
-    std::lock_guard lock(processing_mutex_);
-    if (!running_) return internal_error("nothing is processing");
-    stages = running_->stages.size();
+  while (stages == 0) {
+    TM_TRY(go_on());
+    {
+      std::lock_guard lock(processing_mutex_);
+      if (running_) stages = running_->stages.size();
+    }
+    if (stages == 0) Clock::system().sleep_us(kSettlePauseUs);
   }
   for (size_t i = 0; i < stages; ++i) {
     // What the stage's input holds now: the stage before it has settled, so that nothing is missing.
     std::vector<std::pair<TopicPartition, Offset>> targets;
     bool settled = false;
     while (!settled) {
-      if (cancelled() || stop_asked_) return Error{Domain::kUser, Code::kStopped, false, "stopped"};
-      TM_TRY(processing_failed());
+      TM_TRY(go_on());
       {
         std::lock_guard lock(processing_mutex_);
-        if (!running_) return Error{Domain::kUser, Code::kStopped, false, "processing was stopped"};
+        if (!running_) return closing_ ? leaving() : was_stopped();
         if (targets.empty()) {
           TM_ASSIGN(log::TopicInfo topic, log_->topic(running_->stages[i].input_topic));
           for (int32_t p = 0; p < topic.config.partitions; ++p) {
@@ -312,13 +327,14 @@ Status Host::process(const Request&, const Reply& reply, const std::atomic<bool>
   TM_TRY(enter_processing());
   reply("started\n");
   Status failed;
-  while (!gone && !stop_asked_ && failed.ok()) {
-    Clock::system().sleep_us(100'000);
+  while (!gone && !stop_asked_ && !closing_ && failed.ok()) {
+    Clock::system().sleep_us(kLookUpUs);
     failed = processing_failed();
     if (!reply("")) break;
   }
   Status left = leave_processing();
-  return failed.ok() ? left : failed;
+  if (!failed.ok()) return failed;
+  return left.ok() && closing_ && !stop_asked_ ? Status(leaving()) : left;
 }
 
 Status Host::replay(const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
@@ -335,7 +351,7 @@ Status Host::replay(const Request& request, const Reply& reply, const std::atomi
   }
   TM_ASSIGN(auto running, start_stages(replay));
   uint64_t last_stored = 0;
-  while (!gone && !stop_asked_) {
+  while (!gone && !stop_asked_ && !closing_) {
     bool settled = true;
     uint64_t read = 0, stored = 0;
     int64_t lag = 0;
@@ -400,12 +416,13 @@ Status Host::report(const Request& request, const Reply& reply, const std::atomi
   observe::Reporter reporter(metrics_, due_us);
   const int64_t begun_us = due_us;
   if (format == "table" && !reply(observe::report_header() + "\n")) return {};
-  while (!gone && !stop_asked_ && rows != 0) {
+  while (!gone && !stop_asked_ && !closing_ && rows != 0) {
     due_us += every_us;
-    while (clock.wall_us() < due_us && !gone && !stop_asked_) {
+    while (clock.wall_us() < due_us && !gone && !stop_asked_ && !closing_) {
       clock.sleep_us(kLookUpUs);
       if (!reply("")) return {};
     }
+    if (gone || stop_asked_ || closing_) break;
     observe::ReportRow row = reporter.row(clock.wall_us(), lag());
     std::string line = format == "json"       ? observe::report_json(row)
                        : format == "progress" ? observe::progress_line(row.time_us - begun_us, row)
@@ -413,6 +430,7 @@ Status Host::report(const Request& request, const Reply& reply, const std::atomi
     if (!reply(line + "\n")) return {};
     if (rows > 0) --rows;
   }
+  if (rows != 0 && closing_ && !stop_asked_) return leaving();
   return {};
 }
 

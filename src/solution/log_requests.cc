@@ -173,6 +173,25 @@ Status read_log(log::Log& log, const Request& request, const Reply& reply, const
   return {};
 }
 
+// A sync ticket is good for the opening of the log that gave it, which its leader epoch tells: one that a
+// former owner gave would be waited for in vain, or be taken for another append's.
+constexpr int kTicketBits = 40;
+
+uint64_t outer_ticket(LeaderEpoch opening, uint64_t ticket) {
+  TM_CHECK(ticket >> kTicketBits == 0);
+  return static_cast<uint64_t>(opening.value()) << kTicketBits | ticket;
+}
+
+Status wait(log::Log& log, const Request& request) {
+  TM_ASSIGN(TopicPartition tp, partition_of(request));
+  TM_ASSIGN(log::PartitionInfo info, log.partition(tp));
+  auto ticket = static_cast<uint64_t>(request.number("ticket", 0));
+  if (ticket >> kTicketBits != static_cast<uint64_t>(info.leader_epoch.value())) {
+    return external_error("the run has another owner now", Code::kFailed, true);
+  }
+  return log.wait_durable(ticket & ((uint64_t{1} << kTicketBits) - 1));
+}
+
 Status append(log::Log& log, Request& request, const Reply& reply,
               const std::function<void(uint64_t, uint64_t)>& on_append) {
   TM_ASSIGN(TopicPartition tp, partition_of(request));
@@ -182,7 +201,9 @@ Status append(log::Log& log, Request& request, const Reply& reply,
   if (header->control() || header->transactional()) return user_error("append: plain batches only");
   TM_ASSIGN(log::Appended appended, log.append(tp, request.body, /*sealed=*/true));
   if (!appended.duplicate) on_append(static_cast<uint64_t>(header->count), header->size_bytes());
-  reply(fmt::format("{} {} {}", appended.first.value(), appended.last.value(), appended.sync_ticket));
+  TM_ASSIGN(log::PartitionInfo info, log.partition(tp));
+  reply(fmt::format("{} {} {}", appended.first.value(), appended.last.value(),
+                    outer_ticket(info.leader_epoch, appended.sync_ticket)));
   return {};
 }
 
@@ -193,7 +214,7 @@ Status answer_log_request(log::Log& log, Request& request, const Reply& reply, c
   if (request.verb == "log.topics") return list_topics(log, request, reply);
   if (request.verb == "log.read") return read_log(log, request, reply, gone);
   if (request.verb == "log.append") return append(log, request, reply, on_append);
-  if (request.verb == "log.wait") return log.wait_durable(static_cast<uint64_t>(request.number("ticket", 0)));
+  if (request.verb == "log.wait") return wait(log, request);
   if (request.verb == "log.init") {
     TM_ASSIGN(log::Producer producer, log.init_idempotent(request.get("name")));
     reply(fmt::format("{} {}", producer.id, producer.epoch));

@@ -16,7 +16,8 @@ namespace tidemill::solution {
 //   log.init          name                            → producer id, epoch (two decimal numbers)
 //   log.last_sequence topic, partition, id, epoch     → decimal number, or nothing
 //   log.append        topic, partition; body: a sealed batch → first offset, last offset, sync ticket
-//   log.wait          ticket                          → nothing, once it is durable
+//   log.wait          topic, ticket                   → nothing, once it is durable; retryable where another
+//                                                     owner gave the ticket
 //   log.end           topic, partition                → partition's visible end, log end
 //   log.partitions    topic                           → number of partitions
 // kNotFound for a verb that is none of these.

@@ -65,7 +65,7 @@ class RunAppender final : public simulate::Appender {
     return static_cast<uint64_t>(found[2]);
   }
   Status wait(uint64_t ticket) override {
-    auto answer = waits_.ask({"log.wait", {{"ticket", std::to_string(ticket)}}, ""});
+    auto answer = waits_.ask({"log.wait", {{"topic", topic_}, {"ticket", std::to_string(ticket)}}, ""});
     if (!answer.ok()) return std::move(answer).error();
     return {};
   }

@@ -16,7 +16,8 @@
 namespace tidemill::solution {
 namespace {
 
-constexpr int64_t kPauseUs = 50'000;
+constexpr int64_t kPauseUs = 10'000;
+constexpr int64_t kAskAgainUs = 20'000;
 constexpr int64_t kProgressUs = 1'000'000;
 constexpr int64_t kPlainProgressUs = 5'000'000;  // where lines stay
 
@@ -45,6 +46,7 @@ class AskingThread {
               failed_ = asked.error();
               break;
             }
+            Clock::system().sleep_us(kAskAgainUs);
           }
           ended_ = true;
         }) {}
@@ -76,6 +78,8 @@ class SimulatorThread {
     simulate::Simulator::Config config;
     config.options = solution.simulate.options;
     config.options.topic = solution.ingest.log.topic;
+    config.options.max_batch_bytes =
+        std::min<size_t>(config.options.max_batch_bytes, solution.log.options.max_batch_bytes);
     config.run = access.record().id();
     config.directory = access.directory();
     config.appenders = run_appenders(access);
@@ -237,7 +241,7 @@ Status Session::wait_settled() {
   AskingThread settling(access_, Request{"settle", {}, ""}, nullptr);
   while (!settling.ended() && !interrupted()) {
     TM_TRY(failed_step());
-    Clock::system().sleep_us(kPauseUs / 10);
+    Clock::system().sleep_us(kPauseUs / 2);
   }
   if (auto failed = settling.failed(); failed && failed->code != Code::kStopped) return *failed;
   return {};
@@ -279,12 +283,13 @@ Result<RunResult> Session::end() {
 Result<RunResult> Session::verify() {
   if (!options_.json) say("verifying: every event is accounted for\n");
   Line line(access_);
-  bool passed = false;
+  bool passed = false, decided = false;
   Request request{"verify", {{"rules", options_.rules}, {"format", options_.json ? "json" : "table"}}, ""};
   TM_TRY(line.ask(
       request,
       [&](std::string_view piece) {
         if (piece.starts_with('\x01')) {
+          decided = true;
           passed = piece == "\x01PASS";
         } else {
           say(std::string(piece));
@@ -292,6 +297,7 @@ Result<RunResult> Session::verify() {
         return true;
       },
       interrupted()));
+  if (!decided) return RunResult::kStopped;  // a signal came before the verdict
   return passed ? RunResult::kPassed : RunResult::kFailed;
 }
 
