@@ -2,15 +2,18 @@
 PREFIX ?= /usr/local
 SIZE ?= 10
 DURATION ?= 40s
+KILLS ?= 300
+SOLUTIONS ?= relay,telemetry,files
 
 program = build/release/tidemill
 
-.PHONY: help run test build install clean deps format
+.PHONY: help run test kill build install clean deps format
 .NOTPARALLEL:
 
 help:
 	@echo 'make run      build, then watch the main job: 40 s of telemetry into DuckDB, and its verification'
 	@echo 'make test     everything that CI checks'
+	@echo 'make kill     kills the program at every commit step and at KILLS ($(KILLS)) random instants; SEED=…, SOLUTIONS=…'
 	@echo 'make build    the optimised program at $(program)'
 	@echo 'make install  program, catalogue and shell completions under PREFIX ($(PREFIX))'
 	@echo 'make format   clang-format over all sources'
@@ -35,6 +38,10 @@ run: build
 test: deps
 	@tools/install-packages test
 	@tools/test
+
+kill: build
+	@tools/install-packages test
+	@python3 -B tests/kill/kill.py --program $(program) --edges --steps --kills $(KILLS) --solutions $(SOLUTIONS) $(if $(SEED),--seed $(SEED))
 
 install: build
 	cmake --install build/release --prefix '$(PREFIX)'

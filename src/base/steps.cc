@@ -16,7 +16,8 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 24> kSteps = {
+constexpr std::array<std::string_view, 27> kSteps = {
+    "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
     ,
@@ -42,6 +43,8 @@ constexpr std::array<std::string_view, 24> kSteps = {
     "epoch.committed",           // the sink's commit has returned
     "log.roll",                  // a new segment exists, the old one is synced
     "log.append.synced",         // a producer's batch is synced, its answer not yet sent
+    "run.verified",              // the verdict is printed
+    "run.finished",              // and kept: the same command now begins a new run
 };
 
 struct Armed {

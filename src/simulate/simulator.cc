@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "base/steps.h"
+
 namespace tidemill::simulate {
 namespace {
 
@@ -124,6 +126,7 @@ Status Simulator::add_instance(int32_t instance, std::unique_ptr<Appender> appen
   if (is_new) {
     TM_TRY(create_manifest_folder(*config_.files, config_.directory));
     TM_TRY(write_manifest(*config_.files, path, manifest));
+    commit_step("run.manifest.written");
   }
   TM_ASSIGN(auto created,
             Sender::create(std::move(sender), std::move(manifest), std::move(stored), std::move(appender)));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/steps.h"
 #include "observe/report.h"
 #include "simulate/manifest.h"
 #include "solution/host.h"
@@ -179,10 +180,12 @@ Status answer_verify(Host& host, const Request& request, const Reply& reply, con
   }
   verify::Verdict verdict = verify::verify(described);
   reply(request.get("format") == "json" ? verify::to_json(verdict) + "\n" : verify::to_table(verdict));
+  commit_step("run.verified");
   TM_TRY(host.save_record([&](RunRecord& record) {
     record.verdict = verdict.pass ? "PASS" : "FAIL";
     record.state = "finished";
   }));
+  commit_step("run.finished");
   reply(verdict.pass ? "\x01PASS"
                      : "\x01"
                        "FAIL");

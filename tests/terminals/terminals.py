@@ -4,7 +4,7 @@
 Whichever of them owns the run is killed in the middle; the others go on, one of them as the owner. In
 the end every event is accounted for.
 
-usage: terminals.py --program PATH
+usage: terminals.py --program PATH --victim P|T
 """
 import argparse
 import json
@@ -15,6 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+
+COUNT = 15_000
 
 
 def wait_for(what, condition, seconds=60):
@@ -58,7 +61,7 @@ def scenario(program, victim):
     """`victim`: which terminal begins, owns the run, and is killed."""
     four = Terminals(program)
     try:
-        simulate = ["run", "telemetry", "--name", "four", "--steps", "T", "--count", "60000", "--rate", "6000"]
+        simulate = ["run", "telemetry", "--name", "four", "--steps", "T", "--count", str(COUNT), "--rate", "5000"]
         process = ["run", "telemetry", "--name", "four", "--steps", "P", "--duration", "forever"]
         first, second = (simulate, process) if victim == "T" else (process, simulate)
         owner = four.start(*first)
@@ -78,12 +81,12 @@ def scenario(program, victim):
         output, _ = simulator.communicate(timeout=180)
         if simulator.returncode != 0:
             sys.exit(f"simulator: {output}")
-        wait_for("all rows", lambda: four.rows() >= 60000)
+        wait_for("all rows", lambda: four.rows() >= COUNT)
         if report.poll() is not None:
             sys.exit(f"the report ended: {report.communicate()[0]}")
         verdict = four.call("verify", "four", "--format", "json")
         found = json.loads(verdict.stdout)
-        if verdict.returncode != 0 or found["verdict"] != "PASS" or found["stored"] != 60000:
+        if verdict.returncode != 0 or found["verdict"] != "PASS" or found["stored"] != COUNT:
             sys.exit(f"{verdict.stdout}{verdict.stderr}")
         stopped = four.call("stop", "four")
         if stopped.returncode != 0:
@@ -98,9 +101,9 @@ def scenario(program, victim):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True)
+    parser.add_argument("--victim", choices=["P", "T"], required=True)
     options = parser.parse_args()
-    for victim in ("P", "T"):
-        scenario(os.path.abspath(options.program), victim)
+    scenario(os.path.abspath(options.program), options.victim)
 
 
 if __name__ == "__main__":
