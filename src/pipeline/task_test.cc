@@ -96,7 +96,7 @@ struct World {
     for (int i = 0; i < count; ++i) {
       auto partition = static_cast<int32_t>(chance.below(static_cast<uint64_t>(topic->partitions())));
       std::string value = "p" + std::to_string(partition) + "-" +
-                          std::to_string(chance.below(static_cast<uint64_t>(appended + 1)) * 2 / 3);
+                          std::to_string(chance.below(static_cast<uint64_t>(appended) + 1) * 2 / 3);
       topic->append(partition, "k", value);
       expected.insert(value);
       ++appended;

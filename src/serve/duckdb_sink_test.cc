@@ -1,5 +1,6 @@
 #include "serve/duckdb_sink.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -196,21 +197,19 @@ TEST(DuckDbSink, StoresEveryTypeUnchanged) {
     std::string b = nested == Nested::kStruct    ? "nested.deep.b"
                     : nested == Nested::kColumns ? "nested_deep_b"
                                                  : "(nested->'$.deep.b')::BIGINT";
-    auto differing =
-        query(*filled.connection,
-              "SELECT e.*, o.event FROM original o JOIN events e ON e.id = (o.event->>'$.id') WHERE NOT ("
-              "n = (o.event->>'$.n')::BIGINT AND small IS NOT DISTINCT FROM (o.event->>'$.small')::INTEGER "
-              "AND ratio IS NOT DISTINCT FROM (o.event->>'$.ratio')::DOUBLE "
-              "AND flag IS NOT DISTINCT FROM (o.event->>'$.flag')::BOOLEAN "
-              "AND \"at\" = (o.event->>'$.at')::TIMESTAMPTZ AT TIME ZONE 'UTC' "
-              "AND \"any\"::VARCHAR IS NOT DISTINCT FROM (o.event->'$.any')::VARCHAR "
-              "AND " +
-                  a +
-                  " = (o.event->>'$.nested.a')::DOUBLE "
-                  "AND " +
-                  b +
-                  " IS NOT DISTINCT FROM (o.event->>'$.nested.deep.b')::BIGINT "
-                  "AND \"processedAt\" = make_timestamp(o.processed)) LIMIT 1");
+    auto differing = query(
+        *filled.connection,
+        fmt::format(
+            "SELECT e.*, o.event FROM original o JOIN events e ON e.id = (o.event->>'$.id') WHERE NOT ("
+            "n = (o.event->>'$.n')::BIGINT AND small IS NOT DISTINCT FROM (o.event->>'$.small')::INTEGER "
+            "AND ratio IS NOT DISTINCT FROM (o.event->>'$.ratio')::DOUBLE "
+            "AND flag IS NOT DISTINCT FROM (o.event->>'$.flag')::BOOLEAN "
+            "AND \"at\" = (o.event->>'$.at')::TIMESTAMPTZ AT TIME ZONE 'UTC' "
+            "AND \"any\"::VARCHAR IS NOT DISTINCT FROM (o.event->'$.any')::VARCHAR "
+            "AND {} = (o.event->>'$.nested.a')::DOUBLE "
+            "AND {} IS NOT DISTINCT FROM (o.event->>'$.nested.deep.b')::BIGINT "
+            "AND \"processedAt\" = make_timestamp(o.processed)) LIMIT 1",
+            a, b));
     EXPECT_TRUE(differing.empty()) << ::testing::PrintToString(differing);
     auto matched = query(*filled.connection,
                          "SELECT count(*) FROM original o JOIN events e ON e.id = (o.event->>'$.id')");

@@ -1,5 +1,7 @@
 #include "solution/settings.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <unordered_map>
 
@@ -187,7 +189,7 @@ std::string Setting::get(Target target) const {
   if (const auto* list = std::get_if<ListAccess>(&access)) return "[" + join(list->at(target), ", ") + "]";
   if (const auto* pairs = std::get_if<PairsAccess>(&access)) {
     std::vector<std::string> parts;
-    for (const auto& [name, value] : pairs->at(target)) parts.push_back(name + ": " + value);
+    for (const auto& [name, value] : pairs->at(target)) parts.push_back(fmt::format("{}: {}", name, value));
     return "{" + join(parts, ", ") + "}";
   }
   if (const auto* fields = std::get_if<FieldsAccess>(&access)) {
