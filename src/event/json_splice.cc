@@ -104,6 +104,13 @@ void append_value(const Column& column, size_t row, std::string* out) {
   }
 }
 
+// Whether two rows surely have the same value; texts are not compared.
+bool same_value(const Column& column, size_t a, size_t b) {
+  if (!column.fixed_width()) return false;
+  if (!column.valid(a) || !column.valid(b)) return column.valid(a) == column.valid(b);
+  return column.words()[a] == column.words()[b];
+}
+
 }  // namespace
 
 void append_added_members(const Batch& batch, uint32_t row, std::string* out) {
@@ -116,6 +123,41 @@ void append_added_members(const Batch& batch, uint32_t row, std::string* out) {
     out->push_back(':');
     append_value(column, row, out);
   }
+}
+
+void AddedMembers::begin(const Batch& batch) {
+  members_.clear();
+  for (uint32_t index : batch.added) {
+    Member member;
+    member.column = &batch.columns[index];
+    member.name = ",";
+    append_json_string(member.column->name(), &member.name);
+    member.name.push_back(':');
+    members_.push_back(std::move(member));
+  }
+  written_ = false;
+}
+
+std::string_view AddedMembers::text(uint32_t row) {
+  size_t first = 0;
+  if (written_) {
+    while (first < members_.size() && same_value(*members_[first].column, last_row_, row)) ++first;
+    last_row_ = row;
+    if (first == members_.size()) return text_;
+    text_.resize(members_[first].begins);
+  } else {
+    text_.clear();
+    written_ = true;
+    last_row_ = row;
+  }
+  for (; first < members_.size(); ++first) {
+    Member& member = members_[first];
+    member.begins = text_.size();
+    text_.append(member.name);
+    append_value(*member.column, row, &text_);
+  }
+  text_.push_back('}');
+  return text_;
 }
 
 SplicePoint find_splice_point(std::string_view object) {

@@ -16,6 +16,28 @@ namespace tidemill {
 // (timestamps ISO 8601 UTC with 6 fraction digits, NULL as null). Appended to `out`.
 void append_added_members(const Batch& batch, uint32_t row, std::string* out);
 
+// The same for many rows of a batch, in any order: what is the same as in the row before is not
+// written again. Times of one batch are.
+class AddedMembers {
+ public:
+  // Before the rows of a batch, which must not change until the last of them.
+  void begin(const Batch& batch);
+  // Each member behind a comma, then the closing brace: `,"enqueuedAt":"…","processedAt":"…"}`. Holds
+  // until the next call.
+  std::string_view text(uint32_t row);
+
+ private:
+  struct Member {
+    const Column* column = nullptr;
+    std::string name;   // `,"enqueuedAt":`
+    size_t begins = 0;  // in text_
+  };
+  std::vector<Member> members_;
+  std::string text_;
+  bool written_ = false;
+  uint32_t last_row_ = 0;  // that text_ is of
+};
+
 // Where to cut a valid JSON object so that members fit in: value = head + "," + members + "}".
 // `comma` is false for an empty object. Trailing white space after the brace is dropped.
 struct SplicePoint {

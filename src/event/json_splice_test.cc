@@ -32,6 +32,37 @@ TEST(SplicePoint, StandsBehindTheLastMemberWhateverTheSpacing) {
   EXPECT_EQ(splice(R"({"a":"{"})", "\"b\":2"), R"({"a":"{","b":2})");
 }
 
+TEST(AddedMembers, AreTheSameAsThoseWrittenForEachRowAlone) {
+  SeededRandom random(7);
+  Batch batch;
+  Column time("enqueuedAt", Type::kTimestamp);
+  Column flag("flag", Type::kBoolean);
+  Column number("offset", Type::kBigint);
+  Column text("te\"xt", Type::kVarchar);
+  constexpr uint32_t kRows = 500;
+  for (uint32_t row = 0; row < kRows; ++row) {
+    // Often the same as in the row before, sometimes NULL.
+    random.below(8) == 0 ? time.append_null()
+                         : time.append_int64(1'767'225'600'000'000 + static_cast<int64_t>(random.below(2)));
+    flag.append_bool(random.below(4) == 0);
+    random.below(8) == 0 ? number.append_null() : number.append_int64(static_cast<int64_t>(random.below(3)));
+    text.append_text(random.below(2) == 0 ? "a" : "b\n");
+  }
+  batch.columns = {time, number, text, flag};
+  for (std::vector<uint32_t> added :
+       {std::vector<uint32_t>{0}, {0, 1}, {1, 0}, {3, 0}, {0, 2, 1}, {0, 1, 2, 3}}) {
+    batch.added = added;
+    AddedMembers members;
+    members.begin(batch);
+    for (int i = 0; i < 1000; ++i) {
+      auto row = static_cast<uint32_t>(i < 500 ? static_cast<uint64_t>(i) : random.below(kRows));
+      std::string alone = ",";
+      append_added_members(batch, row, &alone);
+      EXPECT_EQ(members.text(row), alone + "}");
+    }
+  }
+}
+
 TEST(RemoveMembers, CutsEveryMemberOfTheNameAtTheTop) {
   EXPECT_EQ(remove_members(R"({"a":1,"b":2,"c":3})", {"b"}), R"({"a":1,"c":3})");
   EXPECT_EQ(remove_members(R"({"a":1,"b":2,"a":3})", {"a"}), R"({"b":2})");

@@ -97,6 +97,15 @@ std::optional<int64_t> parse_timestamp_us(std::string_view text) {
   if (bad || year == 0 || month - 1 > 11 || hour > 23 || minute > 59 || second > 59) return std::nullopt;
   if (day == 0 || day > days_in_month(year, month)) return std::nullopt;
 
+  const int64_t whole_us =
+      days_from_civil(year, month, day) * kDay + hour * kHour + minute * kMinute + second * kSecond;
+  // The usual form, six digits and Z: nothing to search for.
+  constexpr size_t kUsual = sizeof("2026-11-21T09:07:00.123456Z") - 1;
+  if (text.size() == kUsual && at[19] == '.' && at[26] == 'Z') {
+    unsigned digits = two_digits(at + 20, &bad) * 10'000 + two_digits(at + 22, &bad) * 100;
+    digits += two_digits(at + 24, &bad);
+    return bad ? std::nullopt : std::optional<int64_t>(whole_us + digits);
+  }
   size_t behind = 19;
   int64_t fraction_us = 0;
   if (text[behind] == '.') {
@@ -111,8 +120,7 @@ std::optional<int64_t> parse_timestamp_us(std::string_view text) {
   }
   auto east_us = parse_zone(text.substr(behind));
   if (!east_us) return std::nullopt;
-  return days_from_civil(year, month, day) * kDay + hour * kHour + minute * kMinute + second * kSecond +
-         fraction_us - *east_us;
+  return whole_us + fraction_us - *east_us;
 }
 
 size_t format_timestamp(int64_t microseconds, int digits, char* to) {

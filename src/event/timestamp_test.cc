@@ -28,6 +28,17 @@ TEST(ParseTimestamp, ReadsZeroToNineFractionDigits) {
   EXPECT_EQ(parse_timestamp_us("2026-11-21T09:07:00.Z"), std::nullopt);
 }
 
+TEST(ParseTimestamp, RefusesWrongDigitsAtEveryPlaceOfTheUsualForm) {
+  const std::string usual = "2026-11-21T09:07:00.123456Z";
+  for (size_t at = 0; at < usual.size(); ++at) {
+    for (char wrong : {'/', ':', 'x', '\0'}) {
+      std::string text = usual;
+      text[at] = wrong;
+      if (text != usual) EXPECT_EQ(parse_timestamp_us(text), std::nullopt) << text;
+    }
+  }
+}
+
 TEST(ParseTimestamp, AppliesOffsets) {
   EXPECT_EQ(parse_timestamp_us("2026-11-21 10:07:00+01:00"), kBase);
   EXPECT_EQ(parse_timestamp_us("2026-11-21T10:07:00.5+0100"), kBase + 500'000);

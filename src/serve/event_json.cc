@@ -132,6 +132,7 @@ void EventJson::begin(const Batch& batch) {
     for (const Field& field : fields_) columns_.push_back(batch.column(field.name));
   }
   for (uint32_t column : batch.added) added_names_.push_back(batch.columns[column].name());
+  added_.begin(batch);
 }
 
 EventJson::Parts EventJson::value(uint32_t row) {
@@ -150,10 +151,9 @@ EventJson::Parts EventJson::value(uint32_t row) {
     cut_ = remove_members(object, added_names_);
     object = cut_;
   }
-  members_.clear();
-  append_added_members(*batch_, row, &members_);
   SplicePoint point = find_splice_point(object);
-  return {{point.head, point.comma ? "," : "", members_, "}"}, 4};
+  std::string_view added = added_.text(row);
+  return {{point.head, added.substr(point.comma ? 0 : 1)}, 2};
 }
 
 }  // namespace tidemill::serve

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "event/batch.h"
+#include "event/json_splice.h"
 #include "event/schema.h"
 
 namespace tidemill::serve {
@@ -52,7 +53,7 @@ class EventJson {
   // Before the rows of a batch, which must not change until the last of them.
   void begin(const Batch& batch);
   struct Parts {
-    std::array<std::string_view, 4> parts;
+    std::array<std::string_view, 2> parts;
     size_t count = 0;  // 0: the event has no value (a tombstone)
     size_t size_bytes() const;
   };
@@ -66,6 +67,7 @@ class EventJson {
   const Batch* batch_ = nullptr;
   std::vector<const Column*> columns_;
   std::vector<std::string_view> added_names_;
+  AddedMembers added_;
   size_t replaced_at_ = 0;  // in batch_->has_added_member
   std::string members_;
   std::string cut_;
