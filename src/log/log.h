@@ -172,7 +172,7 @@ class Log {
   virtual Status commit_positions(std::span<const PositionCommit> positions) = 0;
 
   // ---- reading
-  // Up to `max_bytes` of whole batches from `from` on (at least one, however large). Checks every
+  // Whole batches from `from` on, up to and with the one that reaches `max_bytes`. Checks every
   // checksum. Never returns more than is visible (durable under kSync, committed under
   // kReadCommitted); aborted and control batches are left out.
   // Errors: kOutOfRange below log_start or above the visible end's log end; kCorrupt.

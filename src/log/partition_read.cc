@@ -110,13 +110,15 @@ Status PartitionLog::gather(Cursor& cursor, Offset from, Offset visible, size_t 
     size_t want = static_cast<size_t>(std::min<uint64_t>(std::max(max_bytes, record_batch_layout::kRecords),
                                                          cursor.limit - cursor.position));
     size_t done = 0;
+    size_t held = 0;
     while (true) {
       bytes.resize(want);
-      TM_ASSIGN(size_t read, cursor.file->read_at(cursor.position, bytes.data(), want));
+      TM_ASSIGN(size_t read, cursor.file->read_at(cursor.position + held, bytes.data() + held, want - held));
       auto damaged = [&](const std::string& what) {
         return corrupt_segment(cursor.file->path(), cursor.position + done, what);
       };
-      if (read < want) return damaged("the file ends early");
+      if (read < want - held) return damaged("the file ends early");
+      held = want;
       size_t needed = 0;
       while (done < want) {
         std::string_view rest = std::string_view(bytes).substr(done);
@@ -138,7 +140,7 @@ Status PartitionLog::gather(Cursor& cursor, Offset from, Offset visible, size_t 
           return damaged("a batch longer than the segment");
         }
         if (batch.size_bytes() > rest.size()) {
-          needed = batch.size_bytes();
+          needed = done + batch.size_bytes();
           break;
         }
         if (batch.last_offset() >= from.value()) {
@@ -152,8 +154,9 @@ Status PartitionLog::gather(Cursor& cursor, Offset from, Offset visible, size_t 
         done += batch.size_bytes();
         cursor.least = Offset(batch.last_offset() + 1);
       }
-      // The first batch may be larger than what was asked for: then it is read whole.
-      if (done > 0 || needed == 0) break;
+      // The rest of the batch that reaches over what was asked for: else what is here of it would be
+      // read again next time.
+      if (needed == 0) break;
       want = needed;
     }
     cursor.position += done;
