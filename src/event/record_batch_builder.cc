@@ -25,7 +25,9 @@ static_assert(kRecordOverheadBytes >= kMaxVarint64 + 1 + kMaxVarint64 + kMaxVari
 }  // namespace
 
 void RecordBatchBuilder::reset(const Options& options) {
-  size_t room = std::max(bytes_.capacity(), last_size_);
+  // Batches of one stream are about as large as the last one: with some room to spare, or every second
+  // one would be moved to twice the memory for its last few bytes.
+  size_t room = std::max(bytes_.capacity(), last_size_ + last_size_ / 8);
   options_ = options;
   bytes_.clear();
   bytes_.reserve(room);

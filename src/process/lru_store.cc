@@ -93,6 +93,7 @@ void LruStore::prefetch_record(const Touch& touch) const {
   const char* record = pools_.at(found->ref());
   __builtin_prefetch(record);
   __builtin_prefetch(record + 64);
+  __builtin_prefetch(record + 128);
 }
 
 Touched LruStore::touch(const Touch& touch) {

@@ -18,6 +18,19 @@ RecordBatchBuilder::Options builder_options(Compression compression) {
 
 }  // namespace
 
+RecordBatchBuilder SpareBuilders::take() {
+  std::lock_guard lock(mutex_);
+  if (spare_.empty()) return {};
+  RecordBatchBuilder builder = std::move(spare_.back());
+  spare_.pop_back();
+  return builder;
+}
+
+void SpareBuilders::give(RecordBatchBuilder builder) {
+  std::lock_guard lock(mutex_);
+  if (spare_.size() < kKept) spare_.push_back(std::move(builder));
+}
+
 Status LogOutput::write(BatchPtr& batch) {
   Stream& stream = streams_[batch->source];
   TM_TRY(write_rows(*batch, stream));
@@ -87,7 +100,10 @@ size_t LogOutput::Event::most_bytes() const {
 
 LogOutput::Open& LogOutput::open(Stream& stream, const TopicPartition& to) {
   auto [at, fresh] = stream.open.try_emplace(to);
-  if (fresh) at->second.builder.reset(builder_options(layout_.compression));
+  if (fresh) {
+    at->second.builder = spare_.take();
+    at->second.builder.reset(builder_options(layout_.compression));
+  }
   return at->second;
 }
 
@@ -125,7 +141,11 @@ Status LogOutput::finish(Stream& stream, const TopicPartition& to, Open& open) {
 
 Result<std::vector<LogOutput::Encoded>*> LogOutput::take(const TopicPartition& source) {
   Stream& stream = streams_[source];
-  for (auto& [to, open] : stream.open) TM_TRY(finish(stream, to, open));
+  for (auto& [to, open] : stream.open) {
+    TM_TRY(finish(stream, to, open));
+    spare_.give(std::move(open.builder));
+  }
+  stream.open.clear();  // a commit that is tried again finds nothing more to finish
   return &stream.done;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,24 @@ struct LogLayout {
   std::vector<Field> fields;   // of the sink's schema
 };
 
+// Builders of former epochs: they know how large a batch becomes, and need not grow to it again.
+// Thread-safe.
+class SpareBuilders {
+ public:
+  RecordBatchBuilder take();
+  void give(RecordBatchBuilder builder);
+
+ private:
+  static constexpr size_t kKept = 16;
+  std::mutex mutex_;
+  std::vector<RecordBatchBuilder> spare_;
+};
+
 class LogOutput final : public pipeline::SinkOutput {
  public:
-  // `layout` must outlive it.
-  explicit LogOutput(const LogLayout& layout) : layout_(layout), json_(layout.form, layout.fields) {}
+  // Both must outlive it.
+  LogOutput(const LogLayout& layout, SpareBuilders& spare)
+      : layout_(layout), spare_(spare), json_(layout.form, layout.fields) {}
 
   Status write(BatchPtr& batch) override;
   size_t rows() const override { return rows_; }
@@ -68,6 +83,7 @@ class LogOutput final : public pipeline::SinkOutput {
   Status finish(Stream& stream, const TopicPartition& to, Open& open);
 
   const LogLayout& layout_;
+  SpareBuilders& spare_;
   EventJson json_;
   std::map<TopicPartition, Stream> streams_;
   std::string key_;

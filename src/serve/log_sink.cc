@@ -59,7 +59,7 @@ class LogWriter final : public pipeline::SinkWriter {
     for (const TopicPartition& source : partitions) owned_.erase(source);
   }
   Result<std::unique_ptr<pipeline::SinkOutput>> begin() override {
-    return std::unique_ptr<pipeline::SinkOutput>(std::make_unique<LogOutput>(sink_.layout_));
+    return std::unique_ptr<pipeline::SinkOutput>(std::make_unique<LogOutput>(sink_.layout_, sink_.spare_));
   }
   Status commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) override;
   Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override;

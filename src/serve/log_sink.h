@@ -56,6 +56,7 @@ class LogSink final : public pipeline::Sink {
   log::Log& log_;
   const LogSinkOptions options_;
   LogLayout layout_;
+  SpareBuilders spare_;
   std::mutex takeover_;  // one takeover at a time: a token is read and raised
 };
 
