@@ -7,13 +7,14 @@ SOLUTIONS ?= relay,telemetry,files
 
 program = build/release/tidemill
 
-.PHONY: help run test kill build install clean deps format
+.PHONY: help run test kill bench build install clean deps format
 .NOTPARALLEL:
 
 help:
 	@echo 'make run      build, then watch the main job: 40 s of telemetry into DuckDB, and its verification'
 	@echo 'make test     everything that CI checks'
 	@echo 'make kill     kills the program at every commit step and at KILLS ($(KILLS)) random instants; SEED=…, SOLUTIONS=…'
+	@echo 'make bench    measures everything against its baseline and target; EVENTS=100000 for a quick look'
 	@echo 'make build    the optimised program at $(program)'
 	@echo 'make install  program, catalogue and shell completions under PREFIX ($(PREFIX))'
 	@echo 'make format   clang-format over all sources'
@@ -42,6 +43,11 @@ test: deps
 kill: build
 	@tools/install-packages test
 	@python3 -B tests/kill/kill.py --program $(program) --edges --steps --kills $(KILLS) --solutions $(SOLUTIONS) $(if $(SEED),--seed $(SEED))
+
+bench: deps
+	cmake --preset bench
+	cmake --build --preset bench --target benchmarks
+	python3 bench/run.py $(if $(EVENTS),--events $(EVENTS)) $(if $(ONLY),--only $(ONLY))
 
 install: build
 	cmake --install build/release --prefix '$(PREFIX)'
