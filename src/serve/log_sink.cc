@@ -211,7 +211,8 @@ pipeline::SinkTraits LogSink::traits() const {
   pipeline::SinkTraits traits;
   traits.store = "topic " + options_.topic + " of the embedded log";
   traits.changelog_in_transaction = true;
-  traits.preferred_rows = 50'000;
+  // Two epochs of a task are in memory: what lag may cost.
+  traits.preferred_rows = 16'384;
   traits.weakness = options_.weakness;
   return traits;
 }
