@@ -125,8 +125,12 @@ class Evaluation {
     if (column->is_text()) {
       for (size_t i = 0; i < size(); ++i) out->texts[i] = column->text_at(rows_[i]);
     } else if (column->type() == Type::kDouble) {
-      for (size_t i = 0; i < size(); ++i)
-        out->doubles[i] = out->valid[i] != 0 ? column->double_at(rows_[i]) : 0;
+      // Not finite is NULL, as of what is computed: no source's NaN reaches a comparison.
+      for (size_t i = 0; i < size(); ++i) {
+        double value = out->valid[i] != 0 ? column->double_at(rows_[i]) : 0;
+        if (!std::isfinite(value)) out->valid[i] = 0;
+        out->doubles[i] = out->valid[i] != 0 ? value : 0;
+      }
     } else if (column->type() == Type::kBoolean) {
       for (size_t i = 0; i < size(); ++i) out->integers[i] = out->valid[i] != 0 && column->bool_at(rows_[i]);
     } else {

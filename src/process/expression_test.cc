@@ -275,5 +275,25 @@ TEST(Expression, LikeAgreesWithTheObviousMatcher) {
   EXPECT_FALSE(matches_like("日本", "___"));
 }
 
+TEST(Expression, AFieldThatIsNoFiniteNumberIsNull) {
+  for (double odd : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    Batch batch;
+    for (const Field& field : test_schema().fields) batch.columns.emplace_back(field.name, field.type);
+    for (Column& column : batch.columns) {
+      if (column.type() == Type::kDouble)
+        column.append_double(odd);
+      else
+        column.append_null();
+    }
+    for (const char* text : {"value > 1", "value = value", "value < 9223372036854775807"}) {
+      auto bound = Expression::bind(text, test_schema());
+      ASSERT_TRUE(bound.ok()) << bound.error().message;
+      ExpressionRun run(*bound);
+      const uint32_t rows[] = {0};
+      EXPECT_EQ(run.evaluate(batch, rows).valid[0], 0) << text;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tidemill::process
