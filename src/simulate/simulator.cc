@@ -8,6 +8,9 @@
 namespace tidemill::simulate {
 namespace {
 
+constexpr int64_t kTurnPauseUs = 10'000;
+constexpr int64_t kLongestTurnUs = 60'000'000;
+
 std::string joined(const std::vector<std::string>& items) {
   std::string text;
   for (const std::string& item : items) text += (text.empty() ? "" : "; ") + item;
@@ -31,17 +34,43 @@ Status Simulator::prepare() {
   } else {
     for (int32_t i = 0; i < options.instances; ++i) instances.push_back(i);
   }
+  TM_TRY(create_manifest_folder(*config_.files, config_.directory));
+  for (int32_t instance : instances) TM_TRY(lock_instance(instance));
   std::vector<std::unique_ptr<Appender>> appenders;
   for (int32_t instance : instances) {
     TM_ASSIGN(auto appender, config_.appenders(options.topic, instance));
     appenders.push_back(std::move(appender));
   }
+  TM_ASSIGN(std::unique_ptr<FileLock> turn, take_turn());
   std::vector<Offset> start_offsets;
   TM_TRY(decide_seed_and_start(*appenders.front(), &start_offsets));
   for (size_t n = 0; n < instances.size(); ++n) {
     TM_TRY(add_instance(instances[n], std::move(appenders[n]), start_offsets));
   }
   return {};
+}
+
+Status Simulator::lock_instance(int32_t instance) {
+  const std::string path =
+      join_path(config_.directory, "simulate/instance-" + std::to_string(instance) + ".lock");
+  Result<std::unique_ptr<FileLock>> lock = config_.files->lock(path);
+  if (lock.ok()) {
+    instance_locks_.push_back(std::move(lock).value());
+    return {};
+  }
+  if (lock.error().code != Code::kExists) return std::move(lock).error();
+  return user_error("run " + config_.run + ": another process simulates instance " +
+                        std::to_string(instance + 1) + " of " + std::to_string(config_.options.instances) +
+                        " already; let it end, or stop it, or begin a run of another name",
+                    Code::kExists);
+}
+
+Result<std::unique_ptr<FileLock>> Simulator::take_turn() {
+  for (int64_t waited_us = 0;; waited_us += kTurnPauseUs) {
+    auto lock = config_.files->lock(join_path(config_.directory, "simulate/turn.lock"));
+    if (lock.ok() || lock.error().code != Code::kExists || waited_us >= kLongestTurnUs) return lock;
+    config_.clock->sleep_us(kTurnPauseUs);
+  }
 }
 
 Result<std::optional<Manifest>> Simulator::existing_manifest(int32_t instance) const {
@@ -124,7 +153,6 @@ Status Simulator::add_instance(int32_t instance, std::unique_ptr<Appender> appen
                         .clock = config_.clock};
   // Before the first event: whatever happens, what is stored can be told from seed and start time.
   if (is_new) {
-    TM_TRY(create_manifest_folder(*config_.files, config_.directory));
     TM_TRY(write_manifest(*config_.files, path, manifest));
     commit_step("run.manifest.written");
   }

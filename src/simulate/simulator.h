@@ -50,8 +50,8 @@ class Simulator {
   // not sent again; a finished one leaves nothing to do. When this returns, the manifest of every
   // instance is on disk.
   // Errors: kInvalid for options that are wrong, or that differ from the manifest's (they are
-  // named); kCorrupt for a manifest that cannot be read, or that the log contradicts; those of the
-  // appenders.
+  // named); kExists where another process simulates one of the instances; kCorrupt for a manifest that cannot
+  // be read, or that the log contradicts; those of the appenders.
   static Result<std::unique_ptr<Simulator>> open(Config config);
 
   // Sends until everything is acknowledged or `stop` is set; called once. Blocks. Returns the first
@@ -68,6 +68,9 @@ class Simulator {
  private:
   explicit Simulator(Config config) : config_(std::move(config)) {}
   Status prepare();
+  Status lock_instance(int32_t instance);
+  // One process of a run at a time decides seed and start time, or finds them decided.
+  Result<std::unique_ptr<FileLock>> take_turn();
   Status decide_seed_and_start(Appender& appender, std::vector<Offset>* start_offsets);
   Result<std::optional<Manifest>> existing_manifest(int32_t instance) const;
   Result<Manifest> manifest_for(const Plan& plan, const std::vector<Offset>& start_offsets,
@@ -78,6 +81,7 @@ class Simulator {
                                     bool is_new) const;
 
   Config config_;
+  std::vector<std::unique_ptr<FileLock>> instance_locks_;
   uint64_t seed_ = 0;
   int64_t start_us_ = 0;
   std::vector<std::unique_ptr<Sender>> senders_;
