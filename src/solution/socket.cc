@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 
 #include "base/bytes.h"
@@ -149,10 +150,10 @@ struct SocketAddress {
   }
 };
 
-Status fill_address(const std::string& directory, SocketAddress* to) {
+Status fill_address(const std::string& directory, const char* name, SocketAddress* to) {
   to->directory = ::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (to->directory < 0) return external_error(directory + ": " + std::strerror(errno), Code::kNotFound);
-  std::string path = "/proc/self/fd/" + std::to_string(to->directory) + "/socket";
+  std::string path = "/proc/self/fd/" + std::to_string(to->directory) + "/" + name;
   TM_CHECK(path.size() < sizeof to->address.sun_path);
   to->address.sun_family = AF_UNIX;
   std::memcpy(to->address.sun_path, path.c_str(), path.size() + 1);
@@ -184,20 +185,22 @@ Result<std::unique_ptr<SocketServer>> SocketServer::start(const std::string& dir
   auto server = std::unique_ptr<SocketServer>(new SocketServer());
   server->handler_ = std::move(handler);
   server->path_ = directory + "/socket";
+  // It gets its name when it has its mode. Only the owner of the directory's lock comes here: a socket that
+  // lies there is a dead one's.
+  const std::string unnamed = server->path_ + ".new";
   SocketAddress address;
-  TM_TRY(fill_address(directory, &address));
-  // Only the owner of the directory's lock comes here: a socket that lies there is a dead one's.
-  ::unlink(server->path_.c_str());
+  TM_TRY(fill_address(directory, "socket.new", &address));
+  ::unlink(unnamed.c_str());
   server->listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (server->listener_ < 0) return external_error(server->path_ + ": socket: " + std::strerror(errno));
-  mode_t mask = ::umask(0177);
-  int bound =
-      ::bind(server->listener_, reinterpret_cast<sockaddr*>(&address.address), sizeof address.address);
-  int bind_error = errno;
-  ::umask(mask);
-  if (bound != 0) return external_error(server->path_ + ": bind: " + std::strerror(bind_error));
-  if (::listen(server->listener_, 64) != 0)
-    return external_error(server->path_ + ": listen: " + std::strerror(errno));
+  auto failed = [&](const char* what) {
+    return external_error(server->path_ + ": " + what + ": " + std::strerror(errno));
+  };
+  if (::bind(server->listener_, reinterpret_cast<sockaddr*>(&address.address), sizeof address.address) != 0)
+    return failed("bind");
+  if (::chmod(unnamed.c_str(), 0600) != 0) return failed("chmod");
+  if (::listen(server->listener_, 64) != 0) return failed("listen");
+  if (::rename(unnamed.c_str(), server->path_.c_str()) != 0) return failed("rename");
   if (::pipe2(server->wake_, O_CLOEXEC) != 0)
     return external_error(server->path_ + ": pipe: " + std::strerror(errno));
   server->acceptor_ = std::thread([raw = server.get()] { raw->accept_loop(); });
@@ -307,7 +310,7 @@ void SocketServer::reap(bool all) {
 
 Result<std::unique_ptr<SocketClient>> SocketClient::connect(const std::string& directory) {
   SocketAddress address;
-  TM_TRY(fill_address(directory, &address));
+  TM_TRY(fill_address(directory, "socket", &address));
   int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return external_error(directory + ": socket: " + std::strerror(errno));
   if (::connect(fd, reinterpret_cast<sockaddr*>(&address.address), sizeof address.address) != 0) {
