@@ -5,7 +5,7 @@ install(TARGETS tidemill RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(DUCKDB_LIBRARY MATCHES "^${CMAKE_SOURCE_DIR}/build/deps/")
   install(FILES ${DUCKDB_LIBRARY} DESTINATION lib/tidemill)
 endif()
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/solutions DESTINATION share/tidemill FILES_MATCHING PATTERN "*.yaml")
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/solutions DESTINATION share/tidemill FILES_MATCHING PATTERN "*.yaml" PATTERN "*.schema.json")
 
 foreach(shell bash zsh)
   install(CODE "

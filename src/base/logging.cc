@@ -3,13 +3,19 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdlib>
+
 namespace tidemill {
 namespace {
 
 spdlog::logger& logger() {
   static auto instance = [] {
-    auto made =
-        std::make_shared<spdlog::logger>("tidemill", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    // Colours only on a terminal that has them, and not where NO_COLOR (no-color.org) asks for none.
+    const char* no_color = std::getenv("NO_COLOR");
+    const bool plain = no_color != nullptr && *no_color != '\0';
+    auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(plain ? spdlog::color_mode::never
+                                                                            : spdlog::color_mode::automatic);
+    auto made = std::make_shared<spdlog::logger>("tidemill", std::move(sink));
     made->set_pattern("%H:%M:%S.%e %^%l%$ %v");
     made->set_level(spdlog::level::info);
     return made;

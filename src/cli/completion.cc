@@ -45,7 +45,7 @@ _tidemill() {
       run|simulate|show|check|solutions|"log produce")
         words="$words $(tidemill solutions 2>/dev/null | awk 'NR > 1 {print $1}')" ;;
       query|report|verify|stop|clean|"log topics"|"log read"|"log follow"|"log repair")
-        words="$words $(tidemill status 2>/dev/null | awk 'NR > 1 {sub("/.*", "", $1); print $1}' | sort -u)" ;;
+        words="$words $(tidemill status 2>/dev/null | awk 'NR > 1 && sub("/.*", "", $1) {print $1}' | sort -u)" ;;
     esac
   fi
   COMPREPLY=($(compgen -W "$words" -- "$current") $(compgen -f -X '!*.y*ml' -- "$current"))

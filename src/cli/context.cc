@@ -3,8 +3,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/text.h"
 #include "solution/catalogue.h"
@@ -17,13 +20,24 @@ std::string default_root() {
   return root != nullptr && *root != '\0' ? root : "tidemill-data";
 }
 
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& values) {
+  option->check([values](const std::string& given) {
+    if (std::find(values.begin(), values.end(), given) != values.end()) return std::string();
+    return "'" + given + "'; give one of " + join(values, ", ");
+  });
+  return option->type_name(join(values, "|"));
+}
+
+bool print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return true;
+  std::clearerr(stdout);
+  return errno != EPIPE;
 }
 
 bool on_terminal() {
-  return ::isatty(STDOUT_FILENO) == 1;
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(STDOUT_FILENO) == 1 && !(terminal != nullptr && std::strcmp(terminal, "dumb") == 0);
 }
 
 int report_error(const Error& error) {
@@ -41,7 +55,8 @@ void SolutionOptions::add_to(CLI::App& app) {
   app.add_option("solution", solution,
                  "A solution file (.yaml), or a name of the catalogue: tidemill solutions")
       ->required();
-  app.add_option("--size", size, "One of the solution's sizes, usually thousands of events/s: 1, 5, 10, max");
+  app.add_option("--size", size, "One of the solution's sizes, usually thousands of events/s: 1, 5, 10, max")
+      ->type_name("SIZE");
   app.add_option("--set", sets, "Changes a setting: --set simulate.rate=5000 (tidemill show lists them all)")
       ->type_name("PATH=VALUE")
       ->take_all()
@@ -63,10 +78,24 @@ Result<Resolved> resolve_solution(const SolutionOptions& options) {
     TM_ASSIGN(solution::Override one, solution::parse_set(set));
     request.overrides.push_back(std::move(one));
   }
+  request.overrides.insert(request.overrides.end(), options.options.begin(), options.options.end());
   Resolved resolved;
   TM_ASSIGN(resolved.loaded, solution::load_solution(request));
-  resolved.settings = options.sets;
+  for (const solution::Override& one : request.overrides)
+    resolved.settings.push_back(one.path + "=" + one.value);
   return resolved;
+}
+
+Result<Resolved> resolve_for_run(const SolutionOptions& options, const solution::RunRecord& record,
+                                 bool simulates) {
+  SolutionOptions whole = options;
+  if (whole.size.empty()) whole.size = record.size;
+  std::vector<std::string> sets;
+  for (const std::string& set : record.settings) {
+    if (simulates || !set.starts_with("duration=")) sets.push_back(set);
+  }
+  whole.sets.insert(whole.sets.begin(), sets.begin(), sets.end());
+  return resolve_solution(whole);
 }
 
 Result<solution::RunRecord> find_run(const Globals& globals, const std::string& word) {
@@ -105,9 +134,10 @@ Result<solution::Loaded> solution_of(const solution::RunRecord& record) {
 
 Result<std::unique_ptr<solution::RunAccess>> open_run(const Globals& globals, const std::string& word) {
   TM_ASSIGN(solution::RunRecord record, find_run(globals, word));
+  solution::RunStore runs(FileSystem::posix(), globals.root);
+  TM_TRY(check_usable(runs, record));
   TM_ASSIGN(solution::Loaded loaded, solution_of(record));
-  return std::make_unique<solution::RunAccess>(solution::RunStore(FileSystem::posix(), globals.root),
-                                               std::move(record), std::move(loaded.solution));
+  return std::make_unique<solution::RunAccess>(runs, std::move(record), std::move(loaded.solution));
 }
 
 int ask_and_print(const Globals& globals, const std::string& run, solution::Request request) {
@@ -115,18 +145,20 @@ int ask_and_print(const Globals& globals, const std::string& run, solution::Requ
   if (!access.ok()) return report_error(access.error());
   solution::Line line(**access);
   bool failed_verdict = false;
+  bool reader_left = false;
   Status asked = line.ask(
       request,
       [&](std::string_view piece) {
         if (piece.starts_with('\x01')) {
           failed_verdict = piece != "\x01PASS";
         } else {
-          print(std::string(piece));
+          reader_left = !print(std::string(piece));
         }
-        return true;
+        return !reader_left;
       },
       solution::interrupted());
   (*access)->disown();
+  if (reader_left) return kReaderLeft;
   if (!asked.ok()) return report_error(asked.error());
   if (solution::interrupted()) return kStopped;
   return failed_verdict ? kFailed : kOk;

@@ -14,12 +14,13 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace tidemill::cli {
 
-// Exit statuses.
-inline constexpr int kOk = 0, kFailed = 1, kUsage = 2, kStopped = 130;
+// Exit statuses. kReaderLeft is that of a program which SIGPIPE ended, as in `tidemill log read … | head`.
+inline constexpr int kOk = 0, kFailed = 1, kUsage = 2, kStopped = 130, kReaderLeft = 141;
 
 // Options of the program, before any command.
 struct Globals {
@@ -32,17 +33,24 @@ struct Globals {
 struct SolutionOptions {
   std::string solution;  // a file, or a name of the catalogue
   std::string size;
-  std::vector<std::string> sets;  // "path=value"
+  std::vector<std::string> sets;            // "path=value"
+  std::vector<solution::Override> options;  // short for a setting; stronger than `sets`
   void add_to(CLI::App& app);
 };
 
-// The solution with its options; `all_sets` are the overrides in force, as "path=value".
+// The solution with its options; `settings` are the overrides in force, as "path=value".
 struct Resolved {
   solution::Loaded loaded;
   std::vector<std::string> settings;
 };
 solution::Catalogue the_catalogue();
 Result<Resolved> resolve_solution(const SolutionOptions& options);
+
+// The same for a command about a run that there is already: what the command does not say is as the run was
+// begun with, its size and settings. Its duration too where that is of what the command simulates; else it is
+// each command's own.
+Result<Resolved> resolve_for_run(const SolutionOptions& options, const solution::RunRecord& record,
+                                 bool simulates);
 
 // The latest run that `word` means: a run's name (with or without its number: "telemetry/2"), or a solution
 // file, whose name it then is. Errors name the runs that there are.
@@ -55,9 +63,13 @@ Result<std::unique_ptr<solution::RunAccess>> open_run(const Globals& globals, co
 // Sends one request about a run and prints the answer as it comes; the exit status.
 int ask_and_print(const Globals& globals, const std::string& run, solution::Request request);
 
-void print(const std::string& text);   // to stdout, flushed
+// Makes the option take one of these values only.
+CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& values);
+
+// To stdout, flushed. False when whoever read it has left (`| head`): there is no use in going on.
+bool print(const std::string& text);
 int report_error(const Error& error);  // to stderr; the exit status for it
-bool on_terminal();                    // stdout is one
+bool on_terminal();                    // stdout is one that can overwrite a line
 std::string default_root();
 
 // Each adds its commands to the program. `exit_code` receives the status of the one that ran.

@@ -7,12 +7,25 @@
 #include <memory>
 
 #include "cli/context.h"
+#include "event/json_splice.h"
 #include "event/timestamp.h"
 #include "observe/report.h"
 #include "solution/run_command.h"
 
 namespace tidemill::cli {
 namespace {
+
+std::string state_of(const solution::RunStore& runs, const solution::RunRecord& record) {
+  if (solution::is_live(runs, record)) return "running";
+  if (!record.problem.empty()) return "unusable";
+  return record.state == "finished" ? "finished" : "stopped";
+}
+
+std::string json_text(std::string_view text) {
+  std::string quoted;
+  append_json_string(text, &quoted);
+  return quoted;
+}
 
 int status(const Globals& globals, bool json) {
   solution::RunStore runs(FileSystem::posix(), globals.root);
@@ -22,20 +35,21 @@ int status(const Globals& globals, bool json) {
     return kOk;
   }
   if (!json)
-    print(fmt::format("{:<28} {:<10} {:<8} {:<21} {:>12}\n", "RUN", "STATE", "VERDICT", "STARTED", "BYTES"));
+    print(fmt::format("{:<28} {:<10} {:<8} {:<21} {:>16}\n", "RUN", "STATE", "VERDICT", "STARTED", "BYTES"));
   for (const auto& record : all) {
-    std::string state = solution::is_live(runs, record) ? "running"
-                        : record.state == "finished"    ? "finished"
-                                                        : "stopped";
-    std::string started = format_timestamp(record.created_us, 0);
+    const std::string state = state_of(runs, record);
+    const std::string started = record.problem.empty() ? format_timestamp(record.created_us, 0) : "-";
     uint64_t bytes = runs.contents(record).bytes;
     if (json) {
+      std::string problem = record.problem.empty() ? "" : ",\"problem\":" + json_text(record.problem);
       print(fmt::format(
-          "{{\"run\":\"{}\",\"state\":\"{}\",\"verdict\":\"{}\",\"started\":\"{}\",\"bytes\":{}}}\n",
-          record.id(), state, record.verdict, started, bytes));
+          "{{\"run\":\"{}\",\"state\":\"{}\",\"verdict\":\"{}\",\"started\":\"{}\",\"bytes\":{}{}}}\n",
+          record.id(), state, record.verdict, started, bytes, problem));
     } else {
-      print(fmt::format("{:<28} {:<10} {:<8} {:<21} {:>12}\n", record.id(), state,
-                        record.verdict.empty() ? "-" : record.verdict, started, bytes));
+      print(fmt::format("{:<28} {:<10} {:<8} {:<21} {:>16}\n", record.id(), state,
+                        record.verdict.empty() ? "-" : record.verdict, started,
+                        observe::with_thousands(bytes)));
+      if (!record.problem.empty()) print("    " + record.problem + "\n");
     }
   }
   return kOk;
@@ -79,11 +93,12 @@ int clean(const Globals& globals, const std::string& word, bool all, bool yes) {
     print("no runs in " + globals.root + "\n");
     return kOk;
   }
+  // Their locks are held to the end: nobody begins to use what is about to go.
+  std::vector<std::unique_ptr<FileLock>> locks;
   for (const auto& record : doomed) {
-    if (solution::is_live(runs, record)) {
-      return report_error(
-          user_error("run " + record.id() + " is running; stop it first: tidemill stop " + record.id()));
-    }
+    auto lock = solution::lock_idle_run(runs, record);
+    if (!lock.ok()) return report_error(lock.error());
+    locks.push_back(std::move(*lock));
     auto contents = runs.contents(record);
     print(fmt::format("run {}: {} bytes in {}\n", record.id(), observe::with_thousands(contents.bytes),
                       runs.directory(record.name, record.number)));
@@ -93,7 +108,7 @@ int clean(const Globals& globals, const std::string& word, bool all, bool yes) {
   if (!yes) {
     if (::isatty(STDIN_FILENO) != 1) {
       print("nothing was removed; --yes removes it\n");
-      return kOk;
+      return kUsage;
     }
     print("remove? [y/N] ");
     std::string answer;
@@ -113,7 +128,7 @@ int clean(const Globals& globals, const std::string& word, bool all, bool yes) {
 void add_lifecycle_commands(CLI::App& program, const Globals& globals, int* exit_code) {
   auto json = std::make_shared<std::string>("table");
   CLI::App* list = program.add_subcommand("status", "Lists runs: running, stopped, finished");
-  list->add_option("--format", *json)->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+  one_of(list->add_option("--format", *json)->capture_default_str(), {"table", "json"});
   list->callback([&globals, json, exit_code] { *exit_code = status(globals, *json == "json"); });
 
   auto run = std::make_shared<std::string>();

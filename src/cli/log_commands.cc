@@ -1,6 +1,8 @@
 // log: topics, read, follow, produce, repair.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
-#include <iostream>
+#include <cstdio>
 #include <memory>
 #include <set>
 
@@ -8,6 +10,7 @@
 #include "log/owner.h"
 #include "log/repair.h"
 #include "observe/report.h"
+#include "solution/interrupt.h"
 #include "solution/produce.h"
 #include "solution/run_appender.h"
 #include "solution/run_command.h"
@@ -25,12 +28,13 @@ void add_read_options(CLI::App& command, ReadFlags& flags) {
   command.add_option("topic", flags.topic, "Topic (tidemill log topics lists them)")->required();
   command.add_option("--partition", flags.partition, "Only this one");
   command.add_option("--max", flags.max, "So many events at most");
-  command
-      .add_option("--format", flags.format,
-                  "values: one per line; events: with position, time, key; json; batches: headers of the "
-                  "stored batches")
-      ->check(CLI::IsMember({"values", "events", "json", "batches"}))
-      ->capture_default_str();
+  one_of(
+      command
+          .add_option("--format", flags.format,
+                      "values: one per line; events: with position, time, key; json; batches: headers of the "
+                      "stored batches")
+          ->capture_default_str(),
+      {"values", "events", "json", "batches"});
 }
 
 int read(const Globals& globals, const ReadFlags& flags, bool follow) {
@@ -64,6 +68,8 @@ Result<solution::Produced> produce(const Globals& globals, const ProduceFlags& f
   options.steps = "I";
   solution::RunStore runs(FileSystem::posix(), globals.root);
   TM_ASSIGN(solution::RunRecord record, solution::choose_run(runs, options));
+  TM_ASSIGN(resolved, resolve_for_run(flags.solution, record, false));
+  options.loaded = std::move(resolved.loaded);
   const solution::Solution& description = options.loaded.solution;
 
   solution::ProduceOptions produce;
@@ -76,10 +82,13 @@ Result<solution::Produced> produce(const Globals& globals, const ProduceFlags& f
   solution::RunAccess access(runs, record, description);
   auto appender = solution::run_appenders(access)(produce.topic, 0);
   if (!appender.ok()) return std::move(appender).error();
-  auto produced = solution::produce_lines(std::cin, **appender, produce, [](uint64_t events) {
-    std::cerr << observe::with_thousands(events) << " events\n";
-  });
-  if (produced.ok()) {
+  auto produced = solution::produce_lines(
+      STDIN_FILENO, **appender, produce,
+      [&](uint64_t events) {
+        if (!globals.quiet) std::fprintf(stderr, "%s events\n", observe::with_thousands(events).c_str());
+      },
+      solution::interrupted());
+  if (produced.ok() && !globals.quiet) {
     print(observe::with_thousands(produced->events) + " events into " + produce.topic + " of run " +
           record.id() + "\n");
     if (produced->without_key > 0) {
@@ -139,9 +148,7 @@ void add_log_commands(CLI::App& program, const Globals& globals, int* exit_code)
   CLI::App* list = log->add_subcommand("topics", "Topics with their partitions, offsets and sizes");
   list->add_option("run", topics->run, "Name of the run")->required();
   list->add_flag("--all", topics->all, "Internal topics too");
-  list->add_option("--format", topics->format)
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
+  one_of(list->add_option("--format", topics->format)->capture_default_str(), {"table", "json"});
   list->callback([&globals, topics, exit_code] {
     *exit_code =
         ask_and_print(globals, topics->run,
@@ -171,7 +178,7 @@ void add_log_commands(CLI::App& program, const Globals& globals, int* exit_code)
   in->footer("  tidemill log produce weather.yaml < weather.jsonl");
   in->callback([&globals, producing, exit_code] {
     auto produced = produce(globals, *producing);
-    *exit_code = produced.ok() ? kOk : report_error(produced.error());
+    *exit_code = !produced.ok() ? report_error(produced.error()) : solution::interrupted() ? kStopped : kOk;
   });
 
   struct RepairFlags {

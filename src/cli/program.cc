@@ -6,6 +6,7 @@
 #include "base/logging.h"
 #include "cli/completion.h"
 #include "cli/context.h"
+#include "cli/help.h"
 
 namespace tidemill::cli {
 namespace {
@@ -21,7 +22,14 @@ constexpr const char* kFooter =
     "  tidemill query telemetry \"FROM rawdata LIMIT 5\"\n"
     "  tidemill check my.yaml                 your own solution file, explained\n"
     "\n"
-    "tidemill COMMAND --help teaches each command.";
+    "tidemill COMMAND --help teaches each command. docs/ in the sources has the rest.";
+
+void name_commands(CLI::App& app) {
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    command->group("Commands");
+    name_commands(*command);
+  }
+}
 
 }  // namespace
 
@@ -29,11 +37,13 @@ int run_program(int argc, char** argv) {
   CLI::App program(kAbout, "tidemill");
   program.footer(kFooter);
   program.require_subcommand(1);
-  program.set_version_flag("--version", std::string("tidemill ") + TIDEMILL_VERSION);
-  program.get_formatter()->column_width(34);
+  program.set_version_flag("--version", std::string("tidemill ") + TIDEMILL_VERSION, "Prints the version");
+  program.formatter(help_formatter());
+  program.get_help_ptr()->description("Prints this page");
   Globals globals;
   globals.root = default_root();
-  program.add_option("--data-dir", globals.root, "Where runs are kept (TIDEMILL_DATA_DIR)")
+  program.add_option("--data-dir", globals.root, "Where runs are kept; else TIDEMILL_DATA_DIR says it")
+      ->type_name("DIR")
       ->capture_default_str();
   program.add_flag("-q,--quiet", globals.quiet, "Errors only");
   program.add_flag("-v,--verbose", globals.verbose, "Say more");
@@ -52,14 +62,19 @@ int run_program(int argc, char** argv) {
 
   auto shell = std::make_shared<std::string>();
   CLI::App* completion = program.add_subcommand("completion", "Prints a completion script for a shell");
-  completion->add_option("shell", *shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
+  one_of(completion->add_option("shell", *shell, "bash or zsh")->required(), {"bash", "zsh"});
   completion->callback([&] { print(*shell == "zsh" ? zsh_completion(program) : bash_completion(program)); });
 
+  name_commands(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    int shown = program.exit(error);
-    return shown == 0 ? kOk : kUsage;
+    if (error.get_exit_code() == 0) return program.exit(error) == 0 ? kOk : kUsage;  // --help, --version
+    if (const CLI::App* page = wants_help(program)) {
+      print(page->help());
+      return kUsage;
+    }
+    return report_error(user_error(explain_usage(program, error)));
   } catch (const std::exception& error) {
     return report_error(internal_error(error.what()));
   }

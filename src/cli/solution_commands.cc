@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -22,8 +23,10 @@ class Scratch {
     std::string pattern = (std::filesystem::temp_directory_path() / "tidemill-check-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) return external_error(pattern + ": cannot create a directory");
     scratch->directory_ = pattern;
-    TM_ASSIGN(scratch->log_, log::Log::open(FileSystem::posix(), Clock::system(), Random::system(), pattern,
-                                            solution.log.options));
+    log::Options options = solution.log.options;
+    options.durability = log::Durability::kNone;  // nothing of it outlives the command
+    TM_ASSIGN(scratch->log_,
+              log::Log::open(FileSystem::posix(), Clock::system(), Random::system(), pattern, options));
     TM_TRY(create_topics(solution, *scratch->log_));
     scratch->ground_.log = scratch->log_.get();
     scratch->ground_.files = &FileSystem::posix();
@@ -66,11 +69,21 @@ int check(const SolutionOptions& options) {
     }
     whole = std::min(whole, stage.guarantee.guarantee);
   }
-  print("\nguarantee: " + pipeline::guarantee_name(whole) + "\n");
+  // Stages have much in common: what holds for several is said once.
+  std::vector<std::string> reasons, limits;
+  auto add = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
+    for (const std::string& text : from) {
+      if (std::find(to->begin(), to->end(), text) == to->end()) to->push_back(text);
+    }
+  };
   for (const solution::Stage& stage : *stages) {
-    for (const std::string& reason : stage.guarantee.reasons) print("  - " + reason + "\n");
-    for (const std::string& limit : stage.guarantee.limits) print("  ! " + limit + "\n");
+    add(stage.guarantee.reasons, &reasons);
+    add(stage.guarantee.limits, &limits);
   }
+  print("\nguarantee: " + pipeline::guarantee_name(whole) +
+        (limits.empty() ? "\n" : ", within the limits below\n"));
+  for (const std::string& reason : reasons) print("  - " + reason + "\n");
+  for (const std::string& limit : limits) print("  ! " + limit + "\n");
   if (solution.serve.kind == solution::SinkKind::kDuckDb) {
     print("  - the database file belongs to one process; others reach it through tidemill query\n");
   }
@@ -86,9 +99,7 @@ void add_solution_commands(CLI::App& program, const Globals&, int* exit_code) {
   auto listing = std::make_shared<ListFlags>();
   CLI::App* list = program.add_subcommand("solutions", "Lists the catalogue, or prints one solution of it");
   list->add_option("solution", listing->name, "Name in the catalogue");
-  list->add_option("--format", listing->format)
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
+  one_of(list->add_option("--format", listing->format)->capture_default_str(), {"table", "json"});
   list->callback([listing, exit_code] {
     solution::Catalogue catalogue = the_catalogue();
     if (listing->name.empty()) {
@@ -110,9 +121,7 @@ void add_solution_commands(CLI::App& program, const Globals&, int* exit_code) {
   auto show = std::make_shared<ShowFlags>();
   CLI::App* effective = program.add_subcommand("show", "Every setting in force, and where it came from");
   show->solution.add_to(*effective);
-  effective->add_option("--format", show->format)
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
+  one_of(effective->add_option("--format", show->format)->capture_default_str(), {"table", "json"});
   effective->callback([show, exit_code] {
     auto resolved = resolve_solution(show->solution);
     if (!resolved.ok()) {
@@ -134,7 +143,7 @@ void add_solution_commands(CLI::App& program, const Globals&, int* exit_code) {
   CLI::App* docs = program.add_subcommand("docs",
                                           "Prints references: settings (Markdown), schema (JSON Schema, for "
                                           "editors), steps (named commit steps)");
-  docs->add_option("what", *what)->required()->check(CLI::IsMember({"settings", "schema", "steps"}));
+  one_of(docs->add_option("what", *what)->required(), {"settings", "schema", "steps"});
   docs->callback([what, exit_code] {
     *exit_code = kOk;
     if (*what == "steps") {

@@ -2,8 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "base/logging.h"
 #include "base/text.h"
 #include "cli/context.h"
+#include "solution/run_command.h"
 
 namespace tidemill::cli {
 
@@ -16,9 +18,7 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
   CLI::App* ask = program.add_subcommand("query", "SQL on the served table, also while the pipeline runs");
   ask->add_option("run", query->run, "Name of the run")->required();
   ask->add_option("sql", query->sql, "A statement that reads")->required();
-  ask->add_option("--format", query->format)
-      ->check(CLI::IsMember({"table", "csv", "json"}))
-      ->capture_default_str();
+  one_of(ask->add_option("--format", query->format)->capture_default_str(), {"table", "csv", "json"});
   ask->add_option("--rows", query->rows, "So many rows at most");
   ask->footer(
       "  tidemill query telemetry \"SELECT type, count(*), avg(value) FROM rawdata GROUP BY type\"\n\nMore: "
@@ -39,9 +39,7 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
   CLI::App* rows =
       program.add_subcommand("report", "Throughput, lag and latency of a live run, a row a minute");
   rows->add_option("run", report->run, "Name of the run")->required();
-  rows->add_option("--format", report->format)
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
+  one_of(rows->add_option("--format", report->format)->capture_default_str(), {"table", "json"});
   rows->add_option("--every", report->every, "Length of a row")->capture_default_str();
   rows->add_option("--rows", report->rows, "Ends after so many");
   rows->callback([&globals, report, exit_code] {
@@ -50,6 +48,10 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
       *exit_code = report_error(
           user_error("--every: '" + report->every + "'; a duration of at least 100ms, as 10s or 1m"));
       return;
+    }
+    auto record = find_run(globals, report->run);
+    if (record.ok() && !solution::is_live(solution::RunStore(FileSystem::posix(), globals.root), *record)) {
+      log_warning("run " + record->id() + " is not running: its report is of nothing until it does");
     }
     *exit_code = ask_and_print(globals, report->run,
                                {"report",
@@ -66,11 +68,8 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
   CLI::App* check =
       program.add_subcommand("verify", "Accounts for every event of a run; exit status 0 only on PASS");
   check->add_option("run", verify->run, "Name of the run")->required();
-  check->add_option("--format", verify->format)
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
-  check->add_option("--rules", verify->rules, "strict, or the reference's")
-      ->check(CLI::IsMember({"strict", "reference"}));
+  one_of(check->add_option("--format", verify->format)->capture_default_str(), {"table", "json"});
+  one_of(check->add_option("--rules", verify->rules, "strict, or the reference's"), {"strict", "reference"});
   check->callback([&globals, verify, exit_code] {
     *exit_code = ask_and_print(globals, verify->run,
                                {"verify", {{"format", verify->format}, {"rules", verify->rules}}, ""});

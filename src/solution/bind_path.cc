@@ -13,6 +13,13 @@ std::vector<std::string> all_paths() {
   return paths;
 }
 
+std::vector<std::string> all_last_names() {
+  std::vector<std::string> names;
+  for (const Setting& setting : all_settings())
+    names.push_back(setting.path.substr(setting.path.rfind('.') + 1));
+  return names;
+}
+
 // "a, b" or "[a, b]" of an option, as the list that the setting takes.
 YamlNode as_list(const YamlNode& node) {
   std::string_view rest = trim(node.text);
@@ -51,7 +58,9 @@ void Binder::bind_path(const std::string& path, const YamlNode& value, const Pla
                     join(names_in(in_table), ", " + cited + "."));
     } else {
       std::string hint = did_you_mean(path, all_paths());
+      // A name without its section, perhaps misspelt too.
       std::vector<std::string> named = paths_named(path);
+      if (named.empty() && hint.empty()) named = paths_named(nearest_name(path, all_last_names()));
       if (!named.empty()) hint = "; did you mean " + join(named, " or ") + "?";
       report_at(problems_, place, cited,
                 "no such setting" + (hint.empty() ? "; `tidemill docs settings` lists them all" : hint));

@@ -98,8 +98,9 @@ Result<SolutionFile> Catalogue::find(const std::string& wanted) const {
     std::string folder = slash == std::string::npos ? "." : wanted.substr(0, slash);
     std::string last = slash == std::string::npos ? wanted : wanted.substr(slash + 1);
     if (!files_.exists(wanted)) {
-      return user_error(wanted + ": no such file" + did_you_mean(last, names_in_folder(folder)) +
-                            "; `tidemill solutions` lists what can be run by name",
+      std::string hint = did_you_mean(last, names_in_folder(folder));
+      return user_error(wanted + ": no such file" +
+                            (hint.empty() ? "; `tidemill solutions` lists what can be run by name" : hint),
                         Code::kNotFound);
     }
     return read(stem(last), wanted);
@@ -109,9 +110,9 @@ Result<SolutionFile> Catalogue::find(const std::string& wanted) const {
     if (file.name == wanted) return file;
     known.push_back(file.name);
   }
-  return user_error("no solution is called " + wanted + did_you_mean(wanted, known) + "; give one of " +
-                        join(known, ", ") + ", or the path of a .yaml file",
-                    Code::kNotFound);
+  std::string hint = did_you_mean(wanted, known);
+  if (hint.empty()) hint = "; give one of " + join(known, ", ") + ", or the path of a .yaml file";
+  return user_error("no solution is called " + wanted + hint, Code::kNotFound);
 }
 
 std::vector<SolutionFile> Catalogue::list() const {

@@ -58,8 +58,9 @@ TEST_F(CatalogueTest, PathsAreReadAsTheyAre) {
   Catalogue catalogue(files_, {});
   EXPECT_EQ(catalogue.find("/x/weather.yaml")->name, "weather");
   EXPECT_EQ(catalogue.find("/x/wether.yaml").error().message,
-            "/x/wether.yaml: no such file; did you mean weather.yaml?; `tidemill solutions` lists what can "
-            "be run by name");
+            "/x/wether.yaml: no such file; did you mean weather.yaml?");
+  EXPECT_EQ(catalogue.find("/x/orders.yaml").error().message,
+            "/x/orders.yaml: no such file; `tidemill solutions` lists what can be run by name");
 }
 
 TEST_F(CatalogueTest, AnUnknownNameGetsTheNearest) {

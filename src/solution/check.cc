@@ -4,49 +4,10 @@
 #include "base/text.h"
 #include "process/expression.h"
 #include "solution/derive.h"
+#include "solution/names.h"
 
 namespace tidemill::solution {
 namespace {
-
-constexpr size_t kMaxTopicName = 200;  // Kafka's 249, with room for the suffixes of derived topics
-
-bool holds_only(std::string_view text, std::string_view extra) {
-  return std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           extra.find(c) != std::string_view::npos;
-  });
-}
-
-// What is wrong with the name, or empty.
-std::string topic_fault(const std::string& topic) {
-  if (topic.empty()) return "is empty; name the topic";
-  if (topic.size() > kMaxTopicName) return "is too long; give at most 200 characters";
-  if (topic == "." || topic == ".." || !holds_only(topic, "._-")) {
-    return '"' + topic.substr(0, kMaxCited) +
-           "\" is not a topic's name; use letters, digits, dot, dash and underscore";
-  }
-  if (topic.starts_with("__"))
-    return '"' + topic.substr(0, kMaxCited) + "\" is reserved; do not begin with two underscores";
-  return {};
-}
-
-std::string identifier_fault(const std::string& name, std::string_view what) {
-  bool plain =
-      !name.empty() && name.size() <= 63 && holds_only(name, "_") && !(name[0] >= '0' && name[0] <= '9');
-  if (plain) return {};
-  return '"' + name.substr(0, kMaxCited) + "\" is not a name of a " + std::string(what) +
-         "; use at most 63 letters, digits and underscores, a letter first";
-}
-
-std::string folder_fault(const std::string& path) {
-  bool leaves = path == ".." || path.starts_with("../") || path.find("/../") != std::string::npos ||
-                path.ends_with("/..");
-  if (path.empty() || path == "." || path.starts_with("/") || leaves) {
-    return '"' + path.substr(0, kMaxCited) +
-           "\" does not lie in the run's data directory; give a folder's name, as files";
-  }
-  return {};
-}
 
 class Checker {
  public:

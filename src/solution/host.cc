@@ -1,81 +1,20 @@
 #include "solution/host.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 
 #include "base/logging.h"
-#include "event/json_splice.h"
-#include "event/timestamp.h"
 #include "log/owner.h"
 #include "serve/duckdb_sink.h"
-#include "solution/log_requests.h"
-#include "solution/query.h"
-#include "solution/verification.h"
+#include "solution/host_impl.h"
 
 namespace tidemill::solution {
 namespace {
 
 constexpr auto kHousekeepingPause = std::chrono::milliseconds(100);
 constexpr int64_t kSettlePauseUs = 2'000;
-constexpr int64_t kLookUpUs = 20'000;
-
-// This process leaves the run, which is not over for whoever asks: the next owner may answer.
-Error leaving() {
-  return external_error("the run's owner has left", Code::kStopped, true);
-}
-Error was_stopped() {
-  return Error{Domain::kUser, Code::kStopped, false, "the run was stopped"};
-}
 
 }  // namespace
-
-// Turns what pipelines tell into metrics and console lines. The output topic counts as incoming.
-class Host::Observer final : public pipeline::Listener {
- public:
-  Observer(observe::Metrics* metrics, bool sink_is_topic)
-      : metrics_(metrics), sink_is_topic_(sink_is_topic) {}
-  void on_commit(const pipeline::CommitReport& report) override {
-    metrics_->on_commit(report.events_in, report.bytes_in, report.rows, report.dead, report.dropped,
-                        report.created_us, report.enqueued_us, report.committed_us);
-    if (sink_is_topic_) metrics_->on_incoming(report.rows, report.bytes_out);
-  }
-  void on_retry(const std::string& what) override {
-    metrics_->on_retry();
-    log_warning(what);
-  }
-  void on_restore(const TopicPartition& source, uint64_t bytes) override {
-    // A line for every 64 MB of changelog read: long restores show that they move.
-    if ((bytes >> 26) != (last_bytes_.exchange(bytes) >> 26)) {
-      log_info("restoring the state of " + source.to_string() + ": " + std::to_string(bytes >> 20) +
-               " MB of changelog read");
-    }
-  }
-  void on_dead_letter(const std::string& reason) override {
-    if (warned_.fetch_add(1) < 3) log_warning("dead letter: " + reason);
-  }
-
- private:
-  observe::Metrics* metrics_;
-  bool sink_is_topic_;
-  std::atomic<uint64_t> last_bytes_{0};
-  std::atomic<int> warned_{0};
-};
-
-struct Host::Running {
-  std::vector<Stage> stages;
-  std::vector<std::unique_ptr<pipeline::Pipeline>> pipelines;
-
-  void drain() {
-    // In order: a later stage still takes in what an earlier one's last epoch writes.
-    for (auto& pipeline : pipelines) {
-      pipeline->drain();
-      (void)pipeline->wait().ok();
-    }
-  }
-};
 
 Host::Host(const RunStore& runs, RunRecord record, Solution solution)
     : runs_(runs), record_(std::move(record)), solution_(std::move(solution)) {}
@@ -91,11 +30,18 @@ Status Host::start() {
   directory_ = runs_.directory(record_.name, record_.number);
   TM_TRY(files.create_directories(directory_));
   TM_ASSIGN(lock_, log::lock_data_directory(files, directory_));
+  TM_TRY(note_made());
   std::string log_directory = join_path(directory_, "log");
   TM_TRY(files.create_directories(log_directory));
   TM_ASSIGN(log_,
             log::Log::open(files, Clock::system(), Random::system(), log_directory, solution_.log.options));
-  TM_TRY(create_topics(solution_, *log_));
+  if (Status created = create_topics(solution_, *log_); !created.ok()) {
+    Error error = std::move(created).error();
+    if (error.code != Code::kExists) return error;
+    // kExists is for the lock.
+    return user_error("run " + record_.id() + ": " + error.message +
+                      "; it was begun with other settings: give those, or begin a new run");
+  }
   started_us_ = Clock::system().wall_us();
   observer_ = std::make_unique<Observer>(&metrics_, solution_.serve.kind == SinkKind::kLog);
   housekeeper_ = std::thread([this] { housekeeping(); });
@@ -146,6 +92,27 @@ Status Host::save_record(const std::function<void(RunRecord&)>& change) {
   return runs_.save(record_);
 }
 
+Status Host::note_made(const std::string& replay_into) {
+  std::vector<std::string> paths;
+  if (solution_.serve.kind == SinkKind::kDuckDb) {
+    for (const char* suffix : {"", ".wal", ".tmp"}) paths.push_back(solution_.serve.duckdb.database + suffix);
+  } else if (solution_.serve.kind == SinkKind::kFiles) {
+    paths = {solution_.serve.files.directory, solution_.dead_letters.name};
+    if (!replay_into.empty()) paths.push_back(replay_into);
+  }
+  RunRecord record = this->record();
+  for (const std::string& path : paths) {
+    const std::string entry =
+        path.substr(0, path.find('/'));  // empty: an absolute path is not in the directory
+    if (entry.empty() || entry == "." || entry == ".." ||
+        std::count(record.made.begin(), record.made.end(), entry))
+      continue;
+    record.made.push_back(entry);
+  }
+  if (record.made == this->record().made) return {};
+  return save_record([&](RunRecord& kept) { kept.made = record.made; });
+}
+
 Result<std::shared_ptr<duck::Database>> Host::database() {
   std::lock_guard lock(database_mutex_);
   if (database_) return database_;
@@ -169,7 +136,7 @@ Ground Host::ground() {
   return ground;
 }
 
-Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay) {
+Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, Observer* observer) {
   auto running = std::make_unique<Running>();
   TM_ASSIGN(running->stages, wire(solution_, ground(), replay));
   for (Stage& stage : running->stages) {
@@ -180,7 +147,7 @@ Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay) 
     parts.changelog = stage.changelog.get();
     parts.clock = &Clock::system();
     parts.random = &Random::system();
-    parts.listener = observer_.get();
+    parts.listener = observer;
     auto pipeline = std::make_unique<pipeline::Pipeline>(parts, pipeline_options(solution_, stage));
     TM_TRY(pipeline->start());
     running->pipelines.push_back(std::move(pipeline));
@@ -193,7 +160,7 @@ Status Host::enter_processing() {
   if (closing_) return leaving();
   if (!running_) {
     processing_error_ = {};
-    TM_ASSIGN(running_, start_stages({}));
+    TM_ASSIGN(running_, start_stages({}, observer_.get()));
   }
   ++processing_users_;
   return {};
@@ -235,6 +202,24 @@ Status Host::processing_failed() const {
   return processing_error_;
 }
 
+Result<Host::Ends> Host::ends_of(const std::string& topic_name) const {
+  Ends ends;
+  TM_ASSIGN(log::TopicInfo topic, log_->topic(topic_name));
+  for (int32_t p = 0; p < topic.config.partitions; ++p) {
+    TM_ASSIGN(log::PartitionInfo info, log_->partition({topic.name, Partition(p)}));
+    ends.emplace_back(info.id, info.last_stable);
+  }
+  return ends;
+}
+
+bool Host::reached(const std::vector<pipeline::LaneProgress>& progress, const Ends& ends) {
+  return std::all_of(ends.begin(), ends.end(), [&](const auto& end) {
+    return std::any_of(progress.begin(), progress.end(), [&](const pipeline::LaneProgress& lane) {
+      return lane.source == end.first && lane.read.offset >= end.second;
+    });
+  });
+}
+
 Status Host::wait_settled(const std::function<bool()>& cancelled) {
   auto go_on = [&]() -> Status {
     if (stop_asked_) return was_stopped();
@@ -254,7 +239,7 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
   }
   for (size_t i = 0; i < stages; ++i) {
     // What the stage's input holds now: the stage before it has settled, so that nothing is missing.
-    std::vector<std::pair<TopicPartition, Offset>> targets;
+    Ends targets;
     bool settled = false;
     while (!settled) {
       TM_TRY(go_on());
@@ -262,19 +247,9 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
         std::lock_guard lock(processing_mutex_);
         if (!running_) return closing_ ? leaving() : was_stopped();
         if (targets.empty()) {
-          TM_ASSIGN(log::TopicInfo topic, log_->topic(running_->stages[i].input_topic));
-          for (int32_t p = 0; p < topic.config.partitions; ++p) {
-            TM_ASSIGN(log::PartitionInfo info, log_->partition({topic.name, Partition(p)}));
-            targets.emplace_back(info.id, info.last_stable);
-          }
+          TM_ASSIGN(targets, ends_of(running_->stages[i].input_topic));
         }
-        auto progress = running_->pipelines[i]->progress();
-        settled = std::all_of(targets.begin(), targets.end(), [&](const auto& target) {
-          return std::any_of(progress.begin(), progress.end(), [&](const pipeline::LaneProgress& lane) {
-            return lane.source == target.first && lane.read.offset >= target.second;
-          });
-        });
-        settled = settled && running_->pipelines[i]->settled();
+        settled = reached(running_->pipelines[i]->progress(), targets) && running_->pipelines[i]->settled();
       }
       if (!settled) Clock::system().sleep_us(kSettlePauseUs);
     }
@@ -300,151 +275,6 @@ int64_t Host::lag() const {
     if (info.ok()) lag = std::max<int64_t>(lag, 0) + info->last_stable.since(lane.committed.offset);
   }
   return lag;
-}
-
-Status Host::answer(Request& request, const Reply& reply, const std::atomic<bool>& gone) {
-  if (request.verb.starts_with("log.")) {
-    return answer_log_request(*log_, request, reply, gone,
-                              [this](uint64_t records, uint64_t bytes) { on_incoming(records, bytes); });
-  }
-  if (request.verb == "query") return answer_query(*this, request, reply, gone);
-  if (request.verb == "verify") return answer_verify(*this, request, reply, gone);
-  if (request.verb == "report") return report(request, reply, gone);
-  if (request.verb == "status") return status(request, reply);
-  if (request.verb == "summary") return summary(request, reply);
-  if (request.verb == "settle") return settle(reply, gone);
-  if (request.verb == "process") return process(request, reply, gone);
-  if (request.verb == "replay") return replay(request, reply, gone);
-  if (request.verb == "stop") {
-    ask_stop();
-    return {};
-  }
-  return user_error("no such request: " + request.verb + "; is the run's owner an older program?",
-                    Code::kNotFound);
-}
-
-Status Host::process(const Request&, const Reply& reply, const std::atomic<bool>& gone) {
-  TM_TRY(enter_processing());
-  reply("started\n");
-  Status failed;
-  while (!gone && !stop_asked_ && !closing_ && failed.ok()) {
-    Clock::system().sleep_us(kLookUpUs);
-    failed = processing_failed();
-    if (!reply("")) break;
-  }
-  Status left = leave_processing();
-  if (!failed.ok()) return failed;
-  return left.ok() && closing_ && !stop_asked_ ? Status(leaving()) : left;
-}
-
-Status Host::replay(const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
-  Replay replay;
-  replay.into = request.get("into");
-  std::string from = request.get("from", "earliest");
-  if (from == "latest") return user_error("--from latest would replay nothing: use earliest or a time");
-  if (from != "earliest") {
-    auto time = parse_timestamp_us(from);
-    if (!time)
-      return user_error("--from: '" + from + "' is neither earliest nor a time like 2026-01-31T12:00:00Z");
-    replay.from.kind = StartAt::kTime;
-    replay.from.time_us = *time;
-  }
-  TM_ASSIGN(auto running, start_stages(replay));
-  uint64_t last_stored = 0;
-  while (!gone && !stop_asked_ && !closing_) {
-    bool settled = true;
-    uint64_t read = 0, stored = 0;
-    int64_t lag = 0;
-    for (auto& pipeline : running->pipelines) {
-      if (!pipeline->running()) TM_TRY(pipeline->wait());
-      settled = settled && pipeline->settled();
-      for (const auto& lane : pipeline->progress()) {
-        read += lane.counters.read;
-        stored += lane.counters.stored;
-        auto info = log_->partition(lane.source);
-        if (info.ok()) lag += info->last_stable.since(lane.committed.offset);
-      }
-    }
-    if (settled && lag <= 0) {
-      reply(fmt::format("replayed {} events into {}: {} rows\n", observe::with_thousands(read), replay.into,
-                        observe::with_thousands(stored)));
-      break;
-    }
-    if (stored != last_stored &&
-        !reply(fmt::format("{} rows, {} events to go\n", observe::with_thousands(stored),
-                           observe::with_thousands(static_cast<uint64_t>(std::max<int64_t>(lag, 0))))))
-      break;
-    last_stored = stored;
-    Clock::system().sleep_us(500'000);
-  }
-  running->drain();
-  for (auto& pipeline : running->pipelines) TM_TRY(pipeline->wait());
-  return {};
-}
-
-Status Host::settle(const Reply& reply, const std::atomic<bool>& gone) {
-  std::atomic<bool> cancelled{false};
-  return wait_settled([&] {
-    if (gone || !reply("")) cancelled = true;
-    return cancelled.load();
-  });
-}
-
-Status Host::summary(const Request& request, const Reply& reply) {
-  observe::ReportRow row;
-  row.time_us = Clock::system().wall_us();
-  row.period_us = row.time_us - started_us_;
-  row.traffic = metrics_.traffic();
-  row.latency = metrics_.latency();
-  row.lag = lag();
-  if (request.get("format") == "json") {
-    reply(observe::report_json(row) + "\n");
-    return {};
-  }
-  reply(observe::report_header() + "\n" + observe::report_line(row) + "\n");
-  if (solution_.serve.kind == SinkKind::kLog) reply(observe::shared_log_note() + "\n");
-  return {};
-}
-
-Status Host::report(const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
-  // Formats: table, json, and progress, a line for the console.
-  const std::string format = request.get("format", "table");
-  int64_t every_us = request.number("every_us", 60'000'000);
-  int64_t rows = request.number("rows", -1);
-  Clock& clock = Clock::system();
-  int64_t due_us = clock.wall_us();
-  observe::Reporter reporter(metrics_, due_us);
-  const int64_t begun_us = due_us;
-  if (format == "table" && !reply(observe::report_header() + "\n")) return {};
-  while (!gone && !stop_asked_ && !closing_ && rows != 0) {
-    due_us += every_us;
-    while (clock.wall_us() < due_us && !gone && !stop_asked_ && !closing_) {
-      clock.sleep_us(kLookUpUs);
-      if (!reply("")) return {};
-    }
-    if (gone || stop_asked_ || closing_) break;
-    observe::ReportRow row = reporter.row(clock.wall_us(), lag());
-    std::string line = format == "json"       ? observe::report_json(row)
-                       : format == "progress" ? observe::progress_line(row.time_us - begun_us, row)
-                                              : observe::report_line(row);
-    if (!reply(line + "\n")) return {};
-    if (rows > 0) --rows;
-  }
-  if (rows != 0 && closing_ && !stop_asked_) return leaving();
-  return {};
-}
-
-Status Host::status(const Request&, const Reply& reply) {
-  RunRecord record = this->record();
-  observe::Traffic traffic = metrics_.traffic();
-  std::string name;
-  append_json_string(record.id(), &name);
-  reply(
-      fmt::format("{{\"run\":{},\"pid\":{},\"state\":\"{}\",\"processing\":{},\"stored\":{},\"dead_letters\":"
-                  "{},\"lag\":{}}}\n",
-                  name, ::getpid(), record.state, processing() ? "true" : "false", traffic.stored_rows,
-                  traffic.dead_letters, lag()));
-  return {};
 }
 
 }  // namespace tidemill::solution

@@ -76,7 +76,13 @@ class Host {
   Status summary(const Request& request, const Reply& reply);
   Status settle(const Reply& reply, const std::atomic<bool>& gone);
 
-  Result<std::unique_ptr<Running>> start_stages(const Replay& replay);
+  // Notes in the run's record which entries of its directory a sink makes, before it makes them.
+  Status note_made(const std::string& replay_into = {});
+  Result<std::unique_ptr<Running>> start_stages(const Replay& replay, Observer* observer);
+  // Where a topic ends now, for readers of committed events; and whether lanes have read that far.
+  using Ends = std::vector<std::pair<TopicPartition, Offset>>;
+  Result<Ends> ends_of(const std::string& topic) const;
+  static bool reached(const std::vector<pipeline::LaneProgress>& progress, const Ends& ends);
 
   RunStore runs_;
   mutable std::mutex record_mutex_;

@@ -42,9 +42,8 @@ void apply_sizes(Draft& draft, const LoadRequest& request, std::string& chosen, 
     std::vector<std::string> names;
     for (const SizeDraft& size : draft.sizes) names.push_back(size.name);
     problems.at_option("--size " + chosen.substr(0, kMaxCited), "sizes",
-                       names.empty()
-                           ? "this solution has no sizes; leave --size away"
-                           : "no such size; give one of " + join(names, ", ") + did_you_mean(chosen, names));
+                       names.empty() ? "this solution has no sizes; leave --size away"
+                                     : "no such size; give one of " + join(names, ", "));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/text.h"
 #include "event/json_splice.h"
 #include "event/timestamp.h"
 
@@ -141,9 +142,19 @@ Result<Offset> resolve_from(log::Log& log, const TopicPartition& tp, const std::
   return log.offset_for_time(tp, *time / 1000);
 }
 
+Result<log::TopicInfo> find_topic(log::Log& log, const std::string& name) {
+  Result<log::TopicInfo> topic = log.topic(name);
+  if (topic.ok() || topic.error().code != Code::kNotFound) return topic;
+  std::vector<std::string> names;
+  for (const log::TopicInfo& known : log.topics()) {
+    if (!known.internal) names.push_back(known.name);
+  }
+  return user_error("the log has no topic " + name + "; there are " + join(names, ", "), Code::kNotFound);
+}
+
 Status read_log(log::Log& log, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
   TM_ASSIGN(TopicPartition tp, partition_of(request));
-  TM_ASSIGN(log::TopicInfo topic, log.topic(tp.topic));
+  TM_ASSIGN(log::TopicInfo topic, find_topic(log, tp.topic));
   std::vector<Cursor> cursors;
   for (int32_t p = 0; p < topic.config.partitions; ++p) {
     if (request.number("partition", -1) >= 0 && p != tp.partition.value()) continue;
@@ -234,7 +245,7 @@ Status answer_log_request(log::Log& log, Request& request, const Reply& reply, c
     return {};
   }
   if (request.verb == "log.partitions") {
-    TM_ASSIGN(log::TopicInfo topic, log.topic(request.get("topic")));
+    TM_ASSIGN(log::TopicInfo topic, find_topic(log, request.get("topic")));
     reply(std::to_string(topic.config.partitions));
     return {};
   }

@@ -1,10 +1,15 @@
 #include "solution/produce.h"
 
+#include <poll.h>
 #include <simdjson.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/logging.h"
 #include "event/partitioner.h"
 #include "event/record_batch.h"
 #include "event/schema.h"
@@ -13,6 +18,10 @@ namespace tidemill::solution {
 namespace {
 
 constexpr int64_t kRetryPauseUs = 100'000;
+constexpr int kStopLookUpMs = 100;  // a stop is seen within this time
+constexpr int kLingerMs = 5;        // lines go out when no more came for so long
+constexpr int64_t kLongestLingerNs = 100'000'000;
+constexpr uint64_t kTellEvery = 100'000;
 constexpr int kRetries = 600;  // a minute, which an owner that recovers may take
 
 // One partition's batch on its way, and how many records this producer has stored there.
@@ -76,6 +85,7 @@ class Producer {
       Status done = ticket.ok() ? appender_.wait(*ticket) : Status(std::move(ticket).error());
       if (done.ok()) break;
       if (!done.error().retryable || attempt >= kRetries) return done;
+      if (attempt == 0) log_warning(done.error().message + "; trying again");
       Clock::system().sleep_us(kRetryPauseUs);
     }
     lane.stored += count;
@@ -108,24 +118,38 @@ class Producer {
 
 }  // namespace
 
-Result<Produced> produce_lines(std::istream& in, simulate::Appender& appender, const ProduceOptions& options,
-                               const std::function<void(uint64_t)>& told) {
+Result<Produced> produce_lines(int in, simulate::Appender& appender, const ProduceOptions& options,
+                               const std::function<void(uint64_t)>& told, const std::atomic<bool>& stop) {
   Producer producer(appender, options);
   TM_TRY(producer.open());
   Produced counts;
-  uint64_t number = 0;
+  uint64_t number = 0, next_told = kTellEvery;
   std::string line;
-  std::string buffer(64u << 10, '\0');
+  std::string buffer(256u << 10, '\0');
   auto take_line = [&]() -> Status {
     ++number;
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (!line.empty()) TM_TRY(producer.add(line, &counts));
     line.clear();
-    if (counts.events % 100'000 == 0 && counts.events > 0) told(counts.events);
     return {};
   };
-  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0) {
-    std::string_view rest(buffer.data(), static_cast<size_t>(in.gcount()));
+  int64_t waiting_since_ns = 0;  // when the first line since the last flush was read
+  auto flush = [&]() -> Status {
+    waiting_since_ns = 0;
+    return producer.finish();
+  };
+  while (!stop) {
+    pollfd ready{in, POLLIN, 0};
+    const int64_t now_ns = Clock::system().steady_ns();
+    const bool more = ::poll(&ready, 1, waiting_since_ns == 0 ? kStopLookUpMs : kLingerMs) > 0;
+    if (waiting_since_ns != 0 && (!more || now_ns - waiting_since_ns > kLongestLingerNs)) TM_TRY(flush());
+    if (!more) continue;
+    if (waiting_since_ns == 0) waiting_since_ns = now_ns;
+    const ssize_t got = ::read(in, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return external_error(std::string("standard input: ") + std::strerror(errno));
+    if (got == 0) break;
+    std::string_view rest(buffer.data(), static_cast<size_t>(got));
     for (size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
       line.append(rest.substr(0, end));
       rest.remove_prefix(end + 1);
@@ -133,12 +157,18 @@ Result<Produced> produce_lines(std::istream& in, simulate::Appender& appender, c
     }
     line.append(rest);
     if (line.size() > options.max_line_bytes) {
+      TM_TRY(producer.finish());
       return user_error("line " + std::to_string(number + 1) + " is longer than " +
                         std::to_string(options.max_line_bytes) + " bytes; events are one line each. The " +
                         std::to_string(counts.events) + " events before it are in the log");
     }
+    if (counts.events >= next_told) {
+      told(counts.events);
+      next_told = counts.events / kTellEvery * kTellEvery + kTellEvery;
+    }
   }
-  if (!line.empty()) TM_TRY(take_line());
+  // A line that a stop cut in the middle is none.
+  if (!line.empty() && !stop) TM_TRY(take_line());
   TM_TRY(producer.finish());
   return counts;
 }

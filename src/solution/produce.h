@@ -1,9 +1,9 @@
 // `tidemill log produce`: lines of text into a topic, one event each.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
-#include <istream>
 #include <string>
 
 #include "simulate/appender.h"
@@ -25,10 +25,13 @@ struct Produced {
   uint64_t without_key = 0;  // lines in which the key's member is missing
 };
 
-// Reads to the end of `in`; empty lines are left out. Returns when everything is acknowledged. Each line is
-// stored once, also when the run's owner was replaced meanwhile. `told` is called now and then with the count
-// so far. Errors: a line that is too long, naming it; those of the appender.
-Result<Produced> produce_lines(std::istream& in, simulate::Appender& appender, const ProduceOptions& options,
-                               const std::function<void(uint64_t events)>& told);
+// Reads descriptor `in` to its end, or until `stop`; empty lines are left out. Lines go on their way when no
+// more can be read at once, so that those of a slow writer are not kept back. Returns when everything is
+// acknowledged. Each line is stored once, also when the run's owner was replaced meanwhile. `told` is called
+// now and then with the count so far. Errors: a line that is too long, naming it, when all before it are
+// acknowledged; those of the appender.
+Result<Produced> produce_lines(int in, simulate::Appender& appender, const ProduceOptions& options,
+                               const std::function<void(uint64_t events)>& told,
+                               const std::atomic<bool>& stop);
 
 }  // namespace tidemill::solution

@@ -20,6 +20,8 @@ namespace {
 constexpr std::array<std::string_view, 10> kReading = {"select",  "with",     "from", "table",     "values",
                                                        "explain", "describe", "show", "summarize", "pivot"};
 
+constexpr size_t kWidestCell = 60;
+
 std::string first_word(std::string_view sql) {
   size_t at = 0;
   while (at < sql.size()) {
@@ -79,6 +81,20 @@ class Watchdog {
   std::thread thread_;
 };
 
+// A path as part of a pattern within a literal of SQL: it stands for itself.
+std::string literal_of(const std::string& path) {
+  std::string out;
+  for (char c : path) {
+    if (c == '[' || c == '*' || c == '?') {
+      out += std::string("[") + c + "]";
+    } else {
+      out += c;
+      if (c == '\'') out += c;
+    }
+  }
+  return out;
+}
+
 std::string csv_cell(const std::string& text) {
   if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
   std::string out = "\"";
@@ -111,6 +127,16 @@ std::string json_cell(const duck::Rows& rows, size_t column, size_t row) {
 size_t width_of(std::string_view text) {
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+// A cell of a table, which is for eyes: a nested value or a long text would push all else off the screen.
+std::string clipped(std::string text) {
+  if (width_of(text) <= kWidestCell) return text;
+  size_t end = 0;
+  for (size_t width = 0; width < kWidestCell; ++end) {
+    if (end + 1 == text.size() || (text[end + 1] & 0xc0) != 0x80) ++width;
+  }
+  return text.substr(0, end) + "…";
 }
 
 std::string table_line(const std::vector<std::string>& cells, const std::vector<size_t>& widths,
@@ -169,9 +195,8 @@ Status print_rows(duck::Rows& rows, const std::string& format, int64_t max_rows,
       } else {
         cells.emplace_back();
         for (size_t c = 0; c < columns; ++c) {
-          cells.back().push_back(rows.is_null(c, r) ? "NULL" : rows.display(c, r));
-          if (!head_printed)
-            widths[c] = std::min<size_t>(std::max(widths[c], width_of(cells.back().back())), 60);
+          cells.back().push_back(rows.is_null(c, r) ? "NULL" : clipped(rows.display(c, r)));
+          if (!head_printed) widths[c] = std::max(widths[c], width_of(cells.back().back()));
         }
       }
     }
@@ -212,7 +237,7 @@ Status answer_query(Host& host, const Request& request, const Reply& reply, cons
                                          {"threads", std::to_string(solution.query.threads)}}));
     std::string folder = solution.serve.files.directory;
     if (!folder.starts_with("/")) folder = join_path(host.directory(), folder);
-    view = "CREATE VIEW files AS SELECT * FROM read_json_auto('" + folder + "/**/*.jsonl')";
+    view = "CREATE VIEW files AS SELECT * FROM read_json_auto('" + literal_of(folder) + "/**/*.jsonl')";
   } else {
     return user_error(solution.name + " serves a topic, which has no SQL: read it with `tidemill log read " +
                       solution.name + " " + solution.serve.log.topic + "`, or serve with duckdb");

@@ -7,6 +7,7 @@
 #include <optional>
 #include <thread>
 
+#include "log/owner.h"
 #include "observe/report.h"
 #include "simulate/simulator.h"
 #include "solution/access.h"
@@ -98,16 +99,19 @@ class SimulatorThread {
   // Precondition: ended().
   const Status& result() const { return result_; }
   simulate::SimulateCounters counters() const { return simulator_->counters(); }
+  // A process before this one had sent everything.
+  bool nothing_to_do() const { return nothing_to_do_; }
 
  private:
   explicit SimulatorThread(std::unique_ptr<simulate::Simulator> simulator)
-      : simulator_(std::move(simulator)) {
+      : simulator_(std::move(simulator)), nothing_to_do_(simulator_->finished()) {
     thread_ = std::thread([this] {
       result_ = simulator_->run(stop_);
       ended_ = true;
     });
   }
   std::unique_ptr<simulate::Simulator> simulator_;
+  const bool nothing_to_do_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};
   Status result_;
@@ -141,6 +145,7 @@ class Session {
   std::mutex print_mutex_;
   bool progress_shown_ = false;
   std::atomic<bool> processing_started_{false};
+  bool stop_asked_ = false;
   std::unique_ptr<AskingThread> processing_;
   std::unique_ptr<SimulatorThread> simulator_;
   std::unique_ptr<AskingThread> ticker_;
@@ -219,9 +224,13 @@ Status Session::watch() {
   bool stalled_said = false;
   while (!interrupted()) {
     TM_TRY(failed_step());
-    if (auto host = access_.host(); host && host->stop_asked()) return {};
-    // Somebody asked the owner to stop.
-    if ((processing_ && processing_->ended()) || (table_ && table_->ended())) return {};
+    // Somebody asked the owner to stop, which here or there ends what was asked of it.
+    const auto host = access_.host();
+    if ((host && host->stop_asked()) || (processing_ && processing_->ended()) ||
+        (table_ && table_->ended())) {
+      stop_asked_ = true;
+      return {};
+    }
     if (simulator_) {
       if (simulator_->ended()) return {};
       simulate::SimulateCounters counters = simulator_->counters();
@@ -248,8 +257,8 @@ Status Session::wait_settled() {
 }
 
 Result<RunResult> Session::end() {
-  const bool stopped =
-      interrupted() || (simulator_ && !simulator_->ended()) || (processing_ && processing_->ended());
+  const bool stopped = interrupted() || stop_asked_ || (simulator_ && !simulator_->ended()) ||
+                       (processing_ && processing_->ended());
   ticker_.reset();
   table_.reset();
   if (has(options_.steps, 'M')) {
@@ -262,13 +271,16 @@ Result<RunResult> Session::end() {
     while (!simulator_->ended()) Clock::system().sleep_us(1'000);
     simulate::SimulateCounters sent = simulator_->counters();
     if (!options_.json) {
+      std::string note;
+      if (simulator_->nothing_to_do()) {
+        note = "; everything was sent before, and --fresh or another --name begins anew";
+      } else if (sent.worst_shortfall_us > 1'000'000) {
+        note = fmt::format("; at worst {} behind their schedule",
+                           observe::human_latency(sent.worst_shortfall_us));
+      }
       say(fmt::format("simulated {} events in {} records{}\n",
                       observe::with_thousands(static_cast<uint64_t>(sent.events)),
-                      observe::with_thousands(static_cast<uint64_t>(sent.records)),
-                      sent.worst_shortfall_us > 1'000'000
-                          ? fmt::format("; at worst {} behind their schedule",
-                                        observe::human_latency(sent.worst_shortfall_us))
-                          : ""));
+                      observe::with_thousands(static_cast<uint64_t>(sent.records)), note));
     }
   }
   processing_.reset();  // drains
@@ -303,6 +315,7 @@ Result<RunResult> Session::verify() {
 
 Result<RunResult> Session::run() {
   Status went = begin();
+  if (went.ok() && options_.on_started) options_.on_started();
   if (went.ok()) went = watch();
   const bool input_ended = simulator_ ? simulator_->ended() : options_.until_end;
   if (went.ok() && input_ended) went = wait_settled();
@@ -331,33 +344,42 @@ bool is_live(const RunStore& runs, const RunRecord& record) {
   return client.ok();
 }
 
+Result<std::unique_ptr<FileLock>> lock_idle_run(const RunStore& runs, const RunRecord& record) {
+  auto lock = log::lock_data_directory(FileSystem::posix(), runs.directory(record.name, record.number));
+  if (lock.ok() || lock.error().code != Code::kExists) return lock;
+  return user_error("run " + record.id() + " is running; stop it first: tidemill stop " + record.id());
+}
+
 Result<RunRecord> choose_run(const RunStore& runs, const RunOptions& options) {
   const std::string name = options.name.empty() ? options.loaded.solution.name : options.name;
   TM_TRY(check_run_name(name));
   if (options.fresh) {
     for (const RunRecord& old : runs.list(name)) {
-      if (is_live(runs, old))
-        return user_error("run " + old.id() + " is running; stop it first: tidemill stop " + name);
+      TM_ASSIGN(auto lock, lock_idle_run(runs, old));
       TM_TRY(runs.remove(old));
     }
   }
-  std::optional<RunRecord> latest = runs.latest(name);
   // Without a simulator a run is never over: more may be produced into it.
   const bool simulates = has(options.steps, 'T') && options.loaded.solution.simulate.enabled;
-  bool unfinished = latest && (latest->state != "finished" || is_live(runs, *latest));
-  if (options.resume && !unfinished) {
-    return user_error(latest ? "run " + latest->id() +
-                                   " is finished: nothing to resume; without --resume a new run starts"
-                             : "no run of " + name + " in " + runs.root() + ": nothing to resume");
+  while (true) {
+    std::optional<RunRecord> latest = runs.latest(name);
+    if (latest) TM_TRY(check_usable(runs, *latest));
+    const bool unfinished = latest && (latest->state != "finished" || is_live(runs, *latest));
+    if (options.resume && !unfinished) {
+      return user_error(latest ? "run " + latest->id() +
+                                     " is finished: nothing to resume; without --resume a new run starts"
+                               : "no run of " + name + " in " + runs.root() + ": nothing to resume");
+    }
+    if (latest && (unfinished || !simulates)) return *latest;
+    RunRecord record;
+    record.name = name;
+    record.solution = options.solution;
+    record.size = options.loaded.size;
+    record.settings = options.settings;
+    record.created_us = Clock::system().wall_us();
+    auto created = runs.create(std::move(record), latest ? latest->number : 0);
+    if (created.ok() || created.error().code != Code::kExists) return created;
   }
-  if (latest && (unfinished || !simulates)) return *latest;
-  RunRecord record;
-  record.name = name;
-  record.solution = options.solution;
-  record.size = options.loaded.size;
-  record.settings = options.settings;
-  record.created_us = Clock::system().wall_us();
-  return runs.create(std::move(record));
 }
 
 Result<RunResult> run_steps(const RunStore& runs, const RunRecord& record, const RunOptions& options,
@@ -373,13 +395,19 @@ Status run_replay(const RunStore& runs, const RunRecord& record, const RunOption
                   const std::string& from, const std::string& into, const Print& print) {
   RunAccess access(runs, record, options.loaded.solution);
   Line line(access);
-  Status replayed = line.ask(
-      Request{"replay", {{"from", from}, {"into", into}}, ""},
-      [&](std::string_view piece) {
-        print(std::string(piece));
-        return true;
-      },
-      interrupted());
+  Status replayed;
+  while (true) {
+    replayed = line.ask(
+        Request{"replay", {{"from", from}, {"into", into}}, ""},
+        [&](std::string_view piece) {
+          print(std::string(piece));
+          return true;
+        },
+        interrupted());
+    // An owner that leaves hands over to the next, who goes on where the new table stands.
+    if (replayed.ok() || !replayed.error().retryable || replayed.error().code != Code::kStopped) break;
+    Clock::system().sleep_us(kAskAgainUs);
+  }
   access.disown();
   return replayed;
 }

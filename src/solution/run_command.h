@@ -27,6 +27,8 @@ struct RunOptions {
   bool json = false;      // report rows and verdict as JSON lines
   bool terminal = false;  // progress lines may overwrite each other
   std::string rules;      // of the verification; empty: the solution's
+  // Called once, when every step has started: what cannot start is known by then.
+  std::function<void()> on_started;
 };
 
 // Checks letters. Errors: kUser.
@@ -38,6 +40,9 @@ Result<RunRecord> choose_run(const RunStore& runs, const RunOptions& options);
 
 // Whether a process owns the run now.
 bool is_live(const RunStore& runs, const RunRecord& record);
+
+// The lock of a run that nobody owns, for changes to its files from outside. Errors: kUser where it is owned.
+Result<std::unique_ptr<FileLock>> lock_idle_run(const RunStore& runs, const RunRecord& record);
 
 // Text for the terminal; called from several threads, one at a time.
 using Print = std::function<void(const std::string& text)>;

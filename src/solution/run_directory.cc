@@ -7,6 +7,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "base/random.h"
 #include "event/json_splice.h"
 
 namespace tidemill::solution {
@@ -18,23 +19,36 @@ std::string json_text(std::string_view text) {
   return out;
 }
 
+std::string json_texts(const std::vector<std::string>& texts) {
+  std::string out;
+  for (const std::string& text : texts) out += (out.empty() ? "" : ",") + json_text(text);
+  return "[" + out + "]";
+}
+
 // What a run makes, by the first part of its path. Anything else in the directory is not ours.
 constexpr std::string_view kMade[] = {
-    "run.json",         "run.json.tmp", "lock",  "socket",     "log",    "store.duckdb", "store.duckdb.wal",
-    "store.duckdb.tmp", "simulate",     "files", "output.txt", "verify", "state"};
+    "run.json",         "run.json.tmp",     "lock",     "socket", "socket.new", "log",    "store.duckdb",
+    "store.duckdb.wal", "store.duckdb.tmp", "simulate", "files",  "output.txt", "verify", "state"};
+
+// The number that a run's directory is named by, as this program writes it.
+std::optional<int64_t> run_number(const std::string& entry) {
+  int64_t number = 0;
+  auto [end, error] = std::from_chars(entry.data(), entry.data() + entry.size(), number);
+  if (error != std::errc() || end != entry.data() + entry.size() || number < 1) return std::nullopt;
+  if (std::to_string(number) != entry) return std::nullopt;
+  return number;
+}
 
 }  // namespace
 
 Result<std::string> encode_run(const RunRecord& record) {
-  std::string settings;
-  for (const std::string& setting : record.settings)
-    settings += (settings.empty() ? "" : ",") + json_text(setting);
   return fmt::format(
-      "{{\"format\":1,\"name\":{},\"number\":{},\"solution\":{},\"settings\":[{}],\"size\":{},\"created_us\":"
+      "{{\"format\":1,\"name\":{},\"number\":{},\"solution\":{},\"settings\":{},\"size\":{},\"created_us\":"
       "{},"
-      "\"state\":{},\"verdict\":{}}}\n",
-      json_text(record.name), record.number, json_text(record.solution), settings, json_text(record.size),
-      record.created_us, json_text(record.state), json_text(record.verdict));
+      "\"state\":{},\"verdict\":{},\"made\":{}}}\n",
+      json_text(record.name), record.number, json_text(record.solution), json_texts(record.settings),
+      json_text(record.size), record.created_us, json_text(record.state), json_text(record.verdict),
+      json_texts(record.made));
 }
 
 Result<RunRecord> decode_run(const std::string& json) {
@@ -51,8 +65,11 @@ Result<RunRecord> decode_run(const std::string& json) {
     int64_t value = 0;
     return object[key].get_int64().get(value) == simdjson::SUCCESS ? value : 0;
   };
-  if (number("format") != 1)
-    return internal_error("run.json is of a format that this program does not know", Code::kCorrupt);
+  if (number("format") != 1) {
+    return internal_error("run.json is of format " + std::to_string(number("format")) +
+                              ", of another version of tidemill; this one knows format 1",
+                          Code::kCorrupt);
+  }
   RunRecord record;
   record.name = text("name");
   record.number = number("number");
@@ -61,13 +78,18 @@ Result<RunRecord> decode_run(const std::string& json) {
   record.created_us = number("created_us");
   record.state = text("state");
   record.verdict = text("verdict");
-  simdjson::dom::array settings;
-  if (object["settings"].get_array().get(settings) == simdjson::SUCCESS) {
-    for (auto setting : settings) {
+  auto texts = [&](const char* key) {
+    std::vector<std::string> all;
+    simdjson::dom::array array;
+    if (object[key].get_array().get(array) != simdjson::SUCCESS) return all;
+    for (auto item : array) {
       std::string_view value;
-      if (setting.get_string().get(value) == simdjson::SUCCESS) record.settings.emplace_back(value);
+      if (item.get_string().get(value) == simdjson::SUCCESS) all.emplace_back(value);
     }
-  }
+    return all;
+  };
+  record.settings = texts("settings");
+  record.made = texts("made");
   TM_TRY(check_run_name(record.name));
   return record;
 }
@@ -82,6 +104,13 @@ Status check_run_name(const std::string& name) {
   return user_error(
       "'" + name +
       "' is not a name for a run: use up to 64 letters, digits, '-', '_' and '.', not beginning with '.'");
+}
+
+Status check_usable(const RunStore& runs, const RunRecord& record) {
+  if (record.problem.empty()) return {};
+  return user_error("run " + record.id() + " in " + runs.directory(record.name, record.number) +
+                    " cannot be used: " + record.problem +
+                    "; choose another --name, or remove it: tidemill clean " + record.id());
 }
 
 std::string RunStore::directory(const std::string& name, int64_t number) const {
@@ -104,11 +133,23 @@ std::vector<RunRecord> RunStore::list(const std::string& name) const {
   auto entries = files_.list(join_path(root_, name));
   if (!entries.ok()) return runs;
   for (const std::string& entry : *entries) {
-    auto json = read_file(files_, join_path(join_path(join_path(root_, name), entry), "run.json"), 1u << 20);
-    if (!json.ok()) continue;
-    auto record = decode_run(*json);
-    if (record.ok() && record->name == name && std::to_string(record->number) == entry)
-      runs.push_back(std::move(*record));
+    std::optional<int64_t> number = run_number(entry);
+    if (!number) continue;
+    auto json = read_file(files_, join_path(directory(name, *number), "run.json"), 1u << 20);
+    if (!json.ok() && json.error().code == Code::kNotFound) continue;
+    auto record = json.ok() ? decode_run(*json) : Result<RunRecord>(std::move(json).error());
+    if (record.ok() && (record->name != name || record->number != *number)) {
+      record = user_error("run.json is that of run " + record->id() +
+                          ": its directory was copied or renamed; move it back");
+    }
+    if (!record.ok()) {
+      RunRecord unusable;
+      unusable.name = name;
+      unusable.number = *number;
+      unusable.problem = record.error().message;
+      record = std::move(unusable);
+    }
+    runs.push_back(std::move(*record));
   }
   std::sort(runs.begin(), runs.end(),
             [](const RunRecord& a, const RunRecord& b) { return a.number < b.number; });
@@ -121,20 +162,41 @@ std::optional<RunRecord> RunStore::latest(const std::string& name) const {
   return runs.back();
 }
 
-Result<RunRecord> RunStore::create(RunRecord record) const {
+// Of several processes that create a run at once one succeeds: run.json appears whole, by a link. A number is
+// taken by what is in its directory, so that an empty one, of a process that is about to link, is contended
+// for rather than stepped over.
+Result<RunRecord> RunStore::create(RunRecord record, int64_t latest_seen) const {
   TM_TRY(check_run_name(record.name));
-  // Past every directory that is there, run or not, so that nothing is taken over by accident.
+  const std::string names = join_path(root_, record.name);
+  TM_TRY(files_.create_directories(names));
+  // Past every directory with something in it, run or not: nothing is taken over by accident.
   record.number = 1;
-  if (auto entries = files_.list(join_path(root_, record.name)); entries.ok()) {
-    for (const std::string& entry : *entries) {
-      int64_t number = 0;
-      auto [end, error] = std::from_chars(entry.data(), entry.data() + entry.size(), number);
-      if (error == std::errc() && end == entry.data() + entry.size())
-        record.number = std::max(record.number, number + 1);
-    }
+  TM_ASSIGN(std::vector<std::string> entries, files_.list(names));
+  for (const std::string& entry : entries) {
+    std::optional<int64_t> number = run_number(entry);
+    if (!number || *number < record.number) continue;
+    auto content = files_.list(join_path(names, entry));
+    if (!content.ok() || !content->empty()) record.number = *number + 1;
   }
-  TM_TRY(files_.create_directories(directory(record.name, record.number)));
-  TM_TRY(save(record));
+  auto now = latest(record.name);
+  if ((now ? now->number : 0) != latest_seen) {
+    return external_error("another process has begun run " + now->id(), Code::kExists, true);
+  }
+  TM_ASSIGN(std::string json, encode_run(record));
+  const std::string draft = join_path(names, ".run.json." + std::to_string(Random::system().next()));
+  const std::string path = directory(record.name, record.number);
+  Status created = [&]() -> Status {
+    {
+      TM_ASSIGN(auto file, files_.open(draft, OpenMode::kCreateNew));
+      TM_TRY(file->write_at(0, json));
+      TM_TRY(file->sync());
+    }
+    TM_TRY(files_.create_directories(path));
+    return files_.link(draft, join_path(path, "run.json"));
+  }();
+  if (files_.exists(draft)) TM_TRY(files_.remove(draft));
+  TM_TRY(std::move(created));
+  for (const std::string& parent : {path, names, root_}) TM_TRY(files_.sync_directory(parent));
   return record;
 }
 
@@ -150,7 +212,8 @@ RunStore::Contents RunStore::contents(const RunRecord& record) const {
   if (!entries.ok()) return contents;
   for (const std::string& entry : *entries) {
     std::string whole = join_path(path, entry);
-    bool made = std::find(std::begin(kMade), std::end(kMade), entry) != std::end(kMade);
+    bool made = std::find(std::begin(kMade), std::end(kMade), entry) != std::end(kMade) ||
+                std::find(record.made.begin(), record.made.end(), entry) != record.made.end();
     (made ? contents.made : contents.foreign).push_back(whole);
     std::error_code ignored;
     if (!made) continue;

@@ -23,10 +23,13 @@ struct RunRecord {
   std::vector<std::string> settings;  // --set and what stands for it, in order
   std::string size;
   int64_t created_us = 0;
-  uint64_t seed = 0;           // of the simulator
-  int64_t start_us = 0;        // of the schedule
   std::string state = "open";  // open, finished
   std::string verdict;         // PASS, FAIL, or empty: not verified
+  // Entries of its directory that the run made by names of the solution's own: a database, folders.
+  std::vector<std::string> made;
+  // Why run.json cannot be used: damaged, or of another version of the program. Then only `name` and
+  // `number` count, which are those of its directory. Empty: it can.
+  std::string problem;
   std::string id() const { return name + "/" + std::to_string(number); }
 };
 
@@ -39,12 +42,13 @@ class RunStore {
   RunStore(FileSystem& files, std::string root) : files_(files), root_(std::move(root)) {}
   const std::string& root() const { return root_; }
   std::string directory(const std::string& name, int64_t number) const;
-  // All runs, by name and number. Directories without a readable run.json are not runs.
+  // All runs, by name and number; those with a `problem` too. Directories without a run.json are not runs.
   std::vector<RunRecord> list() const;
   std::vector<RunRecord> list(const std::string& name) const;
   std::optional<RunRecord> latest(const std::string& name) const;
-  // Creates the next run of the name and its directory.
-  Result<RunRecord> create(RunRecord record) const;
+  // Creates the next run of the name and its directory. `latest_seen` is the number of the latest run that
+  // the caller saw, 0 for none. Errors: kExists where another process has begun one since: look again.
+  Result<RunRecord> create(RunRecord record, int64_t latest_seen) const;
   Status save(const RunRecord& record) const;
   // What of the run's directory a run makes (paths), and what else lies there (left alone by remove).
   struct Contents {
@@ -59,6 +63,9 @@ class RunStore {
   FileSystem& files_;
   std::string root_;
 };
+
+// kUser, with what to do, where the run has a problem.
+Status check_usable(const RunStore& runs, const RunRecord& record);
 
 // Names go into paths and topics: letters, digits, '-', '_' and '.', at most 64, not starting with '.'.
 Status check_run_name(const std::string& name);

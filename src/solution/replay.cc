@@ -1,0 +1,79 @@
+#include "solution/replay.h"
+
+#include "base/text.h"
+#include "event/timestamp.h"
+#include "solution/names.h"
+
+namespace tidemill::solution {
+namespace {
+
+// Everything that has a name of the kind that a replay gives.
+std::vector<std::string> names_in_use(const Solution& solution) {
+  std::vector<std::string> names = {solution.dead_letters.name};
+  switch (solution.serve.kind) {
+    case SinkKind::kLog:
+      names.push_back(solution.serve.log.topic);
+      names.push_back(solution.ingest.log.topic);
+      for (const OperatorConfig& step : solution.process) {
+        if (step.kind == OperatorKind::kRekey) names.push_back(step.rekey.topic);
+      }
+      break;
+    case SinkKind::kDuckDb:
+      names.push_back(solution.serve.duckdb.table);
+      names.emplace_back("tidemill_positions");
+      break;
+    case SinkKind::kFiles:
+      names.push_back(solution.serve.files.directory);
+      for (const char* own : {"log", "simulate", "run.json", "lock", "socket", "output.txt"})
+        names.emplace_back(own);
+      break;
+    case SinkKind::kNull:
+      break;
+  }
+  return names;
+}
+
+Status check_name(const Solution& solution, const std::string& into) {
+  std::string fault;
+  switch (solution.serve.kind) {
+    case SinkKind::kLog:
+      fault = topic_fault(into);
+      break;
+    case SinkKind::kDuckDb:
+      fault = identifier_fault(into, "table");
+      break;
+    case SinkKind::kFiles:
+      fault = holds_only(into, "._-")
+                  ? folder_fault(into)
+                  : '"' + into + "\" is not a folder's name; use letters, digits, dot, dash and underscore";
+      break;
+    case SinkKind::kNull:
+      return user_error("--into: " + solution.name + " serves to null, which keeps nothing of a replay");
+  }
+  // SQL knows no difference between upper and lower case.
+  for (const std::string& used : names_in_use(solution)) {
+    if (fault.empty() && to_lower(used) == to_lower(into))
+      fault = into + " is in use by " + solution.name + " itself; give another name";
+  }
+  if (fault.empty()) return {};
+  return user_error("--into: " + fault);
+}
+
+}  // namespace
+
+Result<Replay> parse_replay(const Solution& solution, const Request& request) {
+  Replay replay;
+  replay.into = request.get("into");
+  TM_TRY(check_name(solution, replay.into));
+  const std::string from = request.get("from", "earliest");
+  if (from == "earliest") return replay;
+  if (from == "latest") return user_error("--from latest would replay nothing: use earliest or a time");
+  auto time = parse_timestamp_us(from);
+  if (!time)
+    return user_error("--from: '" + from + "' is neither earliest nor a time like 2026-01-31T12:00:00Z");
+  replay.from.kind = StartAt::kTime;
+  replay.from.time_us = *time;
+  return replay;
+}
+
+}  // namespace tidemill::solution
