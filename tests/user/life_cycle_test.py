@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+"""Runs from their beginning to their removal: detach, status, stop, signals, replay, rekey, clean."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+
+from user import PROGRAM, UserTest, main, wait_for
+
+SMALL = ("--count", "2000", "--rate", "max")
+
+
+class Runs(UserTest):
+    def test_a_finished_run_is_followed_by_a_new_one_verified_by_itself(self):
+        for number, count in ((1, 2000), (2, 1500)):
+            answer = self.do("run", "telemetry", "--count", str(count), "--rate", "max", "--format", "json")
+            self.assert_pass(answer, count)
+            self.assertEqual(self.rows(f"telemetry/{number}"), count)
+        self.assertEqual(self.rows("telemetry/1"), 2000)
+        self.refused("run", "telemetry", "--resume", says="nothing to resume")
+        runs = self.runs()
+        self.assertEqual({(r, s["state"], s["verdict"]) for r, s in runs.items()},
+                         {("telemetry/1", "finished", "PASS"), ("telemetry/2", "finished", "PASS")})
+        self.assert_pass(self.do("run", "telemetry", *SMALL, "--fresh", "--format", "json"), 2000)
+        self.assertEqual(list(self.runs()), ["telemetry/1"])
+
+    def test_a_killed_run_goes_on_with_the_same_command(self):
+        command = ("run", "telemetry", "--count", "6000", "--rate", "6000", "--format", "json")
+        process = self.start(*command)
+        self.wait_rows("telemetry", 1)
+        process.kill()
+        process.communicate()
+        self.assertEqual(self.runs()["telemetry/1"]["state"], "stopped")
+        self.refused("run", "telemetry", "--count", "7000", "--rate", "6000", says="begun with other simulate options")
+        self.assert_pass(self.do(*command), 6000)
+        self.assertEqual(list(self.runs()), ["telemetry/1"])
+
+    def test_two_commands_of_one_name_do_not_disturb_each_other(self):
+        command = ("run", "telemetry", "--count", "6000", "--rate", "3000", "--format", "json")
+        process = self.start(*command)
+        self.wait_rows("telemetry", 1)
+        self.refused(*command, says="another process simulates instance 1 of 1")
+        self.refused("clean", "telemetry", "--yes", says="is running; stop it first: tidemill stop")
+        self.refused("run", "telemetry", "--fresh", says="is running")
+        output = self.end(process)
+        self.assertEqual(json.loads(output.splitlines()[-1])["verdict"], "PASS")
+
+    def test_steps_run_one_after_another(self):
+        self.do("run", "telemetry", "--steps", "T", *SMALL)
+        self.assertEqual(self.rows("telemetry"), 0)
+        self.do("run", "telemetry", "--steps", "P", "--until-end")
+        self.assertEqual(self.rows("telemetry"), 2000)
+        self.assert_pass(self.do("verify", "telemetry", "--format", "json"), 2000)
+        self.assertIn("Verification by the reference's rules", self.ask("verify", "telemetry", "--rules", "reference").out)
+
+    def test_later_commands_of_a_run_are_as_it_was_begun(self):
+        self.do("run", "telemetry", "--size", "10", "--set", "serve.duckdb.table=mine", "--steps", "T", *SMALL)
+        self.do("run", "telemetry", "--steps", "P", "--until-end")
+        self.assertEqual(self.rows("telemetry", "mine"), 2000)
+        topics = self.do("log", "topics", "telemetry", "--format", "json").json()
+        self.assertEqual(len(topics), 8)  # partitions of size 10
+        self.do("log", "produce", "telemetry", stdin='{"eventId": "x"}\n')
+        self.refused("run", "telemetry", "--steps", "P", "--partitions", "3", says=["telemetry/1", "begun with other settings"])
+
+    def test_a_detached_run_is_started_watched_and_stopped(self):
+        answer = self.do("run", "telemetry", "--rate", "500", "--duration", "forever", "--detach")
+        self.assertIn("run telemetry/1 goes on as process", answer.out)
+        self.assertTrue(self.running("telemetry/1"))  # it has started when the prompt returns
+        self.wait_rows("telemetry", 1)
+        report = self.do("report", "telemetry", "--every", "500ms", "--rows", "2", "--format", "json")
+        self.assertEqual(len(report.json()), 2)
+        self.do("stop", "telemetry")
+        self.assertEqual(self.runs()["telemetry/1"]["state"], "stopped")
+        self.assertIn("not running", self.do("stop", "telemetry").out)
+        output = pathlib.Path(self.root, "telemetry/1/output.txt").read_text()
+        self.assertIn("the same command goes on where it stopped", output)
+        self.assertNotIn("\x1b", output)
+
+    def test_a_detached_run_that_cannot_start_says_so_at_the_prompt(self):
+        self.do("run", "telemetry", "--steps", "I", "--duration", "1ms")
+        store = pathlib.Path(self.root, "telemetry/1/store.duckdb")
+        store.write_text("this is no database")
+        answer = self.do("run", "telemetry", "--detach", status=1)
+        self.assertIn("did not start", answer.err)
+        self.assertIn("store.duckdb", answer.err)
+
+    def test_ctrl_c_while_it_runs_ends_gracefully_and_loses_nothing(self):
+        command = ("run", "telemetry", "--count", "5000", "--rate", "2500")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process = self.start(*command)
+            before = self.rows("telemetry") if self.runs() else 0
+            self.wait_rows("telemetry", before + 1)
+            self.interrupt(process, number)
+            self.assertIn("the same command goes on where it stopped", self.end(process, status=130))
+        self.assert_pass(self.do(*command, "--format", "json"), 5000)
+
+    def test_ctrl_c_at_any_moment_of_a_start_leaves_a_run_that_goes_on(self):
+        command = ("run", "telemetry", "--count", "3000", "--rate", "max", "--format", "json")
+        for milliseconds in (1, 5, 10, 20, 40, 80, 160):
+            process = self.start(*command)
+            try:
+                process.wait(milliseconds / 1000)
+            except subprocess.TimeoutExpired:
+                self.interrupt(process)
+            process.communicate(timeout=60)
+            self.assertIn(process.returncode, (0, 130, -signal.SIGINT))
+            if process.returncode == 0:
+                break
+        self.do("run", "telemetry", "--fresh", *SMALL)
+
+    def test_a_second_signal_ends_at_once(self):
+        process = self.start("run", "relay", "--rate", "1000", "--duration", "forever")
+        self.wait_running("relay/1")
+        self.interrupt(process)
+        self.interrupt(process)
+        process.communicate(timeout=30)
+        self.assertIn(process.returncode, (130, 128 + signal.SIGINT))
+
+    def test_steps_in_several_terminals_end_together_with_stop(self):
+        processing = self.start("run", "relay", "--steps", "P", "--duration", "forever")
+        self.wait_running("relay/1")
+        simulator = self.start("run", "relay", "--steps", "T", "--duration", "forever")
+        metrics = self.start("report", "relay", "--every", "200ms", "--format", "json")
+        self.assertTrue(json.loads(metrics.stdout.readline()))
+        self.do("stop", "relay")
+        self.end(processing, status=130)
+        self.end(simulator, status=130)
+        metrics.wait(30)
+
+    def test_solutions_of_a_file_are_found_by_the_file_too(self):
+        path = self.write("mine.yaml", "event: sensor\nsimulate: {count: 100}\nserve: duckdb\n")
+        self.do("run", path, "--duration", "forever", "-q")
+        self.assertEqual(self.rows("mine"), 100)
+        self.assertEqual(self.rows(path), 100)
+        os.remove(path)
+        gone = self.refused("query", "mine", "SELECT 1", says=["mine/1", "no such file"])
+        self.assertIn(path, gone.err)
+        self.do("status")
+        self.do("clean", "mine", "--yes")
+
+
+class Replay(UserTest):
+    def test_a_replay_fills_a_new_table_beside_a_live_run(self):
+        process = self.start("run", "telemetry", "--rate", "2000", "--duration", "forever")
+        self.wait_rows("telemetry", 2000)
+        answer = self.do("run", "telemetry", "--from", "earliest", "--into", "again")
+        self.assertIn("into again", answer.out)
+        replayed = self.rows("telemetry", "again")
+        self.assertGreaterEqual(replayed, 2000)
+        lost = "SELECT count(*) AS n FROM again WHERE eventId NOT IN (SELECT eventId FROM rawdata)"
+        wait_for("all of them in the table too", lambda: self.do("query", "telemetry", lost, "--format", "json").json()[0]["n"] == 0)
+        twice = "SELECT count(*) - count(DISTINCT eventId) AS n FROM again"
+        self.assertEqual(self.do("query", "telemetry", twice, "--format", "json").json()[0]["n"], 0)
+
+        # From a time on: only what the log took in since then.
+        middle = self.do("query", "telemetry", "SELECT strftime(max(enqueuedAt), '%Y-%m-%dT%H:%M:%S.%fZ') AS t FROM again",
+                         "--format", "json").json()[0]["t"]
+        self.do("run", "telemetry", "--from", middle, "--into", "later")
+        early = f"SELECT count(*) AS n FROM later WHERE enqueuedAt < date_trunc('milliseconds', TIMESTAMP '{middle[:-1]}')"
+        self.assertEqual(self.do("query", "telemetry", early, "--format", "json").json()[0]["n"], 0)
+        self.assertLess(self.rows("telemetry", "later"), self.rows("telemetry"))
+        self.do("stop", "telemetry")
+        self.end(process, status=130)
+
+        # The live run noticed nothing: it goes on and is whole. A second replay finds its table filled.
+        self.refused("run", "telemetry", "--from", "latest", "--into", "x", says="--from latest would replay nothing")
+        self.refused("run", "telemetry", "--from", "noon", "--into", "x", says="neither earliest nor a time")
+        self.refused("run", "telemetry", "--from", "earliest", "--into", "no good", says="no good")
+        self.refused("run", "telemetry", "--from", "earliest", "--into", "rawdata", says="rawdata")
+        self.do("verify", "telemetry")
+
+    def test_a_replay_into_a_topic(self):
+        self.do("run", "relay", *SMALL)
+        self.do("run", "relay", "--from", "earliest", "--into", "relay-again")
+        self.assertEqual(len(self.do("log", "read", "relay", "relay-again").out.splitlines()), 2000)
+        self.refused("run", "relay", "--from", "earliest", "--into", "relay-in", says="relay-in")
+
+
+class Rekey(UserTest):
+    def test_copies_without_keys_are_stored_once_after_a_rekey(self):
+        text = ("event: {fields: {id: text required, customer: text required, n: bigint}, id: id}\n"
+                "ingest: {log: {partitions: 4}}\nprocess:\n%s  - dedup: {id: id, key: customer}\nserve: {duckdb: {table: orders}}\n")
+        lines = "".join(json.dumps({"id": f"o{i % 1000}", "customer": f"c{i % 20}", "n": i}) + "\n" for i in range(4000))
+        # Without it the copies are in different partitions, which the pipeline says and stops at.
+        bare = self.write("bare.yaml", text % "")
+        self.do("log", "produce", bare, "--key", "none", stdin=lines)
+        answer = self.ask("run", bare, "--until-end")
+        self.assertEqual(answer.status, 2, str(answer))
+        self.assertIn("rekey", answer.err)
+        keyed = self.write("keyed.yaml", text % "  - rekey: customer\n")
+        for _ in range(4):
+            self.do("log", "produce", keyed, "--key", "none", stdin=lines)
+        self.do("run", keyed, "--until-end")
+        self.assertEqual(self.rows("keyed", "orders"), 1000)
+
+
+class Clean(UserTest):
+    def test_removes_what_runs_made_and_nothing_else(self):
+        path = self.write("files.yaml", "event: sensor\nsimulate: {count: 500, rate: max}\nserve: {files: {directory: out}}\n"
+                                        "dead_letters: {name: bad}\n")
+        self.do("run", path, "--steps", "CIDPTM", "--duration", "forever", "-q")
+        self.do("run", "relay", "--name", "other", *SMALL, "-q")
+        own = self.write("own.yaml", "event: sensor\nsimulate: {count: 500, rate: max}\nserve: {duckdb: {database: own.duckdb}}\n")
+        self.do("run", own, "--duration", "forever", "-q")
+        mine = pathlib.Path(self.root, "own/1/notes.txt")
+        mine.write_text("mine")
+        pathlib.Path(self.root, "readme").write_text("mine too")
+
+        said = self.do("clean", "files", status=2)
+        self.assertIn("--yes removes it", said.out)
+        self.assertIn("files/1", said.out)
+        self.do("clean", "files", "--yes")
+        self.assertFalse(pathlib.Path(self.root, "files").exists())
+        said = self.do("clean", "own/1", "--yes")
+        self.assertIn("left alone: " + str(mine), said.out)
+        self.assertEqual([str(p) for p in pathlib.Path(self.root, "own").rglob("*") if p.is_file()], [str(mine)])
+        self.do("clean", "--all", "--yes")
+        self.assertEqual(sorted(p.name for p in pathlib.Path(self.root).rglob("*") if p.is_file()), ["notes.txt", "readme"])
+        self.assertIn("no runs", self.do("status").out)
+        self.refused("clean", says="which run?")
+        self.refused("clean", "nothing", "--yes", says="no run of 'nothing'")
+
+
+class OtherVersions(UserTest):
+    def test_a_run_of_another_version_or_a_damaged_one_is_named_and_left_alone(self):
+        self.do("run", "relay", *SMALL, "-q")
+        record = pathlib.Path(self.root, "relay/1/run.json")
+        good = record.read_text()
+        for text, why in ((good.replace('"format":1', '"format":9'), "another version of tidemill"), (good[:40], "not a JSON object"),
+                          ("", "not a JSON object")):
+            record.write_text(text)
+            self.assertIn(why, self.do("status").out)
+            self.assertEqual(self.runs()["relay/1"]["state"], "unusable")
+            for command in (["run", "relay"], ["log", "topics", "relay"], ["verify", "relay"]):
+                self.refused(*command, says=[why, "relay/1", "tidemill clean"])
+        self.do("run", "relay", "--name", "new", *SMALL, "-q")
+        record.write_text(good)
+        self.do("verify", "relay")
+        record.write_text("?")
+        self.do("clean", "relay", "--yes")
+        self.assertFalse(pathlib.Path(self.root, "relay").exists())
+
+    def test_a_copied_run_is_not_taken_for_the_original(self):
+        self.do("run", "relay", *SMALL, "-q")
+        shutil.copytree(os.path.join(self.root, "relay"), os.path.join(self.root, "copy"))
+        self.assertIn("copied or renamed", self.do("status").out)
+        self.refused("log", "topics", "copy", says="move it back")
+
+    def test_a_damaged_manifest_is_named(self):
+        self.do("run", "relay", "--steps", "T", *SMALL)
+        manifest = pathlib.Path(self.root, "relay/1/simulate/manifest-0.json")
+        manifest.write_text(manifest.read_text()[:100])
+        answer = self.ask("run", "relay", *SMALL)
+        self.assertNotEqual(answer.status, 0)
+        self.assertIn("manifest-0.json", answer.err)
+        self.assertNotIn("bug in tidemill", answer.err)
+        answer = self.ask("verify", "relay")
+        self.assertNotEqual(answer.status, 0)
+        self.assertIn("manifest-0.json", answer.err + answer.out)
+
+
+if __name__ == "__main__":
+    main()
