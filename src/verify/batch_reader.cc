@@ -11,7 +11,9 @@ namespace {
 constexpr size_t kOverhead = 12;  // base offset and length, which the length does not count
 constexpr size_t kCrcFrom = 21;
 constexpr size_t kMostBatchBytes = 1u << 30;
-constexpr size_t kMostRecordsBytes = 1u << 30;
+// Of one batch, decompressed; and of its LogRecords, which take many times what they are made from.
+constexpr size_t kMostRecordsBytes = 256u << 20;
+constexpr size_t kMostRecords = kMostRecordsBytes / sizeof(LogRecord);
 
 Error corrupt(std::string what) {
   return internal_error("record batch: " + std::move(what), Code::kCorrupt);
@@ -111,6 +113,8 @@ Status read_batch(std::string_view batch, std::string* scratch, std::vector<LogR
     TM_TRY(decompress(codec, bytes, kMostRecordsBytes, scratch));
     bytes = *scratch;
   }
+  if (static_cast<size_t>(info.count) > kMostRecords)
+    return corrupt("its " + std::to_string(info.count) + " records are more than are read at once");
   // A record takes 7 bytes at least: a count that cannot be true reserves nothing.
   records->reserve(std::min(static_cast<size_t>(info.count), bytes.size() / 7));
   ByteReader reader(bytes);

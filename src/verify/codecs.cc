@@ -4,6 +4,7 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <bit>
 #include <memory>
 
 #include "base/bytes.h"
@@ -39,16 +40,21 @@ Status gunzip(std::string_view bytes, size_t limit, std::string* out) {
     stream.avail_out = static_cast<uInt>(out->size() - used);
     int state = inflate(&stream, Z_NO_FLUSH);
     used = out->size() - stream.avail_out;
-    if (state == Z_STREAM_END) break;
-    if (state != Z_OK) return broken("gzip");
+    if (state == Z_STREAM_END && stream.avail_in == 0) break;
+    // Members may follow one another.
+    if (state == Z_STREAM_END ? inflateReset(&stream) != Z_OK : state != Z_OK) return broken("gzip");
   }
   out->resize(used);
   return ok_status();
 }
 
+// Its densest element copies 64 bytes and takes three: a larger length is not worth allocating.
+constexpr size_t kMostSnappyRatio = 64;
+
 Status unsnappy_block(std::string_view bytes, size_t limit, std::string* out) {
   size_t size = 0;
-  if (!snappy::GetUncompressedLength(bytes.data(), bytes.size(), &size) || size > limit - out->size()) {
+  if (!snappy::GetUncompressedLength(bytes.data(), bytes.size(), &size) || size > limit - out->size() ||
+      size > bytes.size() * kMostSnappyRatio) {
     return broken("snappy");
   }
   size_t begin = out->size();
@@ -82,7 +88,7 @@ Status unlz4(std::string_view bytes, size_t limit, std::string* out) {
                                                                               &LZ4F_freeDecompressionContext);
   size_t used = 0;
   size_t want = 1;
-  while (want != 0) {
+  while (want != 0 || !bytes.empty()) {  // frames may follow one another
     if (!make_room(out, used, limit)) return broken("lz4");
     size_t produced = out->size() - used;
     size_t consumed = bytes.size();
@@ -99,6 +105,11 @@ Status unlz4(std::string_view bytes, size_t limit, std::string* out) {
 Status unzstd(std::string_view bytes, size_t limit, std::string* out) {
   std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(), &ZSTD_freeDStream);
   if (!stream) return broken("zstd");
+  // 2^27 is what zstd takes by default; a frame may ask for a window of 2^31 bytes.
+  constexpr int kLeastWindowLog = 23, kMostWindowLog = 27;
+  ZSTD_DCtx_setParameter(
+      stream.get(), ZSTD_d_windowLogMax,
+      std::clamp(static_cast<int>(std::bit_width(limit)), kLeastWindowLog, kMostWindowLog));
   ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
   size_t used = 0;
   for (;;) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "verify/run.h"
 
@@ -33,6 +34,34 @@ Status choose_fields(Run& run) {
   }
   if (run.fields.empty())
     return user_error("the fields of the event are not known; the solution's schema names them");
+  return ok_status();
+}
+
+// What retention has deleted can be called neither lost nor stored: then nothing is counted at all.
+Status check_kept(const TopicFiles& topic, const std::function<int64_t(const PartitionSpan&)>& begun) {
+  for (const PartitionSpan& span : topic.partitions) {
+    int64_t first = begun(span);
+    if (span.start <= first) continue;
+    return user_error(topic.topic + "-" + std::to_string(span.partition) + ": offsets " +
+                      std::to_string(first) + " to " + std::to_string(span.start - 1) +
+                      " were deleted by retention, so that what stood there cannot be accounted for; verify "
+                      "earlier, or keep more (log.retention, log.retention_bytes)");
+  }
+  return ok_status();
+}
+
+Status check_kept(const Run& run) {
+  auto from_zero = [](const PartitionSpan&) { return int64_t{0}; };
+  TM_TRY(check_kept(run.request.input, [&](const PartitionSpan& span) {
+    int64_t begun = run.manifests.empty() ? 0 : INT64_MAX;
+    for (const Manifest& manifest : run.manifests) {
+      auto p = static_cast<size_t>(span.partition);
+      if (p < manifest.start_offsets.size()) begun = std::min(begun, manifest.start_offsets[p]);
+    }
+    return begun;
+  }));
+  if (run.request.store.topic) TM_TRY(check_kept(*run.request.store.topic, from_zero));
+  if (run.request.dead_letters.topic) TM_TRY(check_kept(*run.request.dead_letters.topic, from_zero));
   return ok_status();
 }
 
@@ -126,6 +155,7 @@ Status account(Run& run) {
     }
     return apply_reference_rules(run);
   }
+  TM_TRY(check_kept(run));
   TM_TRY(open_input(run));
   TM_TRY(open_stores(run));
   bool telemetry = !run.manifests.empty() && run.manifests.front().profile == Profile::kTelemetry;

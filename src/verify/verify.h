@@ -30,7 +30,7 @@ struct PartitionCounters {
 // The part of a partition that belongs to the run.
 struct PartitionSpan {
   int32_t partition = 0;
-  int64_t start = 0;         // first offset of the run
+  int64_t start = 0;         // first offset that is kept
   int64_t visible_end = -1;  // what readers see is below it; -1: as far as the files show
   // Input only, where a pipeline committed positions: the next offset to read, and its counters.
   std::optional<int64_t> committed;

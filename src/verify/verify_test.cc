@@ -479,6 +479,23 @@ TEST_P(Verify, AnInputThatCannotBeReadIsNoPass) {
   EXPECT_THAT(verdict.why.front(), HasSubstr("manifest of instance 1 of 2 is missing"));
 }
 
+TEST_P(Verify, WhatRetentionDeletedIsNeitherLostNorPassed) {
+  PlantedRun run(planted_manifest(), true);
+  VerifyRequest asked = request(run);
+  asked.input.partitions[1].start = 7;
+  Verdict verdict = verify(asked);
+  expect(verdict, {});
+  ASSERT_EQ(verdict.why.size(), 1u);
+  EXPECT_THAT(verdict.why.front(), HasSubstr("in-1: offsets 0 to 6 were deleted by retention"));
+
+  if (GetParam() == StoreKind::kDuck) return;
+  asked = request(run);
+  asked.store.topic->partitions[0].start = 3;
+  verdict = verify(asked);
+  expect(verdict, {});
+  EXPECT_THAT(verdict.why.front(), HasSubstr("offsets 0 to 2 were deleted by retention"));
+}
+
 TEST_P(Verify, TheInputMustHoldWhatWasSent) {
   PlantedRun run(planted_manifest(), true);
   // The same change in log and store: only the manifest knows.

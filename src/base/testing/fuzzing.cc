@@ -26,7 +26,7 @@
 #ifdef TM_ADDRESS_SANITIZER
 // No input of at most 1 MiB is worth a larger allocation.
 extern "C" const char* __asan_default_options() {
-  return "max_allocation_size_mb=400";
+  return "max_allocation_size_mb=1000";
 }
 extern "C" void __sanitizer_set_death_callback(void (*callback)());
 #endif
