@@ -4,10 +4,13 @@ SIZE ?= 10
 DURATION ?= 40s
 KILLS ?= 300
 SOLUTIONS ?= relay,telemetry,files
+MINUTES ?= 15
+SECONDS ?= 600
+TARGET ?=
 
 program = build/release/tidemill
 
-.PHONY: help run test kill bench build install clean deps format
+.PHONY: help run test kill bench soak fuzz build install clean deps format
 .NOTPARALLEL:
 
 help:
@@ -16,6 +19,8 @@ help:
 	@echo 'make kill     kills the program at every commit step and at KILLS ($(KILLS)) random instants; SEED=…, SOLUTIONS=…'
 	@echo 'make bench    measures everything against its baseline and target; EVENTS=100000 for a quick look'
 	@echo 'make build    the optimised program at $(program)'
+	@echo 'make soak     MINUTES of the solutions at 10,000 events/s: memory, files and disk stay flat (15)'
+	@echo 'make fuzz     SECONDS of every fuzz target, or of TARGET (600)'
 	@echo 'make install  program, catalogue and shell completions under PREFIX ($(PREFIX))'
 	@echo 'make format   clang-format over all sources'
 	@echo 'make clean    removes build/, with what was fetched into it'
@@ -48,6 +53,13 @@ bench: deps
 	cmake --preset bench
 	cmake --build --preset bench --target benchmarks
 	python3 bench/run.py $(if $(EVENTS),--events $(EVENTS)) $(if $(ONLY),--only $(ONLY))
+
+soak: build
+	python3 tests/soak/soak.py --program $(program) --minutes $(MINUTES)
+
+fuzz: deps
+	@tools/install-packages test
+	@tools/fuzz $(SECONDS) $(TARGET)
 
 install: build
 	cmake --install build/release --prefix '$(PREFIX)'
