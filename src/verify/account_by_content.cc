@@ -245,7 +245,7 @@ Status ByContent::check_dead_letters(uint64_t due, Sum128 due_sum) {
 }
 
 Status ByContent::check_order() {
-  if (!run_.rows->shape().topic || run_.request.topology.filter || run_.request.topology.rekeyed) {
+  if (!run_.rows->shape().in_order || run_.request.topology.filter || run_.request.topology.rekeyed) {
     run_.faults.note("order is not compared: the store does not keep the input's positions");
     return ok_status();
   }

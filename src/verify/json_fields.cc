@@ -29,8 +29,8 @@ struct JsonFields::Impl {
   Level level;
 };
 
-JsonFields::JsonFields(std::vector<FieldSpec> specs)
-    : specs_(std::move(specs)), impl_(std::make_unique<Impl>()) {
+JsonFields::JsonFields(std::vector<FieldSpec> specs, size_t max_bytes)
+    : specs_(std::move(specs)), max_bytes_(max_bytes), impl_(std::make_unique<Impl>()) {
   for (const FieldSpec& spec : specs_) {
     Level* level = &impl_->level;
     for (const std::string& name : spec.path) level = &level->below[name];
@@ -41,7 +41,6 @@ JsonFields::~JsonFields() = default;
 namespace {
 
 constexpr size_t kMaxDepth = 64;
-constexpr size_t kMaxEventBytes = 1 << 20;
 
 size_t depth_of(dom::element element) {
   size_t deepest = 0;
@@ -151,7 +150,7 @@ Decoded JsonFields::decode(std::string_view json, std::vector<FieldValue>* value
   impl_->texts.clear();
   impl_->root = dom::element();
   impl_->parsed = false;
-  if (json.size() > kMaxEventBytes) return Decoded::kUnsure;
+  if (json.size() > max_bytes_) return Decoded::kUnsure;
   std::string& padded = impl_->padded;
   if (padded.size() < json.size() + simdjson::SIMDJSON_PADDING) {
     padded.resize((json.size() + simdjson::SIMDJSON_PADDING) * 2);

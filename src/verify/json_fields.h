@@ -16,10 +16,13 @@ enum class Decoded {
   kUnsure,     // valid JSON that this decoder cannot judge: an integer beyond 64 bits, or deep nesting
 };
 
+inline constexpr size_t kMaxEventBytes = 1 << 20;
+
 // Not thread-safe. Values are borrowed until the next decode.
 class JsonFields {
  public:
-  explicit JsonFields(std::vector<FieldSpec> specs);
+  // JSON longer than `max_bytes` is not judged.
+  explicit JsonFields(std::vector<FieldSpec> specs, size_t max_bytes = kMaxEventBytes);
   ~JsonFields();
 
   const std::vector<FieldSpec>& specs() const { return specs_; }
@@ -36,6 +39,7 @@ class JsonFields {
  private:
   struct Impl;
   std::vector<FieldSpec> specs_;
+  size_t max_bytes_;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -22,8 +22,9 @@ struct StoredRow {
   std::optional<int64_t> offset;
   std::optional<int64_t> enqueued_us;
   std::optional<int64_t> stored_us;
-  int32_t output_partition = 0;  // of a topic
-  int64_t place = 0;             // the row's number, or its offset in the output topic
+  int32_t output_partition = 0;  // of a topic; of files: of the input
+  int64_t place = 0;             // the row's number, its offset in the output topic, its line in the file
+  std::string_view file;         // of files: where the line stands
 };
 
 class StoredRows {
@@ -37,7 +38,7 @@ struct StoreShape {
   bool positions = false;  // rows carry the input's partition and offset
   bool enqueued_at = false;
   bool stored_at = false;
-  bool topic = false;
+  bool in_order = false;           // the rows of an output partition stand in the order of the input's
   std::vector<uint8_t> has_field;  // per field asked for
 };
 

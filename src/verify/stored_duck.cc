@@ -9,7 +9,7 @@
 namespace tidemill::verify {
 namespace {
 
-std::string quoted(std::string_view name, char quote = '"') {
+std::string sql_quoted(std::string_view name, char quote = '"') {
   std::string out(1, quote);
   for (char c : name) {
     if (c == quote) out.push_back(c);
@@ -19,11 +19,11 @@ std::string quoted(std::string_view name, char quote = '"') {
 }
 
 // "main.rawdata" → "main"."rawdata".
-std::string quoted_table(std::string_view name) {
+std::string sql_quoted_table(std::string_view name) {
   std::string out;
   for (;;) {
     size_t dot = name.find('.');
-    out += quoted(name.substr(0, dot));
+    out += sql_quoted(name.substr(0, dot));
     if (dot == std::string_view::npos) return out;
     out += '.';
     name.remove_prefix(dot + 1);
@@ -140,16 +140,16 @@ std::string DuckRowStore::field_expression(const FieldSpec& spec) const {
     scored += (scored.empty() ? "" : "_") + name;
   }
   for (const std::string& name : {spec.name, dotted, scored}) {
-    if (const Column* column = find(name)) return cast_for(quoted(column->name), column->type, spec.type);
+    if (const Column* column = find(name)) return cast_for(sql_quoted(column->name), column->type, spec.type);
   }
   if (spec.path.size() < 2) return "NULL";
   if (const Column* column = find(spec.path[0])) {
-    std::string inner = quoted(column->name);
+    std::string inner = sql_quoted(column->name);
     std::string json = "'$";
     for (size_t n = 1; n < spec.path.size(); ++n) {
-      inner = "struct_extract(" + inner + ", " + quoted(spec.path[n], '\'') + ")";
-      std::string step = quoted(spec.path[n]);
-      json += "." + quoted(step, '\'').substr(1, quoted(step, '\'').size() - 2);
+      inner = "struct_extract(" + inner + ", " + sql_quoted(spec.path[n], '\'') + ")";
+      std::string step = sql_quoted(spec.path[n]);
+      json += "." + sql_quoted(step, '\'').substr(1, sql_quoted(step, '\'').size() - 2);
     }
     if (column->type.starts_with("STRUCT(")) {
       bool text = spec.type == FieldType::kText || spec.type == FieldType::kJson;
@@ -157,13 +157,13 @@ std::string DuckRowStore::field_expression(const FieldSpec& spec) const {
       return binds(expression) ? expression : "NULL";
     }
     if (column->type == "JSON" || column->type == "VARCHAR") {
-      std::string expression = "CAST(json_extract_string(" + quoted(column->name) + ", " + json + "') AS " +
+      std::string expression = "CAST(json_extract_string(" + sql_quoted(column->name) + ", " + json + "') AS " +
                                std::string(sql_type(spec.type)) + ")";
       return binds(expression) ? expression : "NULL";
     }
   }
   if (const Column* column = find(spec.path.back())) {
-    return cast_for(quoted(column->name), column->type, spec.type);
+    return cast_for(sql_quoted(column->name), column->type, spec.type);
   }
   return "NULL";
 }
@@ -171,12 +171,12 @@ std::string DuckRowStore::field_expression(const FieldSpec& spec) const {
 int DuckRowStore::add_extra(const std::string& name) {
   const Column* column = name.empty() ? nullptr : find(name);
   if (column == nullptr) return -1;
-  extras_.push_back(cast_for(quoted(column->name), column->type, FieldType::kTimestamp));
+  extras_.push_back(cast_for(sql_quoted(column->name), column->type, FieldType::kTimestamp));
   return static_cast<int>(extras_.size()) - 1;
 }
 
 Status DuckRowStore::prepare(const DuckTable& table, const StoreColumns& names) {
-  table_ = quoted_table(table.table);
+  table_ = sql_quoted_table(table.table);
   from_ = " FROM " + table_ + (table.where.empty() ? "" : " WHERE (" + table.where + ")");
   duck::Connection& connection = session_->connection();
   {
@@ -334,7 +334,7 @@ class DuckDeadLetterStore final : public DeadLetterStore {
     TM_ASSIGN(auto rows, session_->connection().query(
                              "SELECT topic, CAST(partition AS BIGINT), CAST(\"offset\" AS BIGINT), reason, "
                              "hex(value) FROM " +
-                             quoted_table(table_)));
+                             sql_quoted_table(table_)));
     return std::unique_ptr<DeadLetterRows>(std::make_unique<DuckDeadLetterRows>(std::move(rows)));
   }
 

@@ -1,8 +1,7 @@
 // Rows and dead letters in topics.
-#include <algorithm>
 #include <charconv>
 
-#include "verify/json_fields.h"
+#include "verify/stored_json.h"
 #include "verify/stores.h"
 
 namespace tidemill::verify {
@@ -32,79 +31,36 @@ class TopicReader {
   std::unique_ptr<RecordReader> reader_;
 };
 
-std::optional<int64_t> time_of(const FieldValue& value) {
-  int64_t us = 0;
-  if (value.kind == FieldValue::Kind::kText && parse_timestamp(value.text, &us)) return us;
-  return std::nullopt;
-}
-
-struct TopicShape {
-  StoreColumns columns;
-  std::vector<std::string> added;
-};
-
 class TopicRows final : public StoredRows {
  public:
-  TopicRows(const TopicPartitions& topic, const TopicShape& shape, const std::vector<FieldSpec>& fields)
-      : reader_(topic), shape_(shape), json_(fields) {}
+  TopicRows(const TopicPartitions& topic, const JsonLayout& layout, const std::vector<FieldSpec>& fields)
+      : reader_(topic), json_(layout, fields) {}
 
   Result<bool> next(StoredRow* row) override {
     TM_ASSIGN(const LogRecord* record, reader_.next(&row->output_partition));
     if (record == nullptr) return false;
     row->place = record->offset;
-    row->wrong.clear();
-    row->partition.reset();
-    row->offset.reset();
-    row->enqueued_us.reset();
     row->stored_us = record->timestamp_ms * 1000;
-    Decoded decoded = json_.decode(record->value, &row->fields, &row->unreadable, &row->wrong);
-    if (decoded == Decoded::kOk) {
-      row->wrong = json_.unknown_member(shape_.added);
-      if (!row->wrong.empty()) row->wrong += " (added)";
-    } else if (decoded == Decoded::kUnsure) {
-      row->wrong = "not decodable here";
-    }
-    FieldValue value;
-    auto integer = [&](const std::string& name) -> std::optional<int64_t> {
-      if (name.empty() || !json_.member(name, &value) || value.kind != FieldValue::Kind::kInteger)
-        return std::nullopt;
-      return value.integer;
-    };
-    if (auto partition = integer(shape_.columns.partition)) row->partition = static_cast<int32_t>(*partition);
-    row->offset = integer(shape_.columns.offset);
-    if (!shape_.columns.enqueued_at.empty() && json_.member(shape_.columns.enqueued_at, &value)) {
-      row->enqueued_us = time_of(value);
-    }
-    if (!shape_.columns.stored_at.empty() && json_.member(shape_.columns.stored_at, &value)) {
-      row->stored_us = time_of(value);
-    }
+    json_.read(record->value, row);
     return true;
   }
 
  private:
   TopicReader reader_;
-  const TopicShape& shape_;
-  JsonFields json_;
+  JsonRows json_;
 };
 
 class TopicRowStore final : public RowStore {
  public:
-  TopicRowStore(TopicPartitions topic, std::string name, TopicShape shape, std::vector<FieldSpec> fields,
-                const std::vector<std::string>& projected)
+  TopicRowStore(TopicPartitions topic, std::string name, JsonLayout layout,
+                const std::vector<FieldSpec>& fields, const std::vector<std::string>& projected)
       : topic_(std::move(topic)),
         name_(std::move(name)),
-        layout_(std::move(shape)),
-        fields_(std::move(fields)) {
-    for (FieldSpec& field : fields_) {
-      bool stored =
-          projected.empty() || std::find(projected.begin(), projected.end(), field.name) != projected.end();
-      shape_.has_field.push_back(stored ? 1 : 0);
-      if (!stored) field.nullable = true;
-    }
-  }
+        layout_(std::move(layout)),
+        fields_(stored_fields(fields, projected, &shape_.has_field)) {}
 
   Status prepare() {
-    shape_.topic = true;
+    shape_.in_order = true;
     shape_.stored_at = true;
     TM_ASSIGN(auto first, rows(true));
     StoredRow row;
@@ -125,9 +81,9 @@ class TopicRowStore final : public RowStore {
  private:
   TopicPartitions topic_;
   std::string name_;
-  TopicShape layout_;
-  std::vector<FieldSpec> fields_;
+  JsonLayout layout_;
   StoreShape shape_;
+  std::vector<FieldSpec> fields_;
 };
 
 class TopicDeadLetterRows final : public DeadLetterRows {
@@ -201,13 +157,8 @@ Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const Topic
                                                   const std::vector<FieldSpec>& fields,
                                                   const std::vector<std::string>& projected) {
   TM_ASSIGN(TopicPartitions partitions, open_topic(files, topic));
-  TopicShape shape{columns, added};
-  for (const std::string& name :
-       {columns.partition, columns.offset, columns.enqueued_at, columns.processed_at, columns.stored_at}) {
-    if (!name.empty()) shape.added.push_back(name);
-  }
-  auto store = std::make_unique<TopicRowStore>(std::move(partitions), topic.topic, std::move(shape), fields,
-                                               projected);
+  auto store = std::make_unique<TopicRowStore>(std::move(partitions), topic.topic, JsonLayout(columns, added),
+                                               fields, projected);
   TM_TRY(store->prepare());
   return std::unique_ptr<RowStore>(std::move(store));
 }

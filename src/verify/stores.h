@@ -32,6 +32,13 @@ Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const Topic
                                                   const std::vector<std::string>& added,
                                                   const std::vector<FieldSpec>& fields,
                                                   const std::vector<std::string>& projected);
+// Whole files and what is committed of those that are still open.
+Result<std::unique_ptr<RowStore>> open_file_rows(FileSystem& files, const FilesFolder& folder,
+                                                 const StoreColumns& columns,
+                                                 const std::vector<std::string>& added,
+                                                 const std::vector<FieldSpec>& fields,
+                                                 const std::vector<std::string>& projected);
+Result<std::unique_ptr<DeadLetterStore>> open_file_dead_letters(FileSystem& files, const FilesFolder& folder);
 // Null where there is no such table.
 Result<std::unique_ptr<DeadLetterStore>> open_duck_dead_letters(std::shared_ptr<DuckSession> session,
                                                                 const std::string& table);

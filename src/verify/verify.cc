@@ -103,21 +103,32 @@ Status open_input(Run& run) {
   return ok_status();
 }
 
-Status open_stores(Run& run) {
+// `session`: set where the store is in DuckDB.
+Status open_rows(Run& run, const std::vector<std::string>& projected, std::shared_ptr<DuckSession>* session) {
   const Store& store = run.request.store;
-  if (store.duck.has_value() == store.topic.has_value())
-    return user_error("a store is needed: DuckDB or a topic");
-  std::shared_ptr<DuckSession> session;
+  int stores = (store.duck ? 1 : 0) + (store.topic ? 1 : 0) + (store.files ? 1 : 0);
+  if (stores != 1) return user_error("a store is needed: DuckDB, a topic or files");
   if (store.duck) {
-    TM_ASSIGN(session, DuckSession::open(*store.duck));
-    TM_ASSIGN(run.rows, open_duck_rows(session, *store.duck, store.columns, run.fields));
-  } else {
+    TM_ASSIGN(*session, DuckSession::open(*store.duck));
+    TM_ASSIGN(run.rows, open_duck_rows(*session, *store.duck, store.columns, run.fields));
+  } else if (store.topic) {
     TM_ASSIGN(run.rows, open_topic_rows(run.files, *store.topic, store.columns, store.added_members,
-                                        run.fields, run.request.projected));
+                                        run.fields, projected));
+  } else {
+    TM_ASSIGN(run.rows, open_file_rows(run.files, *store.files, store.columns, store.added_members,
+                                       run.fields, projected));
   }
+  return ok_status();
+}
+
+Status open_stores(Run& run) {
+  std::shared_ptr<DuckSession> session;
+  TM_TRY(open_rows(run, run.request.projected, &session));
   const DeadLetters& dead = run.request.dead_letters;
   if (dead.topic) {
     TM_ASSIGN(run.dead, open_topic_dead_letters(run.files, *dead.topic));
+  } else if (dead.files) {
+    TM_ASSIGN(run.dead, open_file_dead_letters(run.files, *dead.files));
   } else if (!dead.duck_table.empty()) {
     if (!session) return user_error("a table of dead letters needs a store in DuckDB");
     TM_ASSIGN(run.dead, open_duck_dead_letters(session, dead.duck_table));
@@ -142,17 +153,9 @@ Status account(Run& run) {
   TM_TRY(read_manifests(run));
   TM_TRY(choose_fields(run));
   if (run.request.rules == Rules::kReference) {
-    const Store& store = run.request.store;
-    if (store.duck.has_value() == store.topic.has_value())
-      return user_error("a store is needed: DuckDB or a topic");
     if (!run.request.input.partitions.empty()) TM_TRY(open_input(run));
-    if (store.duck) {
-      TM_ASSIGN(auto session, DuckSession::open(*store.duck));
-      TM_ASSIGN(run.rows, open_duck_rows(session, *store.duck, store.columns, run.fields));
-    } else {
-      TM_ASSIGN(run.rows,
-                open_topic_rows(run.files, *store.topic, store.columns, store.added_members, run.fields, {}));
-    }
+    std::shared_ptr<DuckSession> session;
+    TM_TRY(open_rows(run, {}, &session));
     return apply_reference_rules(run);
   }
   TM_TRY(check_kept(run));

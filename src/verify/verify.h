@@ -44,7 +44,7 @@ struct TopicFiles {
   std::vector<PartitionSpan> partitions;
 };
 
-// Names of columns (DuckDB) or top-level members (topic) beside the event's own fields. A name that
+// Names of columns (DuckDB) or top-level members (topic, files) beside the event's own fields. A name that
 // is empty, or that the store does not have, is not used.
 struct StoreColumns {
   std::string partition = "partition";  // of the input; leave empty behind a re-keying topic
@@ -62,20 +62,32 @@ struct DuckTable {
                       // before the run's start are never counted
 };
 
+// JSON Lines in folders, one for each partition (docs/formats/files.md).
+struct FilesFolder {
+  std::string directory;
+  std::string topic;  // whose partitions the folders are named after
+  std::vector<int32_t> partitions;
+  std::string dead_folder = "dead-letters";  // in `directory`
+};
+
 struct Store {
-  std::optional<DuckTable> duck;  // exactly one of the two
+  // Exactly one of the three.
+  std::optional<DuckTable> duck;
   std::optional<TopicFiles> topic;
+  std::optional<FilesFolder> files;
   StoreColumns columns;
-  // Further top-level members that the pipeline adds to the JSON of a topic.
+  // Further top-level members that the pipeline adds to the JSON of a topic or of files.
   std::vector<std::string> added_members;
 };
 
 struct DeadLetters {
   // DuckDB: a table of (topic, partition, "offset", timestamp, reason, key, value BLOB) in the store's
   // database, missing where there never was one; or a topic whose records' values are the events'
-  // bytes and whose headers are `reason`, `topic`, `partition`, `offset`. Neither: none are kept.
+  // bytes and whose headers are `reason`, `topic`, `partition`, `offset`; or files of JSON Lines. None of
+  // them: none are kept.
   std::string duck_table;
   std::optional<TopicFiles> topic;
+  std::optional<FilesFolder> files;
 };
 
 enum class DedupKind { kNone, kLastN, kHorizon };
