@@ -55,6 +55,39 @@ class ConnectionImpl final : public Connection {
     return make_rows(handle_, std::move(last));
   }
 
+  Result<std::unique_ptr<Rows>> read(const std::string& sql) override {
+    OwnedStatements statements;
+    idx_t count = api().extract_statements(handle_->connection, sql.c_str(), statements.out());
+    if (count == 0) {
+      return error_of(
+          text_or(api().extract_statements_error(statements.get()), "Parser Error: no statement"));
+    }
+    // DuckDB makes a PIVOT two statements, the first of which creates a type of the connection's own. Whoever
+    // wrote several statements wrote a semicolon between them.
+    if (count > 1 && sql.find(';') < sql.find_last_not_of("; \t\r\n")) {
+      return user_error("one statement at a time, please");
+    }
+    for (idx_t i = 0;; ++i) {
+      bool last = i + 1 == count;
+      OwnedStatement statement;
+      if (api().prepare_extracted_statement(handle_->connection, statements.get(), i, statement.out()) !=
+          DuckDBSuccess) {
+        return error_of(
+            text_or(api().prepare_error(statement.get()), "Invalid Input Error: cannot be prepared"));
+      }
+      duckdb_statement_type type = api().prepared_statement_type(statement.get());
+      bool reads = last ? type == DUCKDB_STATEMENT_TYPE_SELECT || type == DUCKDB_STATEMENT_TYPE_EXPLAIN
+                        : type == DUCKDB_STATEMENT_TYPE_CREATE;
+      if (!reads) {
+        return user_error(
+            "a query reads: it is a SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW, PIVOT or EXPLAIN");
+      }
+      TM_TRY(bind(statement.get(), {}));
+      if (last) return make_rows(handle_, std::move(statement));
+      TM_TRY(run(statement.get()));
+    }
+  }
+
   Result<std::unique_ptr<Appender>> appender(const std::string& table) override {
     return make_appender(handle_, table);
   }

@@ -55,6 +55,19 @@ class DatabaseImpl final : public Database {
  public:
   explicit DatabaseImpl(std::shared_ptr<DatabaseHandle> handle) : handle_(std::move(handle)) {}
   Result<std::unique_ptr<Connection>> connect() override { return make_connection(handle_); }
+  Status lock_down(const std::vector<std::string>& directories) override {
+    TM_ASSIGN(auto connection, connect());
+    std::string list;
+    for (const std::string& directory : directories) {
+      list += (list.empty() ? "'" : ", '");
+      for (char c : directory) list.append(c == '\'' ? 2 : 1, c);
+      list += '\'';
+    }
+    if (!list.empty()) TM_TRY(connection->execute("SET GLOBAL allowed_directories = [" + list + "]"));
+    TM_TRY(connection->execute("SET GLOBAL enable_external_access = false"));
+    TM_TRY(connection->execute("SET GLOBAL lock_configuration = true"));
+    return ok_status();
+  }
 
  private:
   std::shared_ptr<DatabaseHandle> handle_;

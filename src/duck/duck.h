@@ -89,6 +89,10 @@ class Connection {
   virtual Result<int64_t> execute(const std::string& sql, const std::vector<Value>& values = {}) = 0;
   virtual Result<std::unique_ptr<Rows>> query(const std::string& sql,
                                               const std::vector<Value>& values = {}) = 0;
+  // As query(), of one statement that only reads (SELECT, SHOW, DESCRIBE, EXPLAIN, PIVOT and their kin).
+  // Errors: kInvalid for any other, which is then not run. It is for whoever asks on behalf of somebody
+  // else; a read-only transaction keeps out what a reading statement may still write (EXPLAIN ANALYZE).
+  virtual Result<std::unique_ptr<Rows>> read(const std::string& sql) = 0;
   // Columns in the table's order. `table` is a name in the current schema, taken as it is: no quotes.
   virtual Result<std::unique_ptr<Appender>> appender(const std::string& table) = 0;
   // Stops what runs on this connection (Code::kStopped); from any thread.
@@ -106,6 +110,9 @@ class Database {
       const std::string& path, const std::vector<std::pair<std::string, std::string>>& settings = {});
   virtual ~Database() = default;
   virtual Result<std::unique_ptr<Connection>> connect() = 0;
+  // From now on SQL reaches no files but the database's own and those in `directories`, and changes no
+  // settings; for good. Paths are absolute.
+  virtual Status lock_down(const std::vector<std::string>& directories = {}) = 0;
 };
 
 }  // namespace tidemill::duck
