@@ -139,8 +139,7 @@ class DedupInstance final : public InPlaceInstance {
         ", offset " + std::to_string(record.offset.value()) + ": the record " + show(record) + ", its " +
         plan_.key_field + " is \"" + value + "\": the topic is not partitioned by " + plan_.key_field +
         ", so copies of an event may lie in different partitions; declare `rekey: " + plan_.key_field +
-        "`, which sends the events through a topic of their own, or `check_key: false` where they are "
-        "partitioned by it all the same");
+        "` before dedup, which sends the events through a topic of their own");
   }
 
   const DedupPlan& plan_;
