@@ -157,8 +157,8 @@ std::string DuckRowStore::field_expression(const FieldSpec& spec) const {
       return binds(expression) ? expression : "NULL";
     }
     if (column->type == "JSON" || column->type == "VARCHAR") {
-      std::string expression = "CAST(json_extract_string(" + sql_quoted(column->name) + ", " + json + "') AS " +
-                               std::string(sql_type(spec.type)) + ")";
+      std::string expression = "CAST(json_extract_string(" + sql_quoted(column->name) + ", " + json +
+                               "') AS " + std::string(sql_type(spec.type)) + ")";
       return binds(expression) ? expression : "NULL";
     }
   }

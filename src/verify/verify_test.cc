@@ -16,17 +16,25 @@ namespace {
 
 using ::testing::HasSubstr;
 
-enum class StoreKind { kTopic, kDuck };
+enum class StoreKind { kTopic, kDuck, kFiles };
 
 struct Counts {
   uint64_t lost = 0, duplicated = 0, unexpected = 0, altered = 0, out_of_order = 0;
 };
 
-// Every test runs with a topic and with DuckDB as the store.
+// Every test runs with a topic, with DuckDB and with files as the store.
 class Verify : public ::testing::TestWithParam<StoreKind> {
  protected:
   VerifyRequest request(PlantedRun& run) {
-    return GetParam() == StoreKind::kDuck ? run.with_duck_store() : run.with_topic_store();
+    switch (GetParam()) {
+      case StoreKind::kDuck:
+        return run.with_duck_store();
+      case StoreKind::kFiles:
+        return run.with_files_store();
+      case StoreKind::kTopic:
+        break;
+    }
+    return run.with_topic_store();
   }
   Verdict judge(PlantedRun& run) { return verify(request(run)); }
 
@@ -40,8 +48,13 @@ class Verify : public ::testing::TestWithParam<StoreKind> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Stores, Verify, ::testing::Values(StoreKind::kTopic, StoreKind::kDuck),
-                         [](const auto& each) { return each.param == StoreKind::kTopic ? "Topic" : "Duck"; });
+INSTANTIATE_TEST_SUITE_P(Stores, Verify,
+                         ::testing::Values(StoreKind::kTopic, StoreKind::kDuck, StoreKind::kFiles),
+                         [](const auto& each) {
+                           return each.param == StoreKind::kTopic  ? "Topic"
+                                  : each.param == StoreKind::kDuck ? "Duck"
+                                                                   : "Files";
+                         });
 
 void replace_in(std::string* text, const std::string& from, const std::string& to) {
   size_t at = text->find(from);

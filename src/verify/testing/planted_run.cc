@@ -59,6 +59,19 @@ std::string compressed(int codec, const std::string& bytes) {
   }
 }
 
+std::string base64(const std::string& bytes) {
+  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t at = 0; at < bytes.size(); at += 3) {
+    uint32_t word = 0;
+    for (size_t n = 0; n < 3; ++n) {
+      word = word << 8 | (at + n < bytes.size() ? static_cast<unsigned char>(bytes[at + n]) : 0u);
+    }
+    for (size_t n = 0; n < 4; ++n) out += at + n <= bytes.size() ? kDigits[word >> (18 - 6 * n) & 63] : '=';
+  }
+  return out;
+}
+
 void put_sized(ByteWriter& to, std::string_view bytes) {
   to.varint(static_cast<int64_t>(bytes.size()));
   to.bytes(bytes);
@@ -348,6 +361,92 @@ VerifyRequest PlantedRun::with_topic_store() {
   for (size_t p = 0; p < output_partitions; ++p)
     request.store.topic->partitions.push_back({static_cast<int32_t>(p), 0, -1, {}, {}});
   request.dead_letters.topic = TopicFiles{directory_, "dead", {{0, 0, -1, {}, {}}}};
+  return request;
+}
+
+void PlantedRun::write_chain(const std::string& folder,
+                             const std::vector<std::pair<int64_t, std::string>>& lines,
+                             std::string* state) const {
+  constexpr size_t kFileLines = 60;
+  ByteWriter to(*state);
+  if (lines.empty()) {
+    to.le<uint8_t>(0);
+    return;
+  }
+  must(FileSystem::posix().create_directories(folder));
+  std::set<int64_t> names;
+  for (size_t begin = 0; begin < lines.size(); begin += kFileLines) {
+    size_t end = std::min(begin + kFileLines, lines.size());
+    std::string bytes;
+    for (size_t n = begin; n < end; ++n) bytes += lines[n].second + "\n";
+    // Planted rows may begin anywhere; files are in the order of their names.
+    int64_t start = lines[begin].first;
+    if (!names.empty()) start = std::max(start, *names.rbegin() + 1);
+    names.insert(start);
+    std::string name = std::to_string(start);
+    name.insert(0, 20 - name.size(), '0');
+    bool newest = end == lines.size();
+    std::string path = join_path(folder, newest ? "." + name + ".jsonl.open" : name + ".jsonl");
+    // What was written and not committed stands behind it.
+    TM_CHECK(std::ofstream(path, std::ios::binary) << bytes << (newest ? "{\"torn" : ""));
+    if (!newest) continue;
+    to.le<uint8_t>(1);
+    to.varint(start);
+    to.varuint(bytes.size());
+    to.le(crc32c(bytes));
+    to.varint(base.start_us);
+  }
+}
+
+VerifyRequest PlantedRun::with_files_store() {
+  VerifyRequest request;
+  write_manifests(&request);
+  write_input(&request);
+  FilesFolder folder{join_path(directory_, "files"), base.topic, {}, "dead-letters"};
+  must(FileSystem::posix().remove_tree(folder.directory));
+  must(FileSystem::posix().create_directories(join_path(folder.directory, ".tidemill")));
+  std::string payload;
+  ByteWriter(payload).varuint(static_cast<uint64_t>(base.partitions));
+  for (int32_t p = 0; p < base.partitions; ++p) {
+    folder.partitions.push_back(p);
+    auto mine = [&](int32_t partition) { return std::max(partition, 0) % base.partitions == p; };
+    std::vector<std::pair<int64_t, std::string>> lines, letters;
+    for (const PlantedRow& each : rows) {
+      if (!mine(each.partition)) continue;
+      std::string json = output_json(each);
+      json.pop_back();
+      json += R"(,"storedAt":")";
+      append_timestamp(each.stored_us, 6, &json);
+      lines.emplace_back(std::max<int64_t>(each.offset, 0), json + "\"}");
+    }
+    for (const PlantedDeadLetter& letter : dead) {
+      if (!mine(letter.partition)) continue;
+      std::string json = R"({"topic":")" + letter.topic + R"(","partition":)" +
+                         std::to_string(letter.partition) + R"(,"offset":)" + std::to_string(letter.offset) +
+                         R"(,"timestamp":"2026-11-21T09:00:00.000Z","reason":")" + letter.reason +
+                         R"(","valueBase64":")" + base64(letter.value) + "\"}";
+      letters.emplace_back(letter.offset, json);
+    }
+    ByteWriter to(payload);
+    to.sized(base.topic);
+    for (int64_t field : {int64_t{p}, int64_t{1}}) to.varint(field);
+    to.le<uint8_t>(1);
+    for (int64_t field : {17, 0, 3, 1}) to.varint(field);
+    for (uint64_t counter : {4u, 3u, 2u, 1u}) to.varuint(counter);
+    std::string name = base.topic + "-" + std::to_string(p);
+    write_chain(join_path(folder.directory, name), lines, &payload);
+    write_chain(join_path(join_path(folder.directory, "dead-letters"), name), letters, &payload);
+  }
+  std::string journal = "TMJ1";
+  ByteWriter to(journal);
+  to.le(static_cast<uint32_t>(payload.size()));
+  to.le(crc32c(payload));
+  to.bytes(payload);
+  must(write_file_atomically(FileSystem::posix(),
+                             join_path(join_path(folder.directory, ".tidemill"), "journal"),
+                             journal + "TMJ1 torn"));
+  request.store.files = folder;
+  request.dead_letters.files = folder;
   return request;
 }
 

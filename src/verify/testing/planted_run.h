@@ -89,6 +89,8 @@ class PlantedRun {
 
   VerifyRequest with_topic_store();
   VerifyRequest with_duck_store();
+  // JSON Lines, of which the last file of each partition is still open.
+  VerifyRequest with_files_store();
   std::string directory() const { return directory_; }
   // Input partitions' committed positions and counters, as a pipeline that did its work has them.
   bool with_counters = true;
@@ -99,6 +101,9 @@ class PlantedRun {
   void write_input(VerifyRequest* request);
   void write_topic(const std::string& topic, const std::vector<std::vector<PlantedRecord>>& partitions);
   std::string output_json(const PlantedRow& row) const;
+  // Writes a chain of files under `folder` and appends what the journal says of the newest to `state`.
+  void write_chain(const std::string& folder, const std::vector<std::pair<int64_t, std::string>>& lines,
+                   std::string* state) const;
 
   std::string directory_;
 };
