@@ -1,6 +1,7 @@
 #include "log/group_commit.h"
 
 #include <chrono>
+#include <string>
 #include <utility>
 
 namespace tidemill::log {
@@ -35,6 +36,10 @@ uint64_t GroupCommit::written(const std::shared_ptr<Syncable>& who) {
 
 Result<bool> GroupCommit::wait(uint64_t ticket) {
   bool synced_here = false;
+  // No sync would ever reach it: tickets come back from other processes.
+  if (ticket > written_.load(std::memory_order_acquire)) {
+    return user_error("the log gave no sync ticket " + std::to_string(ticket), Code::kInvalid);
+  }
   if (durable(ticket)) {
     TM_TRY(fatal_.check());
     return false;

@@ -222,5 +222,12 @@ TEST_F(LogTest, OneProcessOwnsADirectory) {
   EXPECT_TRUE(lock_data_directory(fixture_.files, "/data").ok());
 }
 
+TEST_F(LogTest, ATicketThatWasNeverGivenIsRefusedInsteadOfWaitedFor) {
+  auto log = open_with_topic({});
+  Appended appended = must(append(*log, kT0, {"a"}));
+  EXPECT_EQ(log->wait_durable(appended.sync_ticket + 1000).error().code, Code::kInvalid);
+  must(log->wait_durable(appended.sync_ticket));
+}
+
 }  // namespace
 }  // namespace tidemill::log

@@ -286,6 +286,8 @@ void SocketServer::serve(Connection& connection) {
                                 : send_frame(connection.fd, kError, encode_error(answered.error()));
     if (!sent.ok()) break;
   }
+  // The asker need not wait until the connection is cleared away.
+  ::shutdown(connection.fd, SHUT_RDWR);
   connection.ended = true;
 }
 
