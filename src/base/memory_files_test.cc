@@ -86,5 +86,60 @@ TEST(MemoryFiles, AFullDiskRefusesAndRecovers) {
   EXPECT_TRUE(file->write_at(900, std::string(900, 'x')).ok());
 }
 
+TEST(MemoryFiles, ALyingSyncKeepsNothingAndAnHonestOneAfterItKeepsAll) {
+  for (bool honest : {false, true}) {
+    bool kept = true;
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      MemoryFiles files;
+      auto file = create(files, "/f");
+      ASSERT_TRUE(files.sync_directory("/").ok());
+      ASSERT_TRUE(file->write_at(0, "data").ok());
+      files.set_judge([](const MemoryFiles::Change&) { return MemoryFiles::Fate{MemoryFiles::Fate::kLies}; });
+      EXPECT_TRUE(file->sync().ok());
+      files.set_judge({});
+      if (honest) {
+        EXPECT_TRUE(file->sync().ok());
+      }
+      files.crash(seed);
+      kept = kept && files.content("/f") == "data";
+    }
+    EXPECT_EQ(kept, honest);
+  }
+}
+
+TEST(MemoryFiles, WhatAFailedSyncDroppedIsKeptOnlyIfItIsWrittenAgain) {
+  for (bool again : {false, true}) {
+    MemoryFiles files;
+    auto file = create(files, "/f");
+    ASSERT_TRUE(files.sync_directory("/").ok());
+    ASSERT_TRUE(file->write_at(0, "data").ok());
+    files.set_judge([](const MemoryFiles::Change&) {
+      return MemoryFiles::Fate{MemoryFiles::Fate::kFails, 0, true};
+    });
+    EXPECT_FALSE(file->sync().ok());
+    files.set_judge({});
+    EXPECT_EQ(files.content("/f"), "data");
+    if (again) {
+      ASSERT_TRUE(file->write_at(0, "data").ok());
+    }
+    EXPECT_TRUE(file->sync().ok());
+    files.crash(1);
+    EXPECT_EQ(files.content("/f"), again ? "data" : "");
+  }
+}
+
+TEST(MemoryFiles, AKilledProcessLosesNothingThatItWrote) {
+  MemoryFiles files;
+  auto file = create(files, "/f");
+  ASSERT_TRUE(file->write_at(0, "data").ok());
+  files.cut_power();
+  EXPECT_FALSE(file->write_at(4, "more").ok());
+  EXPECT_FALSE(files.open("/f", OpenMode::kRead).ok());
+  files.kill_process();
+  EXPECT_EQ(files.content("/f"), "data");
+  EXPECT_FALSE(file->write_at(4, "more").ok()) << "its file is closed";
+  EXPECT_TRUE(files.open("/f", OpenMode::kRead).ok());
+}
+
 }  // namespace
 }  // namespace tidemill

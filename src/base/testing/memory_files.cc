@@ -49,6 +49,11 @@ struct MemoryFiles::Node {
     pending.push_back(std::move(write));
   }
   void sync() {
+    for (const Write& write : pending) apply_write(write, durable);
+    pending.clear();
+  }
+  // The bytes are what they are now, on the disk too.
+  void settle() {
     durable = content;
     pending.clear();
   }
@@ -126,14 +131,18 @@ class MemoryFiles::OpenFile final : public File {
   Status sync() override {
     std::lock_guard lock(files_.mutex_);
     TM_TRY(files_.check_alive(generation_));
-    TM_TRY(files_.begin_change(Operation::kSync, path_));
-    node_->sync();
+    TM_ASSIGN(Fate fate, files_.begin_change({Operation::kSync, path_, 0, {}}));
+    if (fate.kind == Fate::kFails) {
+      if (fate.drops) node_->pending.clear();
+      return external_error(path_ + ": Input/output error");
+    }
+    if (fate.kind != Fate::kLies) node_->sync();
     return {};
   }
   Status truncate(uint64_t size) override {
     std::lock_guard lock(files_.mutex_);
     TM_TRY(files_.check_alive(generation_));
-    TM_TRY(files_.begin_change(Operation::kOther, path_));
+    TM_TRY(files_.begin_whole({Operation::kOther, path_, size, {}}));
     node_->change({size, {}, true});
     return {};
   }
@@ -184,18 +193,26 @@ Status MemoryFiles::check_alive(uint64_t generation) const {
   return {};
 }
 
-Status MemoryFiles::begin_change(Operation operation, const std::string& path) {
+Result<MemoryFiles::Fate> MemoryFiles::begin_change(const Change& change) {
   if (failed_) return external_error("the power failed");
   ++operations_;
-  cut_operation_ = fail_at_ != 0 && operations_ >= fail_at_;
-  if (cut_operation_) {
+  bool write = change.operation == Operation::kWrite;
+  Fate fate;
+  if (fail_at_ != 0 && operations_ >= fail_at_) fate.kind = Fate::kPower;
+  if (fate.kind == Fate::kDone && fault_ && fault_(change.operation, change.path))
+    fate = {Fate::kFails, change.bytes.size() / 2};
+  if (fate.kind == Fate::kDone && judge_) fate = judge_(change);
+  if (fate.kind == Fate::kPower) {
     failed_ = true;
     // A write may still reach the disk in part (write() does it); anything else may or may not be done.
-    if (operation != Operation::kWrite) return external_error("the power failed");
+    if (!write) return external_error("the power failed");
   }
-  if (!cut_operation_ && fault_ && operation != Operation::kWrite && fault_(operation, path)) {
-    return external_error(path + ": Input/output error");
-  }
+  return fate;
+}
+
+Status MemoryFiles::begin_whole(const Change& change) {
+  TM_ASSIGN(Fate fate, begin_change(change));
+  if (fate.kind == Fate::kFails) return external_error(change.path + ": Input/output error");
   return {};
 }
 
@@ -222,13 +239,13 @@ uint64_t MemoryFiles::used_locked() const {
 }
 
 Status MemoryFiles::write(Node& node, uint64_t offset, std::string_view bytes, const std::string& path) {
-  TM_TRY(begin_change(Operation::kWrite, path));
-  if (cut_operation_) {
+  TM_ASSIGN(Fate fate, begin_change({Operation::kWrite, path, offset, bytes}));
+  if (fate.kind == Fate::kPower) {
     node.change({offset, std::string(bytes), false});
     return external_error("the power failed");
   }
-  if (fault_ && fault_(Operation::kWrite, path)) {
-    node.change({offset, std::string(bytes.substr(0, bytes.size() / 2)), false});
+  if (fate.kind == Fate::kFails) {
+    node.change({offset, std::string(bytes.substr(0, std::min(fate.written, bytes.size()))), false});
     return external_error(path + ": write: Input/output error");
   }
   uint64_t end = offset + bytes.size();
@@ -368,9 +385,11 @@ Status MemoryFiles::sync_directory(const std::string& raw) {
   TM_TRY(check_alive(generation_));
   NodePtr node = find(path);
   if (!node || !node->directory) return not_found(path);
-  TM_TRY(begin_change(Operation::kSyncDirectory, path));
+  TM_ASSIGN(Fate fate, begin_change({Operation::kSyncDirectory, path, 0, {}}));
+  if (fate.kind == Fate::kFails) return external_error(path + ": Input/output error");
+  if (fate.kind == Fate::kLies) return {};
   for (const auto& changes : pending_[path]) {
-    for (const Change& change : changes) {
+    for (const NameChange& change : changes) {
       if (change.node) {
         durable_entries_[change.path] = change.node;
       } else {
@@ -410,6 +429,11 @@ bool MemoryFiles::power_failed() const {
   return failed_;
 }
 
+void MemoryFiles::cut_power() {
+  std::lock_guard lock(mutex_);
+  failed_ = true;
+}
+
 uint64_t MemoryFiles::operations() const {
   std::lock_guard lock(mutex_);
   return operations_;
@@ -421,7 +445,7 @@ void MemoryFiles::crash(uint64_t seed) {
   for (auto& [directory, changes] : pending_) {
     size_t survive = static_cast<size_t>(random.below(changes.size() + 1));
     for (size_t i = 0; i < survive; ++i) {
-      for (const Change& change : changes[i]) {
+      for (const NameChange& change : changes[i]) {
         if (change.node) {
           durable_entries_[change.path] = change.node;
         } else {
@@ -449,6 +473,8 @@ void MemoryFiles::kill_process() {
   std::lock_guard lock(mutex_);
   locks_.clear();
   ++generation_;
+  failed_ = false;
+  fail_at_ = 0;
 }
 
 void MemoryFiles::set_capacity(uint64_t bytes) {
@@ -466,12 +492,17 @@ void MemoryFiles::set_fault(std::function<bool(Operation, const std::string&)> f
   fault_ = std::move(fault);
 }
 
+void MemoryFiles::set_judge(std::function<Fate(const Change&)> judge) {
+  std::lock_guard lock(mutex_);
+  judge_ = std::move(judge);
+}
+
 void MemoryFiles::flip(const std::string& path, uint64_t position, uint8_t mask) {
   std::lock_guard lock(mutex_);
   NodePtr node = find(normal(path));
   TM_CHECK(node && position < node->content.size(), "flip: no such byte");
   node->content[position] = static_cast<char>(node->content[position] ^ static_cast<char>(mask));
-  node->sync();
+  node->settle();
 }
 
 std::string MemoryFiles::content(const std::string& path) const {
@@ -492,7 +523,7 @@ void MemoryFiles::set_content(const std::string& raw, std::string content) {
     durable_entries_[path] = node;
   }
   node->content = std::move(content);
-  node->sync();
+  node->settle();
 }
 
 std::vector<std::string> MemoryFiles::paths() const {
