@@ -8,6 +8,7 @@
 #   With CMAKE_UNITY_BUILD the sources of a module become a few translation units; its tests, which keep
 #   constants of their own, get GoogleTest's headers precompiled instead.
 #   TEST_DEPS <modules> are used by the tests and fuzz targets only.
+#   CANARIES: builds for tests compile its planted bugs (src/base/canary.h).
 #
 # The target thread_tests builds those test programs in which a test's name says that it is about
 # threads (Concurrent, Thread): what is worth running under ThreadSanitizer.
@@ -20,7 +21,7 @@ if(TIDEMILL_TESTS)
 endif()
 
 function(tidemill_module name)
-  cmake_parse_arguments(arg "" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(arg "CANARIES" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
   file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*/*.cc)
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
@@ -44,6 +45,9 @@ function(tidemill_module name)
   endif()
 
   if(TIDEMILL_TESTS)
+    if(sources AND arg_CANARIES)
+      target_compile_definitions(tm_${name} PRIVATE TIDEMILL_CANARIES)
+    endif()
     list(TRANSFORM arg_TEST_DEPS PREPEND tm_ OUTPUT_VARIABLE test_deps)
     if(testing)
       add_library(tm_${name}_testing STATIC ${testing})

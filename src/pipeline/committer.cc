@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/canary.h"
 #include "base/steps.h"
 
 namespace tidemill::pipeline {
@@ -74,6 +75,7 @@ Status Committer::write_frames(EpochWork& work) {
 Status Committer::try_once(EpochWork& work) {
   Status committed = parts_.writer->commit(*work.output, work.request);
   if (committed.ok() || committed.error().code != Code::kUnknown) return committed;
+  if (canary(Canary::kBlindRetry)) return external_error(committed.error().message, Code::kFailed, true);
   return resolve_unknown(work, committed.error());
 }
 

@@ -1,5 +1,7 @@
 #include "pipeline/recovery.h"
 
+#include "base/canary.h"
+
 namespace tidemill::pipeline {
 namespace {
 
@@ -48,11 +50,12 @@ Result<RecoveryPlan> plan_recovery(const RecoveryFacts& facts) {
   Epoch have = plan.snapshot ? plan.snapshot->epoch : Epoch(0);
   for (const ChangelogFact& frame : chain) {
     if (frame.epoch <= have) continue;
-    if (frame.epoch > facts.sink.epoch) break;  // never committed
+    if (frame.epoch > facts.sink.epoch && !canary(Canary::kUncommittedFrame)) break;  // never committed
     if (frame.epoch != have.next()) break;      // a hole: reported below
     plan.frames.push_back(frame);
     have = frame.epoch;
   }
+  if (canary(Canary::kUncommittedFrame) && have > facts.sink.epoch) return plan;
   const bool last_matches = plan.frames.empty() || plan.frames.back().epoch != facts.sink.epoch ||
                             plan.frames.back().incarnation == facts.sink.incarnation;
   if (have != facts.sink.epoch || !last_matches) {

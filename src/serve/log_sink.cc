@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/canary.h"
 #include "pipeline/log_changelog.h"
 #include "serve/dead_letters.h"
 
@@ -147,6 +148,12 @@ Status LogWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitReq
   }
   Status appended = append_all(static_cast<LogOutput&>(output), request);
   if (!appended.ok()) return abort(request, std::move(appended).error());
+  if (canary(Canary::kPositionsBeforeRows)) {
+    for (log::TransactionCommit& one : transactions) {
+      TM_TRY(log_.commit_positions(one.positions));
+      one.positions.clear();
+    }
+  }
   Status done = log_.commit(transactions);
   if (done.ok() || done.error().code == Code::kUnknown) return done;
   return abort(request, std::move(done).error());
