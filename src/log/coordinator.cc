@@ -460,6 +460,23 @@ Status Coordinator::snapshot_if_large() {
 
 // ---- recovery
 
+// Under weak durability a power cut may lose records here and keep the batches that producers wrote
+// under them. An id or epoch handed out again would have its new batches taken for retries of the old.
+void Coordinator::skip_used_ids(std::span<const std::shared_ptr<PartitionLog>> partitions) {
+  std::unordered_map<int64_t, int16_t> used;
+  for (const auto& partition : partitions) {
+    partition->for_each_producer([&](int64_t id, int16_t epoch) {
+      state_.next_producer_id = std::max(state_.next_producer_id, id + 1);
+      auto [known, fresh] = used.try_emplace(id, epoch);
+      if (!fresh) known->second = std::max(known->second, epoch);
+    });
+  }
+  for (auto& [name, producer] : state_.transactional) {
+    auto known = used.find(producer.id);
+    if (known != used.end()) producer.epoch = std::max(producer.epoch, known->second);
+  }
+}
+
 Status Coordinator::recover(std::shared_ptr<PartitionLog> own,
                             std::span<const std::shared_ptr<PartitionLog>> partitions) {
   own_ = std::move(own);
@@ -490,6 +507,7 @@ Status Coordinator::recover(std::shared_ptr<PartitionLog> own,
                   ": a power cut or a damaged disk lost them");
     }
   }
+  skip_used_ids(partitions);
   next_id_ = state_.next_producer_id;
   std::lock_guard lock(registry_);
   for (const auto& [name, producer] : state_.transactional) {

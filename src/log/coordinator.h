@@ -75,6 +75,8 @@ class Coordinator final : public TransactionGate {
   Status snapshot_if_large();
   Result<int64_t> allocate_id(TransactionBatch& record);
   Status wait_durable(uint64_t ticket);
+  // For recovery, before anything else is done.
+  void skip_used_ids(std::span<const std::shared_ptr<PartitionLog>> partitions);
 
   Shared& shared_;
   const Find find_;

@@ -20,9 +20,13 @@ inline constexpr std::string_view kDeletedSuffix = ".deleted";
 inline constexpr std::string_view kTemporarySuffix = ".tmp";
 
 inline constexpr std::string_view kEpochCheckpointName = "leader-epoch-checkpoint";
+inline constexpr std::string_view kRepairedName = "repaired-offsets";
 inline constexpr std::string_view kPartitionMetadataName = "partition.metadata";
 inline constexpr std::string_view kTopicsName = "topics";
 inline constexpr std::string_view kCleanShutdownName = "clean-shutdown";
+// There after a failed sync: the system may take pages for clean that the disk never got, so that they read
+// as written and no sync keeps them. Recovery writes them again.
+inline constexpr std::string_view kFailedSyncName = "sync-failed";
 inline constexpr std::string_view kRecoveryPointName = "recovery-point-offset-checkpoint";
 inline constexpr std::string_view kLogStartName = "log-start-offset-checkpoint";
 

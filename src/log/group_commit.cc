@@ -20,6 +20,7 @@ Error Fatal::set(Error error) {
     if (error_.code == Code::kDiskFull) error_.code = Code::kFailed;
     error_.message = "log: " + error_.message + "; restart: what the disk holds is unknown";
     set_.store(true, std::memory_order_release);
+    first_();
   }
   return error_;
 }

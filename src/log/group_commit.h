@@ -5,8 +5,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -16,6 +18,8 @@ namespace tidemill::log {
 // The first error after which what the disk holds is unknown; every later call answers it.
 class Fatal {
  public:
+  // `first` is called once, after the first error.
+  explicit Fatal(std::function<void()> first) : first_(std::move(first)) {}
   Status check() const;
   // Keeps the first error and returns it, as later calls will see it.
   Error set(Error error);
@@ -24,6 +28,7 @@ class Fatal {
   std::atomic<bool> set_{false};
   mutable std::mutex mutex_;
   Error error_;
+  const std::function<void()> first_;
 };
 
 // Something with unsynced writes: a partition.

@@ -83,7 +83,7 @@ class LogImpl final : public Log {
   Status finish_deletions(TopicsFile* known);
   Status recover_topic(const std::string& name, const TopicEntry& entry, bool synced_rolls,
                        const OffsetMap& log_starts, const OffsetMap& recovery_points,
-                       const CleanShutdown* clean);
+                       const CleanShutdown* clean, bool failed_sync);
 
   Status add_topic(const std::string& name, const TopicConfig& config);         // needs admin_mutex_
   Status change_retention(const std::string& name, const TopicConfig& config);  // needs admin_mutex_

@@ -63,6 +63,8 @@ Status LogImpl::recover() {
   bool was_clean = known.leader_epoch.value() >= 0 && clean.leader_epoch == known.leader_epoch;
   bool synced_rolls = was_clean || known.durability == Durability::kSync;
 
+  bool failed_sync = files.exists(path(kFailedSyncName));
+
   // From here on the clean shutdown file is stale: its epoch is not this one. What recovery may
   // rely on stays the weaker of then and now until everything is synced.
   Durability now = shared_.options.durability;
@@ -74,8 +76,8 @@ Status LogImpl::recover() {
   TM_TRY(finish_deletions(&known));
 
   for (const auto& [name, entry] : known.topics) {
-    TM_TRY(
-        recover_topic(name, entry, synced_rolls, log_starts, recovery_points, was_clean ? &clean : nullptr));
+    TM_TRY(recover_topic(name, entry, synced_rolls, log_starts, recovery_points, was_clean ? &clean : nullptr,
+                         failed_sync));
   }
   if (!topics_.contains(kTransactionsTopic)) {
     TopicConfig config;
@@ -85,6 +87,7 @@ Status LogImpl::recover() {
   std::vector<std::shared_ptr<PartitionLog>> partitions = all_partitions();
   TM_TRY(coordinator_->recover(find({std::string(kTransactionsTopic), Partition(0)}), partitions));
   TM_TRY(shared_.group.wait(shared_.group.ticket()));
+  if (failed_sync) TM_TRY(files.remove(path(kFailedSyncName)));
   if (noted_durability_ != now || !known.topics.empty()) {
     noted_durability_ = now;
     TM_TRY(save_topics());
@@ -127,7 +130,7 @@ Status LogImpl::finish_deletions(TopicsFile* known) {
 
 Status LogImpl::recover_topic(const std::string& name, const TopicEntry& entry, bool synced_rolls,
                               const OffsetMap& log_starts, const OffsetMap& recovery_points,
-                              const CleanShutdown* clean) {
+                              const CleanShutdown* clean, bool failed_sync) {
   Topic topic;
   topic.entry = entry;
   for (int32_t i = 0; i < entry.config.partitions; ++i) {
@@ -139,6 +142,7 @@ Status LogImpl::recover_topic(const std::string& name, const TopicEntry& entry, 
     input.log_start = offset_of(log_starts, tp);
     input.recovery_point = offset_of(recovery_points, tp);
     input.synced_rolls = synced_rolls;
+    input.failed_sync = failed_sync;
     if (clean != nullptr && clean->ends.contains(tp)) input.clean = clean->ends.at(tp);
     TM_ASSIGN(auto partition, PartitionLog::recover(shared_, tp, entry.config, input));
     topic.partitions.push_back(std::move(partition));

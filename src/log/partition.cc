@@ -99,6 +99,11 @@ std::optional<int32_t> PartitionLog::last_sequence(Producer producer) const {
   return producers_.last_sequence(producer.id, producer.epoch);
 }
 
+void PartitionLog::for_each_producer(const std::function<void(int64_t, int16_t)>& each) const {
+  std::lock_guard lock(mutex_);
+  producers_.for_each(each);
+}
+
 std::optional<PartitionLog::Extent> PartitionLog::open_transaction(int64_t producer_id) const {
   std::lock_guard lock(mutex_);
   auto open = producers_.open_transaction(producer_id);

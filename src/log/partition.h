@@ -20,6 +20,7 @@
 #include "log/epochs.h"
 #include "log/log.h"
 #include "log/producer_state.h"
+#include "log/repaired.h"
 #include "log/segment.h"
 #include "log/segment_scan.h"
 #include "log/shared.h"
@@ -32,6 +33,9 @@ struct RecoveryInput {
   Offset log_start;          // from its checkpoint
   Offset recovery_point;     // below it everything is known to be durable
   bool synced_rolls = true;  // the last process synced each segment before it began the next
+  // Found at opening: the first segment's name is there, but a power cut took all that was in it.
+  std::optional<Offset> first_lost;
+  bool failed_sync = false;  // what is not known to be durable is to be written again
   std::optional<CleanShutdown::End> clean;
 };
 
@@ -69,6 +73,8 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   PartitionInfo info() const;
   Result<Offset> leader_epoch_end(LeaderEpoch epoch) const;
   std::optional<int32_t> last_sequence(Producer producer) const;
+  // Calls `each(id, epoch)` for the producers that it knows, under its lock.
+  void for_each_producer(const std::function<void(int64_t, int16_t)>& each) const;
   // The producer's open transaction here, and the ticket that covers it.
   struct Extent {
     ProducerStates::Open open;
@@ -174,6 +180,8 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   Status judge(const Damage& damage, size_t number, const RecoveryInput& input) const;
   Status check_sealed(size_t end);
   Result<bool> sealed_indexes_whole(Segment& segment, Offset end);
+  Status check_seam(const Segment& segment, Offset end, Offset next_base) const;
+  Result<bool> ends_at(const Segment& segment, uint64_t position, Offset next_base) const;
   Status note_batch(const BatchHeader& header, std::string_view batch, Segment& segment,
                     IndexRebuild& indexes);
   Result<bool> load_producers(Offset at);
@@ -181,6 +189,7 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   Status remove_stale_snapshots();
 
   void raise_log_start_locked(Offset to);
+  Status remove_files(const Segment& segment);
 
   Shared& shared_;
   const TopicPartition tp_;
@@ -192,6 +201,7 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   std::vector<Segment> segments_;  // by base; never empty once open; the last is active
   std::shared_ptr<SegmentIndexes> indexes_;
   std::vector<Unsynced> unsynced_;
+  RepairedOffsets repaired_;
   LeaderEpochs epochs_;
   bool epoch_begun_ = false;  // this opening's epoch is in epochs_, durably
   ProducerStates producers_;

@@ -5,10 +5,27 @@
 // before the next one exists. Damage there is corruption: it is reported, never cut.
 #include <algorithm>
 
+#include "base/canary.h"
 #include "base/logging.h"
 #include "log/partition.h"
 
 namespace tidemill::log {
+namespace {
+
+// The same bytes to the same places.
+Status write_again(File& file, uint64_t size) {
+  std::string buffer(static_cast<size_t>(std::min<uint64_t>(size, 1u << 20)), '\0');
+  for (uint64_t at = 0; at < size;) {
+    size_t want = static_cast<size_t>(std::min<uint64_t>(buffer.size(), size - at));
+    TM_ASSIGN(size_t read, file.read_at(at, buffer.data(), want));
+    if (read == 0) return external_error(file.path() + ": ends early");
+    TM_TRY(file.write_at(at, std::string_view(buffer).substr(0, read)));
+    at += read;
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<std::shared_ptr<PartitionLog>> PartitionLog::recover(Shared& shared, const TopicPartition& tp,
                                                             const TopicConfig& config,
@@ -21,6 +38,7 @@ Result<std::shared_ptr<PartitionLog>> PartitionLog::recover(Shared& shared, cons
 
 Status PartitionLog::recover_files(RecoveryInput input) {
   TM_TRY(list_segments(input));
+  TM_ASSIGN(repaired_, RepairedOffsets::load(shared_.files, path(kRepairedName)));
   auto epochs = LeaderEpochs::load(shared_.files, path(kEpochCheckpointName));
   bool epochs_lost = !epochs.ok();
   if (epochs.ok()) {
@@ -99,6 +117,7 @@ Status PartitionLog::list_segments(RecoveryInput& input) {
   for (size_t i = segments_.size(); i-- > 0 && segments_.size() > 1;) {
     if (!segments_[i].empty()) continue;
     if (input.synced_rolls && i > 0) input.recovery_point = std::max(input.recovery_point, segments_[i].base);
+    if (i == 0) input.first_lost = segments_[i].base;
     TM_TRY(remove_segment_files(segments_[i].base));
     segments_.erase(segments_.begin() + static_cast<ptrdiff_t>(i));
   }
@@ -164,7 +183,7 @@ Result<bool> PartitionLog::load_producers(Offset at) {
 Status PartitionLog::scan_from(size_t number, const RecoveryInput& input) {
   std::optional<Scanned> last;
   log_end_ = segments_[number].base;
-  if (number == 0 && log_end_ > input.recovery_point) log_end_ = std::min(log_end_, input.log_start);
+  if (number == 0 && input.first_lost) log_end_ = std::min(log_end_, *input.first_lost);
   for (; number < segments_.size(); ++number) {
     TM_ASSIGN(bool lost, lost_before(number, input));
     if (lost) {
@@ -179,7 +198,13 @@ Status PartitionLog::scan_from(size_t number, const RecoveryInput& input) {
     segments_.push_back(std::move(segment));
   } else {
     indexes_ = std::make_shared<SegmentIndexes>();
+    std::vector<OffsetEntry> trusted;
+    if (canary(Canary::kIndexTrusted)) {
+      auto found = read_index<OffsetEntry>(shared_.files, active().path(kIndexSuffix));
+      if (found.ok()) trusted = std::move(found).value();
+    }
     TM_TRY(last->indexes.into(shared_.files, active(), indexes_.get()));
+    if (!trusted.empty()) TM_TRY(indexes_->open(shared_.files, active(), std::move(trusted)));
     active().file = std::move(last->file);
   }
   log_start_ = std::max(input.log_start, segments_.front().base);
@@ -187,21 +212,29 @@ Status PartitionLog::scan_from(size_t number, const RecoveryInput& input) {
   return {};
 }
 
-// Whether a crash lost what stood before this segment. Offsets that are missing below the recovery
-// point were cut by repair; under synced rolls nothing before the last segment can be lost.
+// Whether a crash lost what stood before this segment. Only repair leaves gaps, and notes them; under
+// synced rolls nothing before the last segment can be lost.
 Result<bool> PartitionLog::lost_before(size_t number, const RecoveryInput& input) const {
   const Segment& segment = segments_[number];
-  if (segment.base < log_end_) {
-    return corrupt_segment(
-        segment.path(kLogSuffix), 0,
-        "begins below offset " + std::to_string(log_end_.value()) + ", where the segment before ends");
+  if (segment.base == log_end_ || repaired_.cover(log_end_, segment.base)) return false;
+  bool weak = !input.synced_rolls && segment.base > input.recovery_point;
+  if (weak && segment.base > log_end_ && log_end_ >= input.recovery_point) return true;
+  if (number == 0 && !weak) return false;  // what stood before was deleted
+  TM_TRY(check_seam(segments_[number == 0 ? 0 : number - 1], log_end_, segment.base));
+  return false;
+}
+
+Status PartitionLog::check_seam(const Segment& segment, Offset end, Offset next_base) const {
+  if (end == next_base || repaired_.cover(end, next_base)) return {};
+  if (end > next_base) {
+    return corrupt_segment(segment.path(kLogSuffix), segment.size,
+                           "ends at offset " + std::to_string(end.value()) +
+                               ", but the next segment begins at " + std::to_string(next_base.value()));
   }
-  if (segment.base == log_end_ || segment.base <= input.recovery_point || input.synced_rolls) return false;
-  if (log_end_ >= input.recovery_point) return true;
-  return corrupt_segment(segment.path(kLogSuffix), 0,
-                         "the segment before ends at offset " + std::to_string(log_end_.value()) +
-                             ", but offsets up to " + std::to_string(input.recovery_point.value()) +
-                             " were durable");
+  return corrupt_segment(segment.path(kLogSuffix), segment.size,
+                         "ends at offset " + std::to_string(end.value()) +
+                             ", and the next segment begins at " + std::to_string(next_base.value()) +
+                             ": what stood between was durable, and is lost");
 }
 
 // Where the log is cut here, this becomes the last segment.
@@ -219,6 +252,7 @@ Result<PartitionLog::Scanned> PartitionLog::scan_segment(size_t number, const Re
     if (step == SegmentReader::Step::kDamaged) {
       TM_ASSIGN(Damage damage, examine_damage(*scanned.file, segment.size, segment.base, reader));
       TM_TRY(judge(damage, number, input));
+      if (canary(Canary::kTornTailAccepted)) break;
       TM_TRY(remove_from(number + 1));
       TM_TRY(scanned.file->truncate(damage.position));
       segment.size = damage.position;
@@ -227,6 +261,7 @@ Result<PartitionLog::Scanned> PartitionLog::scan_segment(size_t number, const Re
     TM_TRY(note_batch(reader.header(), reader.bytes(), segment, scanned.indexes));
     log_end_ = reader.expected();
   }
+  if (input.failed_sync) TM_TRY(write_again(*scanned.file, segment.size));
   // Also where nothing was cut: the process may have died before the system wrote this out, and
   // durable is only what is synced.
   TM_TRY(scanned.file->sync());
@@ -275,7 +310,9 @@ Status PartitionLog::judge(const Damage& damage, size_t number, const RecoveryIn
     return corrupt("durable up to offset " + std::to_string(input.recovery_point.value()));
   }
   if (!last && input.synced_rolls) return corrupt("the segment is not the last one");
-  if (damage.misplaced) return corrupt("the batch itself is whole");
+  // No checksum covers a batch's offset: where only the sector with its first bytes was never written,
+  // the batch is whole but for them.
+  if (damage.misplaced && !damage.torn) return corrupt("the batch itself is whole");
   if ((damage.resume || !last) && !damage.torn) return corrupt("whole batches follow");
   log_info(segment.path(kLogSuffix) + ": byte " + std::to_string(damage.position) + ": cutting " +
            std::to_string(segment.size - damage.position) +
@@ -283,7 +320,8 @@ Status PartitionLog::judge(const Damage& damage, size_t number, const RecoveryIn
   return {};
 }
 
-// Segments below `end` were sealed and synced: their indexes are trusted where they are whole.
+// Segments below `end` were sealed and synced: their indexes are trusted where they are whole, and lead
+// to the segment's end, where the next one must begin: else a disk lost what it had called durable.
 Status PartitionLog::check_sealed(size_t end) {
   for (size_t i = 0; i < end; ++i) {
     Segment& segment = segments_[i];
@@ -302,6 +340,7 @@ Status PartitionLog::check_sealed(size_t end) {
       if (!step.ok()) {
         read = std::move(step).error();
       } else if (*step == SegmentReader::Step::kEnd) {
+        read = check_seam(segment, reader.expected(), segments_[i + 1].base);
         break;
       } else if (*step == SegmentReader::Step::kDamaged) {
         read = corrupt_segment(segment.path(kLogSuffix), reader.position(), reader.what());
@@ -327,12 +366,25 @@ Result<bool> PartitionLog::sealed_indexes_whole(Segment& segment, Offset end) {
     if (static_cast<uint64_t>((*offset)->position) >= segment.size) return false;
   }
   if (!inside((*time)->relative_offset)) return false;
+  TM_ASSIGN(bool ends, ends_at(segment, *offset ? static_cast<uint64_t>((*offset)->position) : 0, end));
+  if (!ends) return false;
   segment.max_timestamp_ms = (*time)->timestamp_ms;
   segment.max_timestamp_offset = segment.base.next((*time)->relative_offset);
   for (const AbortedTransaction& transaction : *aborted) {
     aborted_[transaction.producer_id].emplace_back(transaction.first, transaction.last);
   }
   return true;
+}
+
+// Whether whole batches lead from `position` to the file's end, and there to where the next segment begins.
+Result<bool> PartitionLog::ends_at(const Segment& segment, uint64_t position, Offset next_base) const {
+  TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kRead));
+  SegmentReader reader(*file, segment.size, segment.base, segment.base, position);
+  while (true) {
+    TM_ASSIGN(auto step, reader.next());
+    if (step == SegmentReader::Step::kBatch) continue;
+    return step == SegmentReader::Step::kEnd && check_seam(segment, reader.expected(), next_base).ok();
+  }
 }
 
 Status PartitionLog::remove_stale_snapshots() {

@@ -1,5 +1,6 @@
 // What a partition keeps: retention, its start, rolls of idle segments, and its orderly end.
 #include <algorithm>
+#include <iterator>
 
 #include "log/partition.h"
 
@@ -73,26 +74,35 @@ Status PartitionLog::remove_deleted() {
     std::lock_guard lock(mutex_);
     segments.swap(to_remove_);
   }
-  if (segments.empty()) return {};
   // The oldest first, and each durably before the next: should log_start not have become durable
-  // (the disk is full), the log still begins with a segment behind which nothing is missing.
-  // Renamed before removed: what recovery and readers take for a segment is never half of one.
+  // (the disk is full), the log still begins with a segment behind which nothing is missing. So one that
+  // cannot be removed now is the first to be tried again.
+  for (auto segment = segments.begin(); segment != segments.end(); ++segment) {
+    Status removed = remove_files(*segment);
+    if (removed.ok()) continue;
+    std::lock_guard lock(mutex_);
+    to_remove_.insert(to_remove_.begin(), std::make_move_iterator(segment),
+                      std::make_move_iterator(segments.end()));
+    return removed;
+  }
+  return {};
+}
+
+// Renamed before removed: what recovery and readers take for a segment is never half of one.
+Status PartitionLog::remove_files(const Segment& segment) {
   constexpr std::string_view kSuffixes[] = {kLogSuffix, kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix,
                                             kSnapshotSuffix};
   FileSystem& files = shared_.files;
-  for (const Segment& segment : segments) {
-    for (std::string_view suffix : kSuffixes) {
-      std::string name = segment.path(suffix);
-      Status renamed = files.rename(name, name + std::string(kDeletedSuffix));
-      if (!renamed.ok() && renamed.error().code != Code::kNotFound) return renamed;
-    }
-    for (std::string_view suffix : kSuffixes) {
-      Status removed = files.remove(segment.path(suffix) + std::string(kDeletedSuffix));
-      if (!removed.ok() && removed.error().code != Code::kNotFound) return removed;
-    }
-    TM_TRY(files.sync_directory(directory_));
+  for (std::string_view suffix : kSuffixes) {
+    std::string name = segment.path(suffix);
+    Status renamed = files.rename(name, name + std::string(kDeletedSuffix));
+    if (!renamed.ok() && renamed.error().code != Code::kNotFound) return renamed;
   }
-  return {};
+  for (std::string_view suffix : kSuffixes) {
+    Status removed = files.remove(segment.path(suffix) + std::string(kDeletedSuffix));
+    if (!removed.ok() && removed.error().code != Code::kNotFound) return removed;
+  }
+  return files.sync_directory(directory_);
 }
 
 Status PartitionLog::roll_if_old() {

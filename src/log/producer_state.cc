@@ -132,6 +132,10 @@ std::optional<int32_t> ProducerStates::last_sequence(int64_t producer_id, int16_
   return last->last_sequence;
 }
 
+void ProducerStates::for_each(const std::function<void(int64_t, int16_t)>& each) const {
+  for (const auto& [id, producer] : producers_) each(id, producer.epoch);
+}
+
 void ProducerStates::expire(int64_t before_ms, const std::function<bool(int64_t)>& keep) {
   std::erase_if(producers_, [&](const auto& entry) {
     const Producer& producer = entry.second;

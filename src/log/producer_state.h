@@ -62,6 +62,8 @@ class ProducerStates {
   // Of the oldest open transaction.
   std::optional<Offset> first_open() const;
 
+  // Calls `each(producer id, its epoch)`.
+  void for_each(const std::function<void(int64_t, int16_t)>& each) const;
   std::optional<int32_t> last_sequence(int64_t producer_id, int16_t producer_epoch) const;
 
   // Forgets producers that appended nothing since `before_ms`, have no open transaction, and that

@@ -4,6 +4,7 @@
 
 #include "log/checkpoints.h"
 #include "log/format.h"
+#include "log/repaired.h"
 #include "log/segment_scan.h"
 #include "log/topics_file.h"
 
@@ -55,7 +56,7 @@ Status inspect_segment(FileSystem& files, const TopicPartition& tp, const Segmen
     place.first_lost = damage.expected;
     place.end_lost = damage.resume ? damage.resume->offset : damage.expected;
     place.to_end = !damage.resume;
-    place.torn_tail = !damage.resume && !damage.misplaced;
+    place.torn_tail = !damage.resume && (!damage.misplaced || damage.torn);
     places->push_back(std::move(place));
     if (!damage.resume) return {};
     position = damage.resume->position;
@@ -66,9 +67,23 @@ Status inspect_segment(FileSystem& files, const TopicPartition& tp, const Segmen
 Result<std::vector<DamagedPlace>> inspect_partition(FileSystem& files, const std::string& directory,
                                                     const TopicPartition& tp, Offset recovery_point) {
   TM_ASSIGN(auto segments, list_segments(files, join_path(directory, tp.to_string())));
+  TM_ASSIGN(RepairedOffsets repaired,
+            RepairedOffsets::load(files, join_path(join_path(directory, tp.to_string()), kRepairedName)));
   std::vector<DamagedPlace> places;
   Offset next;
   for (size_t i = 0; i < segments.size(); ++i) {
+    // A segment ends before the next one begins, and no damage before says why.
+    bool said = !places.empty() && places.back().end_lost >= segments[i].base;
+    if (i > 0 && next < segments[i].base && !said && !repaired.cover(next, segments[i].base)) {
+      DamagedPlace place;
+      place.tp = tp;
+      place.file = segments[i - 1].path;
+      place.position = segments[i - 1].size;
+      place.what = "the segment ends, and the next one begins later";
+      place.first_lost = next;
+      place.end_lost = segments[i].base;
+      places.push_back(std::move(place));
+    }
     size_t before = places.size();
     TM_TRY(inspect_segment(files, tp, segments[i], &next, &places));
     if (places.size() == before || !places.back().to_end) continue;
@@ -172,6 +187,11 @@ Result<std::vector<DamagedPlace>> repair_partition(FileSystem& files, const std:
   Status removed = files.remove(join_path(directory, kCleanShutdownName));
   if (!removed.ok() && removed.error().code != Code::kNotFound) return std::move(removed).error();
   TM_TRY(files.sync_directory(directory));
+  // The note comes first: a gap that nobody noted is damage.
+  std::string note = join_path(join_path(directory, tp.to_string()), kRepairedName);
+  TM_ASSIGN(RepairedOffsets repaired, RepairedOffsets::load(files, note));
+  for (const DamagedPlace& place : places) repaired.add(place.first_lost, place.end_lost);
+  TM_TRY(repaired.save(files, note));
   for (size_t first = 0; first < places.size();) {
     size_t end = first;
     while (end < places.size() && places[end].file == places[first].file) ++end;

@@ -29,7 +29,8 @@ class SegmentReader {
   uint64_t position() const { return position_; }  // behind the last batch
   Offset expected() const { return expected_; }    // the offset behind the last batch
   const std::string& what() const { return what_; }
-  // The damage is a batch that is whole but whose offset is too low: no torn write looks like that.
+  // The damage is a batch that is whole but whose offset is too low. A torn write looks like that only where
+  // the sector that holds the batch's first bytes ends inside its offset or length.
   bool misplaced() const { return misplaced_; }
 
  private:

@@ -1,5 +1,7 @@
 #include "log/shared.h"
 
+#include "log/format.h"
+
 namespace tidemill::log {
 
 std::unique_ptr<std::string> BufferPool::take() {
@@ -23,6 +25,13 @@ std::shared_ptr<const std::string> BufferPool::share(std::unique_ptr<std::string
     if (auto alive = pool.lock()) alive->give_back(std::move(owned));
   });
   return std::shared_ptr<const std::string>(handle, bytes);
+}
+
+// Not synced: it is worth something only for as long as the system keeps what it could not write, and that
+// is as long as it keeps this.
+void Shared::note_failed_sync() const {
+  auto noted = files.open(join_path(directory, kFailedSyncName), OpenMode::kCreate);
+  static_cast<void>(noted.ok());
 }
 
 }  // namespace tidemill::log

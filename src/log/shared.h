@@ -48,7 +48,7 @@ struct Shared {
   std::string directory;
   Options options;
   LeaderEpoch leader_epoch;  // of this opening
-  Fatal fatal;
+  Fatal fatal{[this] { note_failed_sync(); }};
   GroupCommit group{fatal};
   VisibleSignal visible;
   std::shared_ptr<BufferPool> buffers = std::make_shared<BufferPool>();
@@ -56,6 +56,8 @@ struct Shared {
 
   bool sync_mode() const { return options.durability == Durability::kSync; }
   int64_t now_ms() const { return clock.wall_us() / 1000; }
+  // Leaves the note that the next opening looks for (format.h).
+  void note_failed_sync() const;
 };
 
 }  // namespace tidemill::log
