@@ -156,6 +156,9 @@ Result<std::unique_ptr<FilesJournal>> FilesJournal::open(FileSystem& files, cons
   }
   journal->size_ = *whole;
   journal->newest_ = *states;
+  // Written anew, because after a sync that failed the system may give back what the disk never got, and
+  // take it for clean: no later sync would keep it.
+  if (*whole > 0) TM_TRY(journal->compact_locked());
   return journal;
 }
 
