@@ -26,6 +26,7 @@ class Lane {
   const TopicPartition& source() const { return source_; }
   bool epoch_open() const { return epoch_open_; }
   const Position& next() const { return next_; }
+  Incarnation owner() const { return owner_; }
 
   // Begins at `start` with what the sink committed (its position may be nullopt).
   void begin_at(const Committed& committed, const Position& start);

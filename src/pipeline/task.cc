@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/canary.h"
 #include "base/steps.h"
 
 namespace tidemill::pipeline {
@@ -72,7 +73,7 @@ Result<Task::Step> Task::step(int64_t timeout_us) {
     // A snapshot is never past what the sink has committed: it waits for the commit under way.
     {
       std::lock_guard lock(mutex_);
-      if (slot_state_ != Slot::kFree) return Step::kWaitingForCommit;
+      if (slot_state_ != Slot::kFree && !canary(Canary::kSnapshotPastSink)) return Step::kWaitingForCommit;
     }
     TM_TRY(take_snapshots());
     return Step::kWorked;
@@ -319,6 +320,14 @@ Status Task::take_snapshots() {
     // Frames of later epochs come after this point, whoever writes them: cutting before it cuts only
     // what the snapshot holds.
     TM_ASSIGN(int64_t keep_from, parts_.changelog->end(source));
+    // Asked after that: whoever takes over later writes behind it. Who took over before may have frames
+    // before it, which are not this owner's to cut.
+    auto held = writer_->committed(std::span(&source, 1));
+    if (!held.ok() && held.error().retryable) break;  // due again after the next commit
+    if (!held.ok()) return std::move(held).error();
+    if (held->front().owner > lane->owner()) {
+      return external_error(source.to_string() + ": another owner took over", Code::kFenced);
+    }
     std::string deltas = lane->snapshot_deltas();
     auto records = encode_changelog(lane->snapshot_record(), deltas, changelog_part_bytes());
     TM_TRY(parts_.changelog->append(source, records));

@@ -220,6 +220,32 @@ TEST(Task, ALaterOwnerFencesAnEarlierOne) {
   world.expect_exactly_once();
 }
 
+TEST(Task, AnEarlierOwnersSnapshotCutsNothingOfALaterOne) {
+  World world;
+  SeededRandom random(4);
+  world.append(random, 100);
+  auto old_owner = world.open_task(world.all(), 1);
+  while (!old_owner->commit_waiting()) ASSERT_TRUE(old_owner->step(0).ok());
+  old_owner->run_commit();  // after this its snapshot is due
+  auto new_owner = world.open_task(world.all(), 1u << 20);
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    world.append(random, 100);
+    while (!new_owner->commit_waiting()) ASSERT_TRUE(new_owner->step(0).ok());
+    new_owner->run_commit();
+  }
+  Status ended;
+  for (int i = 0; i < 10 && ended.ok(); ++i) {
+    if (old_owner->commit_waiting()) old_owner->run_commit();
+    auto step = old_owner->step(0);
+    if (!step.ok()) ended = step.error();
+  }
+  ASSERT_FALSE(ended.ok());
+  EXPECT_EQ(ended.error().code, Code::kFenced);
+  auto third_owner = world.open_task(world.all());
+  ASSERT_TRUE(run_to_end(world, *third_owner).ok());
+  world.expect_exactly_once();
+}
+
 TEST(Task, PartitionsMoveBetweenTasksUnderLoad) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
