@@ -7,10 +7,11 @@ SOLUTIONS ?= relay,telemetry,files
 MINUTES ?= 15
 SECONDS ?= 600
 TARGET ?=
+SEEDS ?= 2000
 
 program = build/release/tidemill
 
-.PHONY: help run test kill bench soak fuzz build install clean deps format
+.PHONY: help run test sim kill bench soak fuzz build install clean deps format
 .NOTPARALLEL:
 
 help:
@@ -18,6 +19,7 @@ help:
 	@echo 'make test     everything that CI checks'
 	@echo 'make kill     kills the program at every commit step and at KILLS ($(KILLS)) random instants; SEED=…, SOLUTIONS=…'
 	@echo 'make bench    measures everything against its baseline and target; EVENTS=100000 for a quick look'
+	@echo 'make sim      the deterministic simulation: SEEDS=N of them ($(SEEDS)), or SEEDS=A-B'
 	@echo 'make build    the optimised program at $(program)'
 	@echo 'make soak     MINUTES of the solutions at 10,000 events/s: memory, files and disk stay flat (15)'
 	@echo 'make fuzz     SECONDS of every fuzz target, or of TARGET (600)'
@@ -53,6 +55,12 @@ bench: deps
 	cmake --preset bench
 	cmake --build --preset bench --target benchmarks
 	python3 bench/run.py $(if $(EVENTS),--events $(EVENTS)) $(if $(ONLY),--only $(ONLY))
+# A failure prints its seed, and the command that replays it.
+sim: deps
+	@tools/install-packages test
+	@test -e build/test/build.ninja || cmake --preset test
+	@cmake --build --preset test --target tidemill_sim
+	build/test/tidemill_sim --seeds $(SEEDS)
 
 soak: build
 	python3 tests/soak/soak.py --program $(program) --minutes $(MINUTES)

@@ -51,7 +51,7 @@ Result<RecoveryPlan> plan_recovery(const RecoveryFacts& facts) {
   for (const ChangelogFact& frame : chain) {
     if (frame.epoch <= have) continue;
     if (frame.epoch > facts.sink.epoch && !canary(Canary::kUncommittedFrame)) break;  // never committed
-    if (frame.epoch != have.next()) break;      // a hole: reported below
+    if (frame.epoch != have.next()) break;  // a hole: reported below
     plan.frames.push_back(frame);
     have = frame.epoch;
   }

@@ -61,6 +61,7 @@ class ModelWriter final : public SinkWriter {
 
   Result<std::vector<Committed>> acquire(std::span<const TopicPartition> partitions) override {
     std::lock_guard lock(store_->mutex_);
+    TM_TRY(store_->check_reachable());
     if (store_->failing_acquires_ > 0) {
       --store_->failing_acquires_;
       return external_error("model store: not reachable", Code::kFailed, true);
@@ -80,6 +81,7 @@ class ModelWriter final : public SinkWriter {
 
   Status commit(SinkOutput& output, const CommitRequest& request) override {
     std::unique_lock lock(store_->mutex_);
+    TM_TRY(store_->check_reachable());
     Outcome outcome = Outcome::kSucceed;
     if (!store_->outcomes_.empty()) {
       outcome = store_->outcomes_.front();
@@ -107,6 +109,10 @@ class ModelWriter final : public SinkWriter {
   }
 
   Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override {
+    {
+      std::lock_guard lock(store_->mutex_);
+      TM_TRY(store_->check_reachable());
+    }
     std::vector<Committed> result;
     for (const TopicPartition& source : partitions) result.push_back(store_->committed(source));
     return result;
@@ -160,6 +166,14 @@ void ModelStore::release() {
   std::lock_guard lock(mutex_);
   released_ = true;
   changed_.notify_all();
+}
+void ModelStore::set_reachable(std::function<bool()> reachable) {
+  std::lock_guard lock(mutex_);
+  reachable_ = std::move(reachable);
+}
+Status ModelStore::check_reachable() const {
+  if (!reachable_ || reachable_()) return {};
+  return external_error("model store: the process is gone");
 }
 void ModelStore::fail_acquires(int times) {
   std::lock_guard lock(mutex_);

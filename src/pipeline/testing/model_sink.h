@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -48,6 +49,9 @@ class ModelStore {
   // Waits until a commit hangs; false if none does within `timeout_us`.
   bool wait_hanging(int64_t timeout_us);
   void release();
+  // Asked at every call: where it answers false, the call fails for good and changes nothing. For a
+  // process that is dead while its objects still run.
+  void set_reachable(std::function<bool()> reachable);
   // acquire() fails so many times, retryably.
   void fail_acquires(int times);
 
@@ -67,6 +71,8 @@ class ModelStore {
     std::deque<std::string> records;
   };
 
+  Status check_reachable() const;  // needs mutex_
+
   Options options_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -74,6 +80,7 @@ class ModelStore {
   bool hanging_ = false;
   bool released_ = false;
   int failing_acquires_ = 0;
+  std::function<bool()> reachable_;
   uint64_t commits_ = 0;
   std::string commit_token_;
   std::map<TopicPartition, Committed> partitions_;
