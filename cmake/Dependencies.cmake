@@ -20,6 +20,9 @@ tidemill_library(dep_lz4 lz4frame.h lz4)
 tidemill_library(dep_zstd zstd.h zstd)
 tidemill_library(dep_snappy snappy-c.h snappy)
 tidemill_library(dep_xxhash xxhash.h xxhash)
+tidemill_library(dep_prometheus_core prometheus/collectable.h prometheus-cpp-core)
+tidemill_library(dep_prometheus prometheus/exposer.h prometheus-cpp-pull)
+target_link_libraries(dep_prometheus INTERFACE dep_prometheus_core)
 
 # DuckDB is loaded at run time, only by solutions that use it: to build, only its C header is needed.
 # An installed one is used where CMake finds 1.5 or later (DuckDB_ROOT names its prefix); else what

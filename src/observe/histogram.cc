@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 
 namespace tidemill::observe {
 
@@ -57,6 +58,12 @@ int64_t Histogram::quantile(double quantile) const {
     if (seen >= wanted) return std::min(highest_in(i), max_);
   }
   return max_;
+}
+
+uint64_t Histogram::count_at_most(int64_t microseconds) const {
+  size_t last = bucket_of(microseconds);
+  return std::accumulate(counts_.begin(), counts_.begin() + static_cast<std::ptrdiff_t>(last) + 1,
+                         uint64_t{0});
 }
 
 }  // namespace tidemill::observe

@@ -24,6 +24,8 @@ class Histogram {
   // The smallest recorded value (within the error) that at least `quantile` (0 to 1) of all values do not
   // exceed; 0 when empty.
   int64_t quantile(double quantile) const;
+  // How many values do not exceed `microseconds` (within the error). Precondition: not negative.
+  uint64_t count_at_most(int64_t microseconds) const;
 
  private:
   static constexpr int kPartBits = 7;  // 128 parts a power of two

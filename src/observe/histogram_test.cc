@@ -59,6 +59,16 @@ TEST(Histogram, MergesToTheSameAsOne) {
   for (double q : {0.1, 0.5, 0.99}) EXPECT_EQ(a.quantile(q), both.quantile(q));
 }
 
+TEST(Histogram, CountsWhatDoesNotExceedABound) {
+  Histogram histogram;
+  for (int64_t v : {0, 7, 1'000, 1'000, 2'000'000}) histogram.record(v);
+  EXPECT_EQ(histogram.count_at_most(0), 1u);
+  EXPECT_EQ(histogram.count_at_most(10), 2u);
+  EXPECT_EQ(histogram.count_at_most(1'000), 4u);
+  EXPECT_EQ(histogram.count_at_most(1'900'000), 4u);
+  EXPECT_EQ(histogram.count_at_most(int64_t{1} << 50), 5u);
+}
+
 TEST(Histogram, TellsWhatCameSince) {
   Histogram histogram;
   for (int i = 0; i < 100; ++i) histogram.record(1'000'000);

@@ -51,9 +51,11 @@ Traffic difference(const Traffic& later, const Traffic& earlier) {
   d.outgoing_messages = later.outgoing_messages - earlier.outgoing_messages;
   d.outgoing_bytes = later.outgoing_bytes - earlier.outgoing_bytes;
   d.stored_rows = later.stored_rows - earlier.stored_rows;
+  d.stored_bytes = later.stored_bytes - earlier.stored_bytes;
   d.dead_letters = later.dead_letters - earlier.dead_letters;
   d.dropped = later.dropped - earlier.dropped;
   d.commits = later.commits - earlier.commits;
+  d.epochs = later.epochs - earlier.epochs;
   d.retries = later.retries - earlier.retries;
   return d;
 }

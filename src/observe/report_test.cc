@@ -10,7 +10,13 @@ ReportRow row_of_one_minute() {
   Reporter reporter(metrics, 1'699'999'940'000'000);
   std::vector<int64_t> created(600, 1'000'000), enqueued(600, 1'050'000);
   metrics.on_incoming(1202, 1'000'000);
-  metrics.on_commit(601, 500'000, 600, 0, 1, created, enqueued, 1'100'000);
+  metrics.on_commit({.events_in = 601,
+                     .bytes_in = 500'000,
+                     .rows = 600,
+                     .dropped = 1,
+                     .created_us = created,
+                     .enqueued_us = enqueued,
+                     .committed_us = 1'100'000});
   return reporter.row(1'700'000'000'000'000, 17);
 }
 
@@ -35,7 +41,7 @@ TEST(Report, EveryReporterHasPeriodsOfItsOwn) {
   Metrics metrics;
   Reporter one(metrics, 0), other(metrics, 0);
   std::vector<int64_t> at{100, INT64_MIN};
-  metrics.on_commit(2, 2, 2, 0, 0, at, at, 300);
+  metrics.on_commit({.events_in = 2, .rows = 2, .created_us = at, .enqueued_us = at, .committed_us = 300});
   EXPECT_EQ(one.row(1, -1).latency.created_to_stored.count(), 1u);
   EXPECT_EQ(one.row(2, -1).latency.created_to_stored.count(), 0u);
   EXPECT_EQ(other.row(3, -1).traffic.stored_rows, 2u);

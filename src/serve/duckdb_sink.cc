@@ -219,10 +219,14 @@ Status create_whole(const std::string& path) {
 
 Result<std::shared_ptr<duck::Database>> open_duckdb_store(const DuckDbStoreOptions& options) {
   TM_TRY(create_whole(options.path));
-  return duck::Database::open(options.path,
-                              {{"memory_limit", std::to_string(options.memory_limit_bytes) + "B"},
-                               {"threads", std::to_string(options.threads)},
-                               {"wal_autocheckpoint", std::to_string(options.checkpoint_bytes) + "B"}});
+  TM_ASSIGN(auto database,
+            duck::Database::open(options.path,
+                                 {{"memory_limit", std::to_string(options.memory_limit_bytes) + "B"},
+                                  {"threads", std::to_string(options.threads)},
+                                  {"wal_autocheckpoint", std::to_string(options.checkpoint_bytes) + "B"},
+                                  {"max_temp_directory_size", std::to_string(options.spill_bytes) + "B"}}));
+  TM_TRY(database->lock_down());
+  return database;
 }
 
 DuckDbSink::DuckDbSink(std::shared_ptr<duck::Database> database, Clock& clock, DuckDbSinkOptions options)

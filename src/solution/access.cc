@@ -1,5 +1,7 @@
 #include "solution/access.h"
 
+#include "base/logging.h"
+
 namespace tidemill::solution {
 namespace {
 
@@ -21,10 +23,23 @@ Result<std::shared_ptr<Host>> RunAccess::own() {
   auto opened = Host::open(runs_, record_, solution_);
   if (opened.ok()) {
     host_ = std::move(*opened);
+    if (metrics_) {
+      Status served = host_->serve_metrics();
+      if (!served.ok())
+        log_warning(served.error().message);
+      else if (!host_->metrics_url().empty())
+        log_info("metrics at " + host_->metrics_url());
+    }
     return host_;
   }
   if (opened.error().code == Code::kExists) return std::shared_ptr<Host>();
   return std::move(opened).error();
+}
+
+Status RunAccess::serve_metrics() {
+  std::lock_guard lock(mutex_);
+  metrics_ = true;
+  return host_ ? host_->serve_metrics() : ok_status();
 }
 
 void RunAccess::disown() {

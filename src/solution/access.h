@@ -27,6 +27,9 @@ class RunAccess {
   // Becomes the owner if the lock is free. Null (and ok) where another process has it. Errors: the run
   // cannot be opened (a damaged log, a full disk).
   Result<std::shared_ptr<Host>> own();
+  // From now on the run's metrics are served while this process is its owner. Errors: the port is in use;
+  // where that comes out at a later takeover it is only a warning, since the run goes on.
+  Status serve_metrics();
   // Gives the run up: drains and closes. Lines that are in use then ask whoever is next.
   void disown();
 
@@ -40,6 +43,7 @@ class RunAccess {
   Solution solution_;
   mutable std::mutex mutex_;
   std::shared_ptr<Host> host_;
+  bool metrics_ = false;
 };
 
 // One conversation with the owner, whoever it is. Used by one thread at a time.

@@ -304,6 +304,12 @@ class Checker {
     if (pipeline.retry.longest_us < pipeline.retry.first_us) {
       report("pipeline.retry.longest", "is shorter than pipeline.retry.first; give at least that");
     }
+    if (solution_.serve.kind == SinkKind::kDuckDb &&
+        solution_.query.memory_bytes > most_query_memory(solution_)) {
+      report("query.memory", "leaves too little of the store's memory to the pipeline; give at most " +
+                                 format_bytes(most_query_memory(solution_)) +
+                                 " (three quarters of serve.duckdb.memory_limit), or more of that");
+    }
     if (solution_.event.max_bytes + 64 * 1024 > static_cast<int64_t>(solution_.log.options.max_batch_bytes)) {
       report("event.max_bytes",
              "does not fit into a batch of the log; give less, or more log.max_batch_bytes");

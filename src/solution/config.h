@@ -167,13 +167,15 @@ struct VerifyConfig {
 };
 
 struct ObserveConfig {
-  int32_t prometheus_port = 0;              // on the loopback interface; 0: off
+  int32_t prometheus_port = -1;  // -1: off; 0: a free one
+  std::string prometheus_address = "127.0.0.1";
   int64_t report_interval_us = 60'000'000;  // a row of the table this often
 };
 
 // Limits of one query of the served table.
 struct QueryConfig {
-  int64_t memory_bytes = 1ll << 30;
+  int64_t memory_bytes = 1ll << 30;  // of all of them together; of a DuckDB store by default three quarters
+  int64_t spill_bytes = 4ll << 30;
   int32_t threads = 2;
   int64_t timeout_us = 300'000'000;
 };

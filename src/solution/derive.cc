@@ -131,28 +131,57 @@ bool removes_duplicates(const Solution& solution) {
   return dedup || (solution.serve.kind == SinkKind::kDuckDb && !solution.serve.duckdb.key.empty());
 }
 
+// What the reference's runners pass to its check.
+ReferenceLimits runners_limits(const Solution& solution) {
+  ReferenceLimits limits;
+  if (solution.simulate.enabled && solution.simulate.options.rate > 0)
+    limits.min_rate = solution.simulate.options.rate * kReferenceRate;
+  limits.max_latency_us = kReferenceLatencyUs;
+  limits.max_duplicates = removes_duplicates(solution) ? 0.0 : kReferenceDuplicates;
+  limits.max_out_of_sequence = 1.0;
+  return limits;
+}
+
 void derive_limits(Draft& draft) {
   Solution& solution = draft.solution;
   if (!draft.given("pipeline.epoch.max_bytes")) {
     solution.pipeline.limits.max_bytes = static_cast<uint64_t>(solution.pipeline.memory_bytes / 2);
     draft.derived("pipeline.epoch.max_bytes", "as half of pipeline.memory");
   }
+  if (solution.serve.kind == SinkKind::kDuckDb && !draft.given("query.memory")) {
+    solution.query.memory_bytes = most_query_memory(solution);
+    draft.derived("query.memory", "as three quarters of serve.duckdb.memory_limit");
+  }
   if (solution.verify.rules != Rules::kReference) return;
   auto limit = [&](const char* path, auto& value, auto reference) {
-    if (draft.given(path)) return;
-    value = reference;
+    if (draft.given(path) || !reference) return;
+    value = *reference;
     draft.derived(path, "as verify.rules");
   };
-  if (solution.simulate.enabled && solution.simulate.options.rate > 0) {
-    limit("verify.min_rate", solution.verify.min_rate, solution.simulate.options.rate * kReferenceRate);
-  }
-  limit("verify.max_latency", solution.verify.max_latency_us, kReferenceLatencyUs);
-  limit("verify.max_duplicates", solution.verify.max_duplicates,
-        removes_duplicates(solution) ? 0.0 : kReferenceDuplicates);
-  limit("verify.max_out_of_sequence", solution.verify.max_out_of_sequence, 1.0);
+  const ReferenceLimits runners = runners_limits(solution);
+  limit("verify.min_rate", solution.verify.min_rate, runners.min_rate);
+  limit("verify.max_latency", solution.verify.max_latency_us, runners.max_latency_us);
+  limit("verify.max_duplicates", solution.verify.max_duplicates, runners.max_duplicates);
+  limit("verify.max_out_of_sequence", solution.verify.max_out_of_sequence, runners.max_out_of_sequence);
 }
 
 }  // namespace
+
+int64_t most_query_memory(const Solution& solution) {
+  return solution.serve.duckdb.memory_limit_bytes / 4 * 3;
+}
+
+ReferenceLimits reference_limits(const Solution& solution) {
+  const VerifyConfig& verify = solution.verify;
+  // Under strict rules a limit that is off was not meant for the reference's.
+  ReferenceLimits limits;
+  if (verify.rules != Rules::kReference) limits = runners_limits(solution);
+  if (verify.min_rate > 0) limits.min_rate = verify.min_rate;
+  if (verify.max_latency_us >= 0) limits.max_latency_us = verify.max_latency_us;
+  if (verify.max_duplicates >= 0) limits.max_duplicates = verify.max_duplicates;
+  if (verify.max_out_of_sequence >= 0) limits.max_out_of_sequence = verify.max_out_of_sequence;
+  return limits;
+}
 
 void derive_defaults(Draft& draft, const std::string& file) {
   Solution& solution = draft.solution;

@@ -7,6 +7,7 @@
 #include "log/owner.h"
 #include "serve/duckdb_sink.h"
 #include "solution/host_impl.h"
+#include "solution/run_metrics.h"
 
 namespace tidemill::solution {
 namespace {
@@ -31,20 +32,7 @@ Status Host::start() {
   TM_TRY(files.create_directories(directory_));
   TM_ASSIGN(lock_, log::lock_data_directory(files, directory_));
   TM_TRY(note_made());
-  std::string log_directory = join_path(directory_, "log");
-  TM_TRY(files.create_directories(log_directory));
-  TM_ASSIGN(log_,
-            log::Log::open(files, Clock::system(), Random::system(), log_directory, solution_.log.options));
-  if (Status created = create_topics(solution_, *log_); !created.ok()) {
-    Error error = std::move(created).error();
-    if (error.code != Code::kExists) return error;
-    // kExists is for the lock.
-    return user_error("run " + record_.id() + ": " + error.message +
-                      "; it was begun with other settings: give those, or begin a new run");
-  }
   started_us_ = Clock::system().wall_us();
-  observer_ = std::make_unique<Observer>(&metrics_, solution_.serve.kind == SinkKind::kLog);
-  housekeeper_ = std::thread([this] { housekeeping(); });
   TM_ASSIGN(server_, SocketServer::start(directory_,
                                          [this](Request& request, const Reply& reply,
                                                 const std::atomic<bool>& gone) -> Status {
@@ -60,6 +48,10 @@ Status Host::start() {
 Host::~Host() {
   closing_ = true;
   server_.reset();  // no more requests
+  {
+    std::lock_guard lock(prometheus_mutex_);
+    prometheus_.reset();
+  }
   if (running_) running_->drain();
   running_.reset();
   housekeeping_wake_.notify_all();
@@ -68,6 +60,56 @@ Host::~Host() {
   if (log_) {
     if (Status closed = log_->close(); !closed.ok()) log_error(closed.error().message);
   }
+}
+
+Result<log::Log*> Host::log() {
+  if (log::Log* opened = opened_log_) return opened;
+  std::lock_guard lock(log_mutex_);
+  if (log::Log* opened = opened_log_) return opened;
+  FileSystem& files = FileSystem::posix();
+  std::string log_directory = join_path(directory_, "log");
+  TM_TRY(files.create_directories(log_directory));
+  TM_ASSIGN(auto opened,
+            log::Log::open(files, Clock::system(), Random::system(), log_directory, solution_.log.options));
+  if (Status created = create_topics(solution_, *opened); !created.ok()) {
+    Error error = std::move(created).error();
+    if (error.code != Code::kExists) return error;
+    // kExists is for the lock.
+    return user_error("run " + record_.id() + ": " + error.message +
+                      "; it was begun with other settings: give those, or begin a new run");
+  }
+  log_ = std::move(opened);
+  opened_log_ = log_.get();
+  housekeeper_ = std::thread([this] { housekeeping(); });
+  return log_.get();
+}
+
+std::vector<log::PartitionInfo> Host::log_partitions() const {
+  std::vector<log::PartitionInfo> all;
+  const log::Log* log = opened_log_;
+  if (log == nullptr) return all;
+  for (const log::TopicInfo& topic : log->topics()) {
+    for (int32_t p = 0; p < topic.config.partitions; ++p) {
+      auto info = log->partition({topic.name, Partition(p)});
+      if (info.ok()) all.push_back(std::move(*info));
+    }
+  }
+  return all;
+}
+
+Status Host::serve_metrics() {
+  if (solution_.observe.prometheus_port < 0) return {};
+  std::lock_guard lock(prometheus_mutex_);
+  if (prometheus_) return {};
+  TM_ASSIGN(prometheus_, observe::PrometheusServer::start(solution_.observe.prometheus_address,
+                                                          solution_.observe.prometheus_port,
+                                                          [this] { return run_metrics(*this); }));
+  return {};
+}
+
+std::string Host::metrics_url() const {
+  std::lock_guard lock(prometheus_mutex_);
+  return prometheus_ ? prometheus_->url() : std::string();
 }
 
 void Host::housekeeping() {
@@ -122,13 +164,14 @@ Result<std::shared_ptr<duck::Database>> Host::database() {
   options.path = std::move(path);
   options.memory_limit_bytes = sink.memory_limit_bytes;
   options.threads = sink.threads;
+  options.spill_bytes = solution_.query.spill_bytes;
   TM_ASSIGN(database_, serve::open_duckdb_store(options));
   return database_;
 }
 
-Ground Host::ground() {
+Result<Ground> Host::ground() {
   Ground ground;
-  ground.log = log_.get();
+  TM_ASSIGN(ground.log, log());
   ground.files = &FileSystem::posix();
   ground.clock = &Clock::system();
   ground.run_directory = directory_;
@@ -136,10 +179,13 @@ Ground Host::ground() {
   return ground;
 }
 
-Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, Observer* observer) {
+Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, observe::Metrics* metrics) {
   auto running = std::make_unique<Running>();
-  TM_ASSIGN(running->stages, wire(solution_, ground(), replay));
+  TM_ASSIGN(Ground ground, this->ground());
+  TM_ASSIGN(running->stages, wire(solution_, ground, replay));
   for (Stage& stage : running->stages) {
+    bool last = &stage == &running->stages.back();
+    running->observers.push_back(std::make_unique<StageObserver>(metrics, !stage.output_topic.empty(), last));
     pipeline::Pipeline::Parts parts;
     parts.plan = &stage.plan;
     parts.source = stage.source.get();
@@ -147,7 +193,7 @@ Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, 
     parts.changelog = stage.changelog.get();
     parts.clock = &Clock::system();
     parts.random = &Random::system();
-    parts.listener = observer;
+    parts.listener = running->observers.back().get();
     auto pipeline = std::make_unique<pipeline::Pipeline>(parts, pipeline_options(solution_, stage));
     TM_TRY(pipeline->start());
     running->pipelines.push_back(std::move(pipeline));
@@ -160,7 +206,7 @@ Status Host::enter_processing() {
   if (closing_) return leaving();
   if (!running_) {
     processing_error_ = {};
-    TM_ASSIGN(running_, start_stages({}, observer_.get()));
+    TM_ASSIGN(running_, start_stages({}, &metrics_));
   }
   ++processing_users_;
   return {};
@@ -275,6 +321,20 @@ int64_t Host::lag() const {
     if (info.ok()) lag = std::max<int64_t>(lag, 0) + info->last_stable.since(lane.committed.offset);
   }
   return lag;
+}
+
+Result<std::vector<pipeline::Committed>> Host::committed(const std::vector<TopicPartition>& sources) {
+  auto ask = [&](pipeline::Sink& sink) -> Result<std::vector<pipeline::Committed>> {
+    TM_ASSIGN(auto writer, sink.open_writer(0));
+    return writer->committed(sources);
+  };
+  std::lock_guard lock(processing_mutex_);
+  // A sink that is at work may have locked its store, and answers itself.
+  if (running_) return ask(*running_->stages.back().sink);
+  TM_ASSIGN(Ground ground, this->ground());
+  TM_ASSIGN(std::vector<Stage> stages, wire(solution_, ground));
+  TM_TRY(stages.back().sink->prepare(stages.back().plan.sink_schema));
+  return ask(*stages.back().sink);
 }
 
 }  // namespace tidemill::solution

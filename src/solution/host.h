@@ -15,9 +15,11 @@
 #include "duck/duck.h"
 #include "log/log.h"
 #include "observe/metrics.h"
+#include "observe/prometheus.h"
 #include "observe/report.h"
 #include "pipeline/pipeline.h"
 #include "solution/config.h"
+#include "solution/query_runner.h"
 #include "solution/run_directory.h"
 #include "solution/socket.h"
 #include "solution/wire.h"
@@ -26,7 +28,7 @@ namespace tidemill::solution {
 
 class Host {
  public:
-  // Takes the lock, recovers the log, creates the topics, listens. Errors: kExists while another process
+  // Takes the lock and listens; the log waits until somebody needs it. Errors: kExists while another process
   // owns the run.
   static Result<std::unique_ptr<Host>> open(const RunStore& runs, RunRecord record, Solution solution);
   // Drains what runs, then closes the log cleanly.
@@ -36,10 +38,18 @@ class Host {
   RunRecord record() const;
   Status save_record(const std::function<void(RunRecord&)>& change);
   const std::string& directory() const { return directory_; }
-  log::Log& log() { return *log_; }
-  observe::Metrics& metrics() { return metrics_; }
+  // Recovers the log and creates the topics when it is first called: who asks only the store does not wait
+  // for that.
+  Result<log::Log*> log();
+  const observe::Metrics& metrics() const { return metrics_; }
   Result<std::shared_ptr<duck::Database>> database();
-  Ground ground();
+  Result<Ground> ground();
+
+  QueryGate& queries() { return *queries_; }
+
+  // Serves the run's metrics for Prometheus as `observe` says; ok where that is off, or done already.
+  Status serve_metrics();
+  std::string metrics_url() const;  // empty: not served
 
   // Starts the solution's pipelines; ok where they run already. Each user of processing says so, and
   // the last one who leaves drains them.
@@ -53,6 +63,11 @@ class Host {
   std::vector<pipeline::LaneProgress> progress() const;
   // Events in the input that are not yet committed; -1: nothing is known.
   int64_t lag() const;
+  // Of every partition of the log; empty while nobody has needed the log.
+  std::vector<log::PartitionInfo> log_partitions() const;
+
+  // What the sink of the last stage holds for partitions of its input, whether anything is processing or not.
+  Result<std::vector<pipeline::Committed>> committed(const std::vector<TopicPartition>& sources);
 
   // Answers one request of any process (docs/formats/socket.md).
   Status answer(Request& request, const Reply& reply, const std::atomic<bool>& gone);
@@ -65,7 +80,6 @@ class Host {
 
  private:
   struct Running;
-  class Observer;
   Host(const RunStore& runs, RunRecord record, Solution solution);
   Status start();
   void housekeeping();
@@ -75,10 +89,11 @@ class Host {
   Status status(const Request& request, const Reply& reply);
   Status summary(const Request& request, const Reply& reply);
   Status settle(const Reply& reply, const std::atomic<bool>& gone);
+  void note_shared_log(const Reply& reply) const;
 
   // Notes in the run's record which entries of its directory a sink makes, before it makes them.
   Status note_made(const std::string& replay_into = {});
-  Result<std::unique_ptr<Running>> start_stages(const Replay& replay, Observer* observer);
+  Result<std::unique_ptr<Running>> start_stages(const Replay& replay, observe::Metrics* metrics);
   // Where a topic ends now, for readers of committed events; and whether lanes have read that far.
   using Ends = std::vector<std::pair<TopicPartition, Offset>>;
   Result<Ends> ends_of(const std::string& topic) const;
@@ -90,11 +105,13 @@ class Host {
   Solution solution_;
   std::string directory_;
   std::unique_ptr<FileLock> lock_;
+  std::mutex log_mutex_;  // of opening it
   std::unique_ptr<log::Log> log_;
+  std::atomic<log::Log*> opened_log_{nullptr};  // log_, once it is there
   int64_t started_us_ = 0;
   observe::Metrics metrics_;
-  std::unique_ptr<Observer> observer_;
 
+  std::shared_ptr<QueryGate> queries_ = QueryGate::make();
   std::mutex database_mutex_;
   std::shared_ptr<duck::Database> database_;
 
@@ -109,6 +126,8 @@ class Host {
   std::condition_variable housekeeping_wake_;
   std::thread housekeeper_;
   std::unique_ptr<SocketServer> server_;
+  mutable std::mutex prometheus_mutex_;
+  std::unique_ptr<observe::PrometheusServer> prometheus_;
 };
 
 }  // namespace tidemill::solution

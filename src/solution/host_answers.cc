@@ -21,7 +21,8 @@ constexpr int64_t kReplayProgressNs = 1'000'000'000;
 
 Status Host::answer(Request& request, const Reply& reply, const std::atomic<bool>& gone) {
   if (request.verb.starts_with("log.")) {
-    return answer_log_request(*log_, request, reply, gone,
+    TM_ASSIGN(log::Log * log, this->log());
+    return answer_log_request(*log, request, reply, gone,
                               [this](uint64_t records, uint64_t bytes) { on_incoming(records, bytes); });
   }
   if (request.verb == "query") return answer_query(*this, request, reply, gone);
@@ -58,8 +59,8 @@ Status Host::process(const Request&, const Reply& reply, const std::atomic<bool>
 Status Host::replay(const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
   TM_ASSIGN(Replay replay, parse_replay(solution_, request));
   TM_TRY(note_made(replay.into));
-  Observer observer(nullptr, false);  // what it stores is none of the live run's traffic
-  TM_ASSIGN(auto running, start_stages(replay, &observer));
+  // What it stores is none of the live run's traffic.
+  TM_ASSIGN(auto running, start_stages(replay, nullptr));
   pipeline::Pipeline& pipeline = *running->pipelines.back();
   TM_ASSIGN(auto targets, ends_of(running->stages.back().input_topic));
   uint64_t last_stored = 0;
@@ -127,8 +128,15 @@ Status Host::summary(const Request& request, const Reply& reply) {
     return {};
   }
   reply(observe::report_header() + "\n" + observe::report_line(row) + "\n");
-  if (solution_.serve.kind == SinkKind::kLog) reply(observe::shared_log_note() + "\n");
+  note_shared_log(reply);
   return {};
+}
+
+// Under a table: why its first columns count more than the events that come in.
+void Host::note_shared_log(const Reply& reply) const {
+  bool rekeyed = std::any_of(solution_.process.begin(), solution_.process.end(),
+                             [](const OperatorConfig& op) { return op.kind == OperatorKind::kRekey; });
+  if (solution_.serve.kind == SinkKind::kLog || rekeyed) reply(observe::shared_log_note() + "\n");
 }
 
 Status Host::report(const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
@@ -140,7 +148,8 @@ Status Host::report(const Request& request, const Reply& reply, const std::atomi
   int64_t due_us = clock.wall_us();
   observe::Reporter reporter(metrics_, due_us);
   const int64_t begun_us = due_us;
-  if (format == "table" && !reply(observe::report_header() + "\n")) return {};
+  const bool table = format == "table" && request.get("bare") != "1";  // bare: rows alone
+  if (table && !reply(observe::report_header() + "\n")) return {};
   while (!gone && !stop_asked_ && !closing_ && rows != 0) {
     due_us += every_us;
     while (clock.wall_us() < due_us && !gone && !stop_asked_ && !closing_) {
@@ -156,6 +165,7 @@ Status Host::report(const Request& request, const Reply& reply, const std::atomi
     if (rows > 0) --rows;
   }
   if (rows != 0 && closing_ && !stop_asked_) return leaving();
+  if (table) note_shared_log(reply);
   return {};
 }
 

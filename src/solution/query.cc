@@ -3,11 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cctype>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
+#include <filesystem>
+#include <system_error>
 
 #include "event/json_splice.h"
 #include "solution/host.h"
@@ -15,71 +12,14 @@
 namespace tidemill::solution {
 namespace {
 
-// Statements that only read. A transaction that is read-only refuses the rest too; this gives the
-// clearer message, and keeps out what DuckDB does outside of transactions (SET, ATTACH, COPY, CHECKPOINT).
-constexpr std::array<std::string_view, 10> kReading = {"select",  "with",     "from", "table",     "values",
-                                                       "explain", "describe", "show", "summarize", "pivot"};
-
 constexpr size_t kWidestCell = 60;
 
-std::string first_word(std::string_view sql) {
-  size_t at = 0;
-  while (at < sql.size()) {
-    if (std::isspace(static_cast<unsigned char>(sql[at])) != 0 || sql[at] == '(') {
-      ++at;
-    } else if (sql.substr(at, 2) == "--") {
-      at = std::min(sql.find('\n', at), sql.size());
-    } else if (sql.substr(at, 2) == "/*") {
-      size_t end = sql.find("*/", at);
-      at = end == std::string_view::npos ? sql.size() : end + 2;
-    } else {
-      break;
-    }
-  }
-  std::string word;
-  while (at < sql.size() && std::isalpha(static_cast<unsigned char>(sql[at])) != 0) {
-    word += static_cast<char>(std::tolower(static_cast<unsigned char>(sql[at++])));
-  }
-  return word;
+Result<std::string> absolute_path(const std::string& path) {
+  std::error_code error;
+  auto whole = std::filesystem::weakly_canonical(path, error);
+  if (error) return external_error(path + ": " + error.message());
+  return whole.string();
 }
-
-// Interrupts the connection when the time is over or the asker has left; ends with its scope.
-class Watchdog {
- public:
-  Watchdog(duck::Connection& connection, int64_t timeout_us, const std::atomic<bool>& gone)
-      : thread_([this, &connection, timeout_us, &gone] {
-          std::unique_lock lock(mutex_);
-          int64_t deadline_ns = Clock::system().steady_ns() + timeout_us * 1000;
-          while (!ended_) {
-            changed_.wait_for(lock, std::chrono::milliseconds(50));
-            if (ended_) return;
-            timed_out_ = Clock::system().steady_ns() > deadline_ns;
-            if (timed_out_ || gone) {
-              connection.interrupt();
-              return;
-            }
-          }
-        }) {}
-  ~Watchdog() {
-    {
-      std::lock_guard lock(mutex_);
-      ended_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-  bool timed_out() {
-    std::lock_guard lock(mutex_);
-    return timed_out_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool ended_ = false;
-  bool timed_out_ = false;
-  std::thread thread_;
-};
 
 // A path as part of a pattern within a literal of SQL: it stands for itself.
 std::string literal_of(const std::string& path) {
@@ -218,43 +158,52 @@ Status print_rows(duck::Rows& rows, const std::string& format, int64_t max_rows,
   return {};
 }
 
-Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
+Result<QueryStore> open_query_store(Host& host) {
   const Solution& solution = host.solution();
-  std::string sql = request.get("sql");
-  std::string word = first_word(sql);
-  if (std::find(kReading.begin(), kReading.end(), word) == kReading.end()) {
-    return user_error(
-        "a query reads: it begins with SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN, not with '" +
-        word + "'");
+  QueryStore store;
+  switch (solution.serve.kind) {
+    case SinkKind::kDuckDb: {
+      TM_ASSIGN(store.database, host.database());
+      store.own_file = solution.serve.duckdb.database;
+      return store;
+    }
+    case SinkKind::kFiles: {
+      std::string folder = solution.serve.files.directory;
+      if (!folder.starts_with("/")) folder = join_path(host.directory(), folder);
+      TM_ASSIGN(
+          store.database,
+          duck::Database::open(
+              ":memory:", {{"memory_limit", std::to_string(solution.query.memory_bytes) + "B"},
+                           {"threads", std::to_string(solution.query.threads)},
+                           {"temp_directory", join_path(host.directory(), "query.tmp")},
+                           {"max_temp_directory_size", std::to_string(solution.query.spill_bytes) + "B"}}));
+      TM_ASSIGN(std::string whole, absolute_path(folder));
+      TM_TRY(store.database->lock_down({whole}));
+      // The partitions' folders end in a number; that of the dead letters does not.
+      store.prepare = "CREATE TEMP VIEW files AS FROM read_json_auto('" + literal_of(whole) +
+                      "/*-[0-9]*/*.jsonl', format = 'newline_delimited', union_by_name = true)";
+      return store;
+    }
+    case SinkKind::kLog:
+      return user_error(solution.name +
+                        " serves a topic, which has no SQL: read it with `tidemill log read " +
+                        solution.name + " " + solution.serve.log.topic + "`, or serve with duckdb");
+    case SinkKind::kNull:
+      return user_error(solution.name + " serves nothing that could be queried; serve with duckdb or files");
   }
-  std::shared_ptr<duck::Database> database;
-  std::string view;
-  if (solution.serve.kind == SinkKind::kDuckDb) {
-    TM_ASSIGN(database, host.database());
-  } else if (solution.serve.kind == SinkKind::kFiles) {
-    TM_ASSIGN(database, duck::Database::open(
-                            ":memory:", {{"memory_limit", std::to_string(solution.query.memory_bytes) + "B"},
-                                         {"threads", std::to_string(solution.query.threads)}}));
-    std::string folder = solution.serve.files.directory;
-    if (!folder.starts_with("/")) folder = join_path(host.directory(), folder);
-    view = "CREATE VIEW files AS SELECT * FROM read_json_auto('" + literal_of(folder) + "/**/*.jsonl')";
-  } else {
-    return user_error(solution.name + " serves a topic, which has no SQL: read it with `tidemill log read " +
-                      solution.name + " " + solution.serve.log.topic + "`, or serve with duckdb");
-  }
-  TM_ASSIGN(auto connection, database->connect());
-  Watchdog watchdog(*connection, solution.query.timeout_us, gone);
-  if (!view.empty()) TM_TRY(connection->execute(view));
-  TM_TRY(connection->execute("BEGIN TRANSACTION READ ONLY"));
-  auto rows = connection->query(sql);
-  Status printed = rows.ok()
-                       ? print_rows(**rows, request.get("format", "table"), request.number("rows", -1), reply)
-                       : Status(std::move(rows).error());
-  if (!printed.ok() && watchdog.timed_out()) {
-    return user_error(fmt::format("the query took longer than {} s (query.timeout) and was stopped",
-                                  solution.query.timeout_us / 1'000'000));
-  }
-  return printed;
+  return internal_error("no such sink");
+}
+
+Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
+  TM_ASSIGN(QueryStore store, open_query_store(host));
+  QueryLimits limits;
+  limits.timeout_us = host.solution().query.timeout_us;
+  limits.memory_bytes = host.solution().query.memory_bytes;
+  return run_query(
+      host.queries(), std::move(store), limits, request.get("sql"),
+      [format = request.get("format", "table"), rows = request.number("rows", -1)](
+          duck::Rows& result, const Reply& to) { return print_rows(result, format, rows, to); },
+      reply, gone);
 }
 
 }  // namespace tidemill::solution

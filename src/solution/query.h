@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "duck/duck.h"
+#include "solution/query_runner.h"
 #include "solution/socket.h"
 
 namespace tidemill::solution {
@@ -11,9 +12,11 @@ namespace tidemill::solution {
 class Host;
 
 // Arguments: sql, format=table|csv|json (a line per row), rows (at most so many; default all).
-// A query reads: it runs in a read-only transaction on a connection of its own, is interrupted when its time
-// is over or its asker has left, and can neither change the store nor stop the pipeline.
+// A query reads, within its limits, and can neither change the store nor stop the pipeline: query_runner.h.
 Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone);
+
+// What queries of the run's served store run on. Does not need the log.
+Result<QueryStore> open_query_store(Host& host);
 
 // Streams a result as text to `reply`.
 Status print_rows(duck::Rows& rows, const std::string& format, int64_t max_rows, const Reply& reply);

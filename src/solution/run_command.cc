@@ -179,9 +179,13 @@ Status Session::failed_step() {
 
 Status Session::begin() {
   TM_ASSIGN(std::shared_ptr<Host> host, access_.own());
+  // What cannot be opened is said before anything begins.
+  if (host) TM_TRY(host->log());
+  TM_TRY(access_.serve_metrics());
   if (!options_.json) {
     say(fmt::format("run {} in {}{}\n", access_.record().id(), access_.directory(),
                     host ? "" : ", owned by another process"));
+    if (host && !host->metrics_url().empty()) say("metrics at " + host->metrics_url() + "\n");
   }
   if (has(options_.steps, 'P')) {
     processing_ = std::make_unique<AskingThread>(access_, Request{"process", {}, ""},
@@ -196,10 +200,11 @@ Status Session::begin() {
   if (!has(options_.steps, 'M')) return {};
   const std::string format = options_.json ? "json" : "table";
   Request table{
-      "report", {{"format", format}, {"every_us", std::to_string(solution_.observe.report_interval_us)}}, ""};
+      "report",
+      {{"format", format}, {"bare", "1"}, {"every_us", std::to_string(solution_.observe.report_interval_us)}},
+      ""};
   table_ = std::make_unique<AskingThread>(access_, table, [this, first = true](std::string_view row) mutable {
     // The heading waits for its first row: a short run has its only row at the end.
-    if (!options_.json && first && row.find("IncomingMessages") != std::string_view::npos) return;
     if (!options_.json && first) say(observe::report_header() + "\n");
     first = false;
     say(std::string(row));

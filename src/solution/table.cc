@@ -260,18 +260,29 @@ void add_proof(TableWriter& table) {
       .derived("`off`; 1 under `rules: reference`");
   table.bytes("verify.memory", AT(verify.memory_bytes), "memory of the verification").range(16 * kMiB, kTiB);
   table
-      .count("observe.prometheus", AT(observe.prometheus_port),
-             "the port of the loopback interface for Prometheus' text")
-      .range(1, 65535)
-      .word("off", 0);
+      .count(
+          "observe.prometheus", AT(observe.prometheus_port),
+          "the port on which the run's owner serves its metrics as Prometheus' text; 0: a free one, said at "
+          "the start")
+      .range(0, 65535)
+      .word("off", -1);
+  table.text(
+      "observe.address", AT(observe.prometheus_address),
+      "the address of this machine that it listens on; the default is reachable from this machine only");
   table
       .duration("observe.report_interval", AT(observe.report_interval_us),
                 "a row of the report's table this often")
       .range(kSecond, kDay);
   table
       .bytes("query.memory", AT(query.memory_bytes),
-             "memory of one query of files; queries of a DuckDB table share `serve.duckdb.memory_limit`")
-      .range(16 * kMiB, kTiB);
+             "memory of all queries together; beyond it they are stopped. Of a DuckDB table a part of "
+             "`serve.duckdb.memory_limit`")
+      .range(16 * kMiB, kTiB)
+      .derived("three quarters of `serve.duckdb.memory_limit`; of files 1GiB");
+  table
+      .bytes("query.spill", AT(query.spill_bytes),
+             "disk for what sorts, joins and groups do not keep in memory, in the run's data directory")
+      .range(kMiB, 1024 * kTiB);
   table
       .count("query.threads", AT(query.threads),
              "threads of one query of files; queries of a DuckDB table share `serve.duckdb.threads`")

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/steps.h"
 #include "observe/report.h"
 #include "simulate/manifest.h"
+#include "solution/derive.h"
 #include "solution/host.h"
 
 namespace tidemill::solution {
@@ -30,7 +33,8 @@ verify::FieldType field_type(Type type) {
   return verify::FieldType::kText;
 }
 
-Result<verify::TopicFiles> topic_files(log::Log& log, const std::string& directory, const std::string& name) {
+Result<verify::TopicFiles> topic_files(const log::Log& log, const std::string& directory,
+                                       const std::string& name) {
   verify::TopicFiles files;
   files.directory = directory;
   files.topic = name;
@@ -46,17 +50,14 @@ Result<verify::TopicFiles> topic_files(log::Log& log, const std::string& directo
   return files;
 }
 
-Status add_committed(const Solution& solution, const Ground& ground, verify::VerifyRequest* request) {
-  TM_ASSIGN(std::vector<Stage> stages, wire(solution, ground));
-  Stage& first = stages.front();
-  if (stages.size() > 1) return {};  // counters of the last stage count another topic's records
-  TM_TRY(first.sink->prepare(first.plan.sink_schema));
-  TM_ASSIGN(auto writer, first.sink->open_writer(0));
+Status add_committed(Host& host, verify::VerifyRequest* request) {
+  // Where there are several stages, the last one's counters count another topic's records.
+  if (last_input(host.solution()) != request->input.topic) return {};
   std::vector<TopicPartition> sources;
   for (const verify::PartitionSpan& span : request->input.partitions) {
     sources.push_back({request->input.topic, Partition(span.partition)});
   }
-  TM_ASSIGN(std::vector<pipeline::Committed> committed, writer->committed(sources));
+  TM_ASSIGN(std::vector<pipeline::Committed> committed, host.committed(sources));
   for (size_t i = 0; i < sources.size(); ++i) {
     if (!committed[i].position) continue;
     verify::PartitionSpan& span = request->input.partitions[i];
@@ -66,6 +67,13 @@ Status add_committed(const Solution& solution, const Ground& ground, verify::Ver
                                               static_cast<int64_t>(c.dead), static_cast<int64_t>(c.dropped)};
   }
   return {};
+}
+
+// Whether the list names the field, or an object around it.
+bool names(const std::vector<std::string>& list, const std::string& field) {
+  return std::any_of(list.begin(), list.end(), [&](const std::string& name) {
+    return field == name || (field.starts_with(name) && field[name.size()] == '.');
+  });
 }
 
 void add_topology(const Solution& solution, verify::VerifyRequest* request) {
@@ -94,19 +102,19 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         break;
       case OperatorKind::kProject:
         for (const auto& [name, expression] : op.project.add) request->store.added_members.push_back(name);
-        request->projected = op.project.keep;
-        if (op.project.keep.empty()) {
-          for (const Field& field : solution.event.schema.fields) {
-            bool dropped = std::find(op.project.drop.begin(), op.project.drop.end(), field.name) !=
-                           op.project.drop.end();
-            if (!dropped) request->projected.push_back(field.name);
-          }
+        for (const Field& field : solution.event.schema.fields) {
+          bool kept = op.project.keep.empty() || names(op.project.keep, field.name);
+          if (kept && !names(op.project.drop, field.name)) request->projected.push_back(field.name);
         }
         break;
       case OperatorKind::kEnrich:
         break;
     }
   }
+}
+
+std::string in_run(const Host& host, const std::string& path) {
+  return path.starts_with("/") ? path : join_path(host.directory(), path);
 }
 
 }  // namespace
@@ -116,6 +124,7 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
   FileSystem& files = FileSystem::posix();
   verify::VerifyRequest request;
   std::string log_directory = join_path(host.directory(), "log");
+  TM_ASSIGN(log::Log * log, host.log());
 
   auto listed = files.list(join_path(host.directory(), "simulate"));
   for (const std::string& name : listed.ok() ? *listed : std::vector<std::string>{}) {
@@ -123,7 +132,7 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
       request.manifests.push_back(join_path(join_path(host.directory(), "simulate"), name));
     }
   }
-  TM_ASSIGN(request.input, topic_files(host.log(), log_directory, solution.ingest.log.topic));
+  TM_ASSIGN(request.input, topic_files(*log, log_directory, solution.ingest.log.topic));
   switch (solution.serve.kind) {
     case SinkKind::kDuckDb: {
       verify::DuckTable table;
@@ -132,23 +141,38 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
       request.store.duck = std::move(table);
       request.store.columns.stored_at = solution.serve.duckdb.stored_at;
       request.dead_letters.duck_table = solution.dead_letters.name;
+      if (const auto& key = solution.serve.duckdb.key; !key.empty()) {
+        // Rows that are replaced by another key are gone for a reason that only the pipeline knows.
+        if (key != std::vector{solution.event.schema.id_field})
+          return user_error("verify: rows of the same " + key.front() +
+                            " replace each other, so not every event is to be found; what is verified has no "
+                            "serve.duckdb.key, or the event's id as its only one");
+        request.topology.upsert = true;
+      }
       break;
     }
     case SinkKind::kLog: {
-      TM_ASSIGN(request.store.topic, topic_files(host.log(), log_directory, solution.serve.log.topic));
-      auto dead = topic_files(host.log(), log_directory, solution.dead_letters.name);
+      TM_ASSIGN(request.store.topic, topic_files(*log, log_directory, solution.serve.log.topic));
+      auto dead = topic_files(*log, log_directory, solution.dead_letters.name);
       if (dead.ok()) request.dead_letters.topic = std::move(*dead);
       break;
     }
-    case SinkKind::kFiles:
+    case SinkKind::kFiles: {
+      verify::FilesFolder folder;
+      folder.directory = in_run(host, solution.serve.files.directory);
+      folder.dead_folder = solution.dead_letters.name;
+      folder.topic = last_input(solution);
+      TM_ASSIGN(log::TopicInfo topic, log->topic(folder.topic));
+      for (int32_t p = 0; p < topic.config.partitions; ++p) folder.partitions.push_back(p);
+      request.store.files = folder;
+      request.dead_letters.files = std::move(folder);
+      break;
+    }
     case SinkKind::kNull:
-      return user_error("verify: a " +
-                        std::string(solution.serve.kind == SinkKind::kNull ? "null" : "files") +
-                        " sink cannot be verified; serve with duckdb or log");
+      return user_error("verify: a null sink keeps nothing to verify; serve with duckdb, log or files");
   }
   add_topology(solution, &request);
-  Ground ground = host.ground();
-  TM_TRY(add_committed(solution, ground, &request));
+  TM_TRY(add_committed(host, &request));
   for (const Field& field : solution.event.schema.fields) {
     request.fields.push_back({field.name, field.path, field_type(field.type), field.nullable});
   }
@@ -157,16 +181,15 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
 
   const VerifyConfig& verify = solution.verify;
   request.rules = verify.rules == Rules::kReference ? verify::Rules::kReference : verify::Rules::kStrict;
-  if (verify.min_rate > 0) {
-    request.limits.events_per_second = verify.min_rate;
-    request.reference.events_per_second = verify.min_rate;
-  }
-  if (verify.max_latency_us >= 0) {
+  if (verify.min_rate > 0) request.limits.events_per_second = verify.min_rate;
+  if (verify.max_latency_us >= 0)
     request.limits.latency_p99_ms = static_cast<double>(verify.max_latency_us) / 1e3;
-    request.reference.latency_ms = static_cast<double>(verify.max_latency_us) / 1e3;
-  }
-  if (verify.max_duplicates >= 0) request.reference.duplicates = verify.max_duplicates;
-  if (verify.max_out_of_sequence >= 0) request.reference.out_of_sequence = verify.max_out_of_sequence;
+  const ReferenceLimits limits = reference_limits(solution);
+  request.reference.events_per_second = limits.min_rate;
+  request.reference.latency_ms.reset();
+  if (limits.max_latency_us) request.reference.latency_ms = static_cast<double>(*limits.max_latency_us) / 1e3;
+  request.reference.duplicates = limits.max_duplicates;
+  request.reference.out_of_sequence = limits.max_out_of_sequence;
   return request;
 }
 

@@ -229,6 +229,14 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   return stages;
 }
 
+std::string last_input(const Solution& solution) {
+  std::string input = solution.ingest.log.topic;
+  for (const OperatorConfig& op : solution.process) {
+    if (op.kind == OperatorKind::kRekey) input = rekey_topic(solution, op.rekey);
+  }
+  return input;
+}
+
 pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage& stage) {
   pipeline::PipelineOptions options;
   options.name = stage.name;

@@ -49,6 +49,9 @@ struct Stage {
 // Errors are the user's: a field that is not there, an expression that does not hold.
 Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, const Replay& replay = {});
 
+// The topic that the last stage reads: the input, or what the last `rekey` writes.
+std::string last_input(const Solution& solution);
+
 pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage& stage);
 
 // Creates the solution's input topic (and the topics of `rekey`) where they are missing.
