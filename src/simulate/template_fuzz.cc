@@ -32,7 +32,9 @@ std::string run(std::string_view input, SeededRandom& random) {
     context.created_us = static_cast<int64_t>(random.below(4'102'444'800'000'000));  // until 2100
     std::string event;
     parsed->render(context, &event);
-    if (checked.ok() && parser.parse(event.data(), event.size()).error() != simdjson::SUCCESS)
+    // A number of any length is JSON, though simdjson takes no integer of more than 64 bits.
+    auto error = parser.parse(event.data(), event.size()).error();
+    if (checked.ok() && error != simdjson::SUCCESS && error != simdjson::NUMBER_ERROR)
       return "an event that is not JSON: " + event;
   }
   return "";
