@@ -6,7 +6,6 @@ namespace tidemill::pipeline {
 namespace {
 
 constexpr int64_t kPollUs = 50'000;  // also how soon a drain is noticed
-constexpr int64_t kLookAgainUs = 1'000;
 
 }  // namespace
 
@@ -81,8 +80,7 @@ void Pipeline::run_task(Runner& runner) {
     }
     if (*step == Task::Step::kEnded) break;
     if (*step == Task::Step::kWaitingForCommit) task.wait_for_commit(kPollUs);
-    // An epoch that is overdue grows on while the last one commits: its polls must not spin until then.
-    if (*step == Task::Step::kIdle && task.commit_waiting()) task.wait_for_commit(kLookAgainUs);
+    if (int64_t wait_us = std::min(task.gather_us(), kPollUs); wait_us > 0) parts_.clock->sleep_us(wait_us);
   }
   task.close_slot();
   --running_;

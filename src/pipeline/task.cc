@@ -256,14 +256,26 @@ bool Task::epoch_full() const {
 bool Task::epoch_due(int64_t now_ns) const {
   int64_t age_us = (now_ns - epoch_.first_event_ns) / 1000;
   if (age_us >= parts_.limits.max_interval_us) return true;
-  if (!caught_up_ || age_us < parts_.limits.interval_us) return false;
+  // Nothing gains by keeping the first events after a start waiting.
+  if (!caught_up_ || (age_us < parts_.limits.interval_us && !first_epoch_)) return false;
   // While the last commit is still under way this epoch grows on, rather than wait at the slot.
   std::lock_guard lock(mutex_);
   return slot_state_ != Slot::kFull;
 }
 
+int64_t Task::gather_us() const {
+  constexpr int64_t kPollsAnEpoch = 8, kLookAgainUs = 500;
+  if (epoch_.empty() || !caught_up_ || draining_ || source_ended_ || ended_) return 0;
+  const int64_t most_us = parts_.limits.interval_us / kPollsAnEpoch;
+  int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
+  // An epoch that is overdue grows on while the last one commits; its end must be seen soon.
+  if (age_us >= parts_.limits.interval_us) return std::min(most_us, kLookAgainUs);
+  return std::min(most_us, parts_.limits.interval_us - age_us);
+}
+
 Status Task::end_epoch() {
   TM_CHECK(!ended_);
+  first_epoch_ = false;
   EpochWork work = std::move(epoch_.work);
   work.output = std::move(epoch_.output);
   for (auto& [source, lane] : lanes_) {

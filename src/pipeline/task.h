@@ -72,6 +72,10 @@ class Task {
   Status open();
   // The processing side. Waits at most `timeout_us` for events.
   Result<Step> step(int64_t timeout_us);
+  // How long a driver may wait before the next step() for more events to come together, without any
+  // effect on when the open epoch ends: a handful of polls an epoch, instead of one for every event
+  // that trickles in.
+  int64_t gather_us() const;
   // Asks step() to end the open epoch, wait for its commit and return kEnded. Any thread.
   void drain() { draining_ = true; }
   // Asks a commit that is being retried to give up. Any thread.
@@ -130,6 +134,7 @@ class Task {
   OpenEpoch epoch_;
   std::optional<EpochWork> ended_;  // waits for the slot
   bool caught_up_ = false;
+  bool first_epoch_ = true;  // none has ended yet
   bool source_ended_ = false;
   bool snapshot_due_ = false;
   bool given_back_ = false;

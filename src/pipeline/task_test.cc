@@ -273,6 +273,31 @@ TEST(Task, PartitionsMoveBetweenTasksUnderLoad) {
   }
 }
 
+TEST(Task, TheFirstEpochIsNotKeptWaitingAndLaterOnesGatherEvents) {
+  World world;
+  SeededRandom random(1);
+  auto task = world.open_task(world.all());
+  EXPECT_EQ(task->gather_us(), 0);
+  world.append(random, 1);
+  for (int i = 0; i < 3 && !task->commit_waiting(); ++i) ASSERT_TRUE(task->step(0).ok());
+  EXPECT_TRUE(task->commit_waiting());
+  task->run_commit();
+
+  const int64_t interval_us = EpochLimits().interval_us;
+  world.append(random, 1);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(task->step(0).ok());
+  EXPECT_FALSE(task->commit_waiting());
+  EXPECT_GT(task->gather_us(), 0);
+  EXPECT_LT(task->gather_us(), interval_us / 2);
+  world.clock.advance_us(interval_us - 1);
+  EXPECT_EQ(task->gather_us(), 1);
+  world.clock.advance_us(1);
+  EXPECT_GT(task->gather_us(), 0) << "where the commit before is still under way";
+  ASSERT_TRUE(task->step(0).ok());
+  EXPECT_TRUE(task->commit_waiting());
+  EXPECT_EQ(task->gather_us(), 0);
+}
+
 // Few new values: the state stays small while history grows. The task lives for so many steps each time.
 void expect_bounded_changelog(int steps_in_a_life) {
   World world;
