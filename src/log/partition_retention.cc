@@ -118,7 +118,7 @@ void PartitionLog::expire_producers(int64_t before_ms, const std::function<bool(
 }
 
 Result<CleanShutdown::End> PartitionLog::close() {
-  TM_TRY(sync_written());
+  if (Status synced = sync_written(); !synced.ok()) return shared_.fatal.set(std::move(synced).error());
   std::lock_guard lock(mutex_);
   TM_TRY(check_usable());
   TM_TRY(indexes_->seal(active()));

@@ -30,6 +30,7 @@ void Lane::begin_at(const Committed& committed, const Position& start) {
   epoch_ = committed.epoch;
   has_own_epoch_ = false;
   owner_ = committed.owner;
+  frame_owner_ = committed.incarnation;
   counters_ = committed.counters;
 }
 
@@ -100,7 +101,7 @@ PartitionEpoch Lane::end_epoch() {
   PartitionEpoch ended;
   ended.source = source_;
   ended.epoch = epoch_ = epoch_.next();
-  ended.owner = owner_;
+  ended.owner = frame_owner_ = owner_;
   has_own_epoch_ = true;
   ended.expected = expected_;
   ended.next = next_;
@@ -131,7 +132,7 @@ ChangelogRecord Lane::snapshot_record() const {
   ChangelogRecord record;
   record.kind = ChangelogRecord::kSnapshot;
   record.epoch = epoch_;
-  record.incarnation = owner_;
+  record.incarnation = frame_owner_;
   record.end = next_;
   record.counters = counters_;
   return record;

@@ -77,6 +77,7 @@ class Lane {
   Position next_;
   Epoch epoch_;  // of the last epoch that ended
   Incarnation owner_;
+  Incarnation frame_owner_;  // of the last epoch that ended: with epoch_ it names the frame
   bool has_own_epoch_ = false;
   Counters counters_;
 };

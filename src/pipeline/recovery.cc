@@ -1,5 +1,7 @@
 #include "pipeline/recovery.h"
 
+#include <algorithm>
+
 #include "base/canary.h"
 
 namespace tidemill::pipeline {
@@ -9,11 +11,17 @@ std::string frame_name(Epoch epoch, Incarnation incarnation) {
   return "frame " + std::to_string(epoch.value()) + " of owner " + std::to_string(incarnation.value());
 }
 
-// The frames that no later owner superseded, one per epoch, ascending.
-std::vector<ChangelogFact> living_frames(const std::vector<ChangelogFact>& frames) {
+// The frames that no later owner superseded, one per epoch, ascending. A snapshot tells of its owner as a
+// frame does: it may have cut the frames that did.
+std::vector<ChangelogFact> living_frames(const std::vector<ChangelogFact>& frames,
+                                         const std::vector<ChangelogFact>& snapshots) {
   std::vector<ChangelogFact> chain;
   Incarnation newest;
+  auto snapshot = snapshots.begin();
   for (const ChangelogFact& frame : frames) {
+    for (; snapshot != snapshots.end() && snapshot->at < frame.at; ++snapshot) {
+      newest = std::max(newest, snapshot->incarnation);
+    }
     if (frame.incarnation < newest) continue;  // a fenced owner wrote after its successor
     newest = frame.incarnation;
     // The same owner may have written a frame again after an append whose answer was lost.
@@ -38,7 +46,7 @@ Result<RecoveryPlan> plan_recovery(const RecoveryFacts& facts) {
   plan.resume = facts.sink.position;
   if (!facts.stateful) return plan;
 
-  std::vector<ChangelogFact> chain = living_frames(facts.frames);
+  std::vector<ChangelogFact> chain = living_frames(facts.frames, facts.snapshots);
   for (const ChangelogFact& snapshot : facts.snapshots) {
     if (snapshot.epoch > facts.sink.epoch) continue;
     const ChangelogFact* frame = find_epoch(chain, snapshot.epoch);

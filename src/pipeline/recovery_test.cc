@@ -119,5 +119,15 @@ TEST(Recovery, AStatelessPipelineNeedsNoChangelog) {
   EXPECT_EQ(plan->resume, facts.sink.position);
 }
 
+TEST(Recovery, AFencedOwnersLateFrameDoesNotShadowASnapshotThatCutTheRest) {
+  RecoveryFacts facts = facts_at(7, 12);
+  facts.snapshots = {fact(6, 12, 10)};
+  facts.frames = {fact(6, 11, 11), fact(7, 12, 12)};
+  auto plan = plan_recovery(facts);
+  ASSERT_TRUE(plan.ok()) << plan.error().message;
+  ASSERT_TRUE(plan->snapshot.has_value());
+  EXPECT_EQ(places(*plan), (std::vector<int64_t>{12}));
+}
+
 }  // namespace
 }  // namespace tidemill::pipeline
