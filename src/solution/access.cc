@@ -9,6 +9,7 @@ namespace {
 // log, or one that is closing.
 constexpr int64_t kOwnerWaitUs = 60'000'000;
 constexpr int64_t kOwnerPauseUs = 20'000;
+constexpr int kOwnersLost = 5;  // how many owners may go, one after another, before one answers
 
 }  // namespace
 
@@ -52,6 +53,21 @@ void RunAccess::disown() {
 
 Status Line::ask(const Request& request, const std::function<bool(std::string_view)>& each,
                  const std::atomic<bool>& cancelled) {
+  // Whoever takes a lost owner's place gives the same answer. What became of an append its sender must find
+  // out, and a ticket is the log's that gave it.
+  int again = request.verb == "log.append" || request.verb == "log.wait" ? 0 : kOwnersLost;
+  while (true) {
+    bool answered = false;
+    Status asked = ask_once(request, each, cancelled, &answered);
+    if (client_ == nullptr || !client_->lost()) return asked;
+    client_.reset();
+    if (asked.ok() || answered || cancelled || again-- == 0) return asked;
+  }
+}
+
+// Leaves client_ null where this process answered itself.
+Status Line::ask_once(const Request& request, const std::function<bool(std::string_view)>& each,
+                      const std::atomic<bool>& cancelled, bool* answered) {
   int64_t waited_us = 0;
   while (!client_) {
     TM_ASSIGN(std::shared_ptr<Host> host, access_.own());
@@ -83,14 +99,12 @@ Status Line::ask(const Request& request, const std::function<bool(std::string_vi
   Status asked = client_->ask(
       request,
       [&](std::string_view piece) {
+        *answered = true;
         left = cancelled || (!piece.empty() && !each(piece));
         return !left;
       },
       &cancelled);
-  // A connection that was lost or left is not used again; errors of the owner's leave it as it is.
-  if (left || cancelled || (!asked.ok() && asked.error().retryable)) client_.reset();
-  if (left || cancelled) return {};
-  return asked;
+  return left || cancelled ? ok_status() : asked;
 }
 
 Result<std::string> Line::ask(const Request& request) {

@@ -51,13 +51,17 @@ class Line {
  public:
   explicit Line(RunAccess& access) : access_(access) {}
 
-  // As SocketClient::ask, or in this process. `cancelled` ends it early, without error. Where the owner is
-  // lost in the middle the error is retryable; ask again to reach the next one.
+  // As SocketClient::ask, or in this process. `cancelled` ends it early, without error. An owner that
+  // is lost before it answered anything is replaced by the next one (but not for an append or its ticket);
+  // where it is lost later the error is retryable, and asking again reaches the next one.
   Status ask(const Request& request, const std::function<bool(std::string_view piece)>& each,
              const std::atomic<bool>& cancelled);
   Result<std::string> ask(const Request& request);
 
  private:
+  Status ask_once(const Request& request, const std::function<bool(std::string_view)>& each,
+                  const std::atomic<bool>& cancelled, bool* answered);
+
   RunAccess& access_;
   std::unique_ptr<SocketClient> client_;
 };

@@ -333,6 +333,7 @@ void SocketClient::cancel() {
 
 Status SocketClient::ask(const Request& request, const std::function<bool(std::string_view)>& each,
                          const std::atomic<bool>* cancelled) {
+  lost_ = true;  // until the owner has answered
   TM_TRY(send_frame(fd_, kRequest, encode_request(request)));
   while (true) {
     pollfd answer{fd_, POLLIN, 0};
@@ -342,6 +343,7 @@ Status SocketClient::ask(const Request& request, const std::function<bool(std::s
       return Error{Domain::kUser, Code::kStopped, false, "stopped"};
     }
     TM_ASSIGN(Frame frame, receive_frame(fd_));
+    lost_ = frame.type == kPiece;
     if (frame.type == kEnd) return {};
     if (frame.type == kError) return decode_error(frame.payload);
     if (!each(frame.payload)) {

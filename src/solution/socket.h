@@ -74,10 +74,13 @@ class SocketClient {
   Result<std::string> ask(const Request& request, size_t limit = 64u << 20);
   // Ends the connection: the ask under way returns an error.
   void cancel();
+  // The connection broke: the last ask's error is its, not the owner's.
+  bool lost() const { return lost_; }
 
  private:
   explicit SocketClient(int fd) : fd_(fd) {}
   int fd_;
+  bool lost_ = false;
 };
 
 }  // namespace tidemill::solution
