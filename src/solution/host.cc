@@ -202,7 +202,9 @@ Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, 
 }
 
 Status Host::enter_processing() {
-  std::lock_guard lock(processing_mutex_);
+  std::unique_lock lock(processing_mutex_);
+  // Whoever begins while the last ones still drain would fence them.
+  processing_ended_.wait(lock, [this] { return !processing_ending_; });
   if (closing_) return leaving();
   if (!running_) {
     processing_error_ = {};
@@ -219,6 +221,7 @@ Status Host::leave_processing() {
     TM_CHECK(processing_users_ > 0);
     if (--processing_users_ > 0) return {};
     ending = std::move(running_);
+    processing_ending_ = true;
   }
   Status failed;
   if (ending) {
@@ -229,6 +232,8 @@ Status Host::leave_processing() {
   }
   std::lock_guard lock(processing_mutex_);
   if (!failed.ok()) processing_error_ = failed;
+  processing_ending_ = false;
+  processing_ended_.notify_all();
   return processing_error_;
 }
 

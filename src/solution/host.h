@@ -118,6 +118,8 @@ class Host {
   mutable std::mutex processing_mutex_;
   std::unique_ptr<Running> running_;
   int processing_users_ = 0;
+  bool processing_ending_ = false;  // the last user left, the pipelines still drain
+  std::condition_variable processing_ended_;
   Status processing_error_;
 
   std::atomic<bool> stop_asked_{false};
