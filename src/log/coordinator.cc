@@ -66,6 +66,9 @@ Result<Producer> Coordinator::init_idempotent(const std::string& name) {
       named_ids_.insert(producer.id);
     }
   }
+  // A name is synced under every durability: a producer that lost its id could not tell a retry from an
+  // event.
+  if (ticket > 0 && !name.empty()) TM_TRY(shared_.group.wait(ticket));
   if (ticket > 0) TM_TRY(wait_durable(ticket));
   return producer;
 }
