@@ -32,8 +32,11 @@ Status check_options(const Options& options) {
   return {};
 }
 
-// With all that is missing above it; each new name is synced into its parent.
-Status create_durably(FileSystem& files, const std::string& directory) {
+// With all that is missing above it; each new name is synced into its parent. What is there already may have
+// been made by a process that was killed before it could sync: as long as the log has no topics, the
+// directories of its run are synced again, and those above them where that is allowed.
+Status create_durably(FileSystem& files, const std::string& directory, bool has_topics) {
+  constexpr int kOwnLevels = 3;  // <data directory>/<solution>/<run>/log
   std::vector<std::string> parents;
   for (std::string at = directory; !files.exists(at); at = parent_path(at)) {
     parents.push_back(parent_path(at));
@@ -41,6 +44,15 @@ Status create_durably(FileSystem& files, const std::string& directory) {
   }
   TM_TRY(files.create_directories(directory));
   for (const std::string& parent : parents) TM_TRY(files.sync_directory(parent));
+  if (has_topics) return {};
+  std::string at = directory;
+  for (int level = 0; parent_path(at) != at; ++level) {
+    at = parent_path(at);
+    Status synced = files.sync_directory(at);
+    if (synced.ok()) continue;
+    if (level < kOwnLevels) return synced;
+    break;
+  }
   return {};
 }
 
@@ -54,7 +66,7 @@ Offset offset_of(const OffsetMap& offsets, const TopicPartition& tp) {
 Status LogImpl::recover() {
   TM_TRY(check_options(shared_.options));
   FileSystem& files = shared_.files;
-  TM_TRY(create_durably(files, shared_.directory));
+  TM_TRY(create_durably(files, shared_.directory, files.exists(path(kTopicsName))));
   TM_ASSIGN(TopicsFile known, TopicsFile::load(files, path(kTopicsName)));
   TM_TRY(check_directory(known));
   TM_ASSIGN(OffsetMap log_starts, read_offset_checkpoint(files, path(kLogStartName)));

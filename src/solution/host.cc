@@ -68,7 +68,6 @@ Result<log::Log*> Host::log() {
   if (log::Log* opened = opened_log_) return opened;
   FileSystem& files = FileSystem::posix();
   std::string log_directory = join_path(directory_, "log");
-  TM_TRY(files.create_directories(log_directory));
   TM_ASSIGN(auto opened,
             log::Log::open(files, Clock::system(), Random::system(), log_directory, solution_.log.options));
   if (Status created = create_topics(solution_, *opened); !created.ok()) {
@@ -80,6 +79,7 @@ Result<log::Log*> Host::log() {
   }
   log_ = std::move(opened);
   opened_log_ = log_.get();
+  hold_inputs(true);
   housekeeper_ = std::thread([this] { housekeeping(); });
   return log_.get();
 }
@@ -179,6 +179,20 @@ Result<Ground> Host::ground() {
   return ground;
 }
 
+// Retention keeps what a pipeline has yet to commit. While none runs, nobody says what that is: everything.
+void Host::hold_inputs(bool hold) {
+  log::Log* log = opened_log_;
+  if (log == nullptr) return;
+  std::vector<std::pair<TopicPartition, Offset>> all;
+  for (const std::string& name : input_topics(solution_)) {
+    auto topic = log->topic(name);
+    for (int32_t p = 0; hold && topic.ok() && p < topic->config.partitions; ++p) {
+      all.emplace_back(TopicPartition{name, Partition(p)}, Offset(0));
+    }
+  }
+  log->hold_retention("no pipeline", all);
+}
+
 Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, observe::Metrics* metrics) {
   auto running = std::make_unique<Running>();
   TM_ASSIGN(Ground ground, this->ground());
@@ -209,6 +223,7 @@ Status Host::enter_processing() {
   if (!running_) {
     processing_error_ = {};
     TM_ASSIGN(running_, start_stages({}, &metrics_));
+    hold_inputs(false);
   }
   ++processing_users_;
   return {};
@@ -220,6 +235,7 @@ Status Host::leave_processing() {
     std::lock_guard lock(processing_mutex_);
     TM_CHECK(processing_users_ > 0);
     if (--processing_users_ > 0) return {};
+    hold_inputs(true);
     ending = std::move(running_);
     processing_ending_ = true;
   }

@@ -93,6 +93,7 @@ class Host {
 
   // Notes in the run's record which entries of its directory a sink makes, before it makes them.
   Status note_made(const std::string& replay_into = {});
+  void hold_inputs(bool hold);
   Result<std::unique_ptr<Running>> start_stages(const Replay& replay, observe::Metrics* metrics);
   // Where a topic ends now, for readers of committed events; and whether lanes have read that far.
   using Ends = std::vector<std::pair<TopicPartition, Offset>>;

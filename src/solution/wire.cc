@@ -248,6 +248,14 @@ pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage
   return options;
 }
 
+std::vector<std::string> input_topics(const Solution& solution) {
+  std::vector<std::string> topics{solution.ingest.log.topic};
+  for (const OperatorConfig& op : solution.process) {
+    if (op.kind == OperatorKind::kRekey) topics.push_back(rekey_topic(solution, op.rekey));
+  }
+  return topics;
+}
+
 Status create_topics(const Solution& solution, log::Log& log) {
   log::TopicConfig config;
   config.partitions = solution.ingest.log.partitions;

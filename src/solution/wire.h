@@ -54,6 +54,8 @@ std::string last_input(const Solution& solution);
 
 pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage& stage);
 
+// The topics that its pipelines read: the input topic and those of `rekey`.
+std::vector<std::string> input_topics(const Solution& solution);
 // Creates the solution's input topic (and the topics of `rekey`) where they are missing.
 Status create_topics(const Solution& solution, log::Log& log);
 
