@@ -43,8 +43,8 @@ std::string check_texts(std::string_view input) {
     return "a canonical text that is not canonical: " + once;
   int64_t us = 0, again = 0;
   // An offset may lead out of the years that four digits can say.
-  constexpr int64_t kYear0 = -62'167'219'200'000'000, kYear10000 = 253'402'300'800'000'000;
-  if (!parse_timestamp(input, &us) || us < kYear0 || us >= kYear10000) return "";
+  constexpr int64_t kYear1 = -62'135'596'800'000'000, kYear10000 = 253'402'300'800'000'000;
+  if (!parse_timestamp(input, &us) || us < kYear1 || us >= kYear10000) return "";
   std::string text;
   append_timestamp(us, 6, &text);
   return parse_timestamp(text, &again) && again == us ? ""
