@@ -8,6 +8,7 @@
 #   With CMAKE_UNITY_BUILD the sources of a module become a few translation units; its tests, which keep
 #   constants of their own, get GoogleTest's headers precompiled instead.
 #   TEST_DEPS <modules> are used by the tests and fuzz targets only.
+#   TEST_PROPERTIES <name value>: properties of each of the tests.
 #   CANARIES: builds for tests compile its planted bugs (src/base/canary.h).
 #
 # The target thread_tests builds those test programs in which a test's name says that it is about
@@ -21,7 +22,7 @@ if(TIDEMILL_TESTS)
 endif()
 
 function(tidemill_module name)
-  cmake_parse_arguments(arg "CANARIES" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(arg "CANARIES" "" "DEPS;LIBS;TEST_DEPS;TEST_PROPERTIES" ${ARGN})
   file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*/*.cc)
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
@@ -81,7 +82,7 @@ function(tidemill_module name)
           add_dependencies(thread_tests ${name}_test)
         endif()
       endforeach()
-      gtest_discover_tests(${name}_test PROPERTIES LABELS unit DISCOVERY_TIMEOUT 60 TIMEOUT 300)
+      gtest_discover_tests(${name}_test PROPERTIES LABELS unit TIMEOUT 300 ${arg_TEST_PROPERTIES} DISCOVERY_TIMEOUT 60)
     endif()
     foreach(file ${fuzzers})
       get_filename_component(fuzz ${file} NAME_WE)
