@@ -26,18 +26,18 @@ int64_t Backoff::next_us() {
   return wait;
 }
 
-Status Committer::commit(EpochWork& work, const std::atomic<bool>& abandon) {
+Status Committer::commit(EpochWork& work, const StopSignals& stop) {
   const int64_t begun_ns = parts_.clock->steady_ns();
-  Backoff backoff(parts_.retry, *parts_.random);
+  Retries retries{Backoff(parts_.retry, *parts_.random), stop};
   if (parts_.changelog != nullptr && !parts_.changelog_in_transaction) {
     for (Status written = write_frames(work); !written.ok(); written = write_frames(work)) {
       if (!written.error().retryable) return written;
-      TM_TRY(wait_or_give_up(backoff, written.error(), abandon));
+      TM_TRY(wait_or_give_up(retries, "changelog: " + written.error().message, written.error()));
     }
   }
-  for (Status tried = try_once(work); !tried.ok(); tried = try_once(work)) {
+  for (Status tried = try_once(work, retries); !tried.ok(); tried = try_once(work, retries)) {
     if (!tried.error().retryable) return tried;
-    TM_TRY(wait_or_give_up(backoff, tried.error(), abandon));
+    TM_TRY(wait_or_give_up(retries, "sink: " + tried.error().message, tried.error()));
   }
   commit_step("epoch.committed");
 
@@ -72,33 +72,27 @@ Status Committer::write_frames(EpochWork& work) {
   return {};
 }
 
-Status Committer::try_once(EpochWork& work) {
+Status Committer::try_once(EpochWork& work, Retries& retries) {
   Status committed = parts_.writer->commit(*work.output, work.request);
   if (committed.ok() || committed.error().code != Code::kUnknown) return committed;
   if (canary(Canary::kBlindRetry)) return external_error(committed.error().message, Code::kFailed, true);
-  return resolve_unknown(work, committed.error());
+  return resolve_unknown(work, committed.error(), retries);
 }
 
-Status Committer::resolve_unknown(const EpochWork& work, const Error& why) {
+Status Committer::resolve_unknown(const EpochWork& work, const Error& why, Retries& retries) {
   std::vector<TopicPartition> sources;
   for (const PartitionEpoch& epoch : work.request.partitions) sources.push_back(epoch.source);
   auto asked = parts_.writer->committed(sources);
-  if (!asked.ok()) {
-    // The store does not even answer this: still unknown, asked again after a wait. Only an answer
-    // decides; the same commit is never sent again before it.
-    Backoff backoff(parts_.retry, *parts_.random);
-    while (!asked.ok()) {
-      if (!asked.error().retryable && asked.error().code != Code::kUnknown) return std::move(asked).error();
-      int64_t wait = backoff.next_us();
-      if (wait < 0)
-        return std::move(asked).error().within("a commit's answer was lost, and then the store was silent");
-      if (parts_.listener != nullptr) {
-        parts_.listener->on_retry("sink: is the last commit there? " + asked.error().message +
-                                  "; asking again in " + seconds(wait));
-      }
-      parts_.clock->sleep_us(wait);
-      asked = parts_.writer->committed(sources);
+  // While the store does not even answer this it is still unknown. Only an answer decides; the same commit is
+  // never sent again before it.
+  while (!asked.ok()) {
+    if (!asked.error().retryable && asked.error().code != Code::kUnknown) return std::move(asked).error();
+    Status waited =
+        wait_or_give_up(retries, "sink: is the last commit there? " + asked.error().message, asked.error());
+    if (!waited.ok()) {
+      return std::move(waited).error().within("a commit's answer was lost, and then the store was silent");
     }
+    asked = parts_.writer->committed(sources);
   }
   size_t done = 0, absent = 0;
   for (size_t i = 0; i < sources.size(); ++i) {
@@ -118,20 +112,23 @@ Status Committer::resolve_unknown(const EpochWork& work, const Error& why) {
                         Code::kFenced);
 }
 
-Status Committer::wait_or_give_up(Backoff& backoff, const Error& why, const std::atomic<bool>& abandon) {
-  int64_t wait = backoff.next_us();
+Status Committer::wait_or_give_up(Retries& retries, const std::string& what, const Error& why) {
+  int64_t wait = retries.backoff.next_us();
   if (wait < 0) {
     Error error = why;
     error.retryable = false;
     return std::move(error).within("gave up after " + seconds(parts_.retry.give_up_us) + " of retries");
   }
-  if (parts_.listener != nullptr)
-    parts_.listener->on_retry("sink: " + why.message + "; trying again in " + seconds(wait));
-  while (wait > 0) {
-    if (abandon.load())
-      return Error{Domain::kUser, Code::kStopped, false, "stopped during a retry: " + why.message};
-    parts_.clock->sleep_us(std::min(wait, kLookUpUs));
-    wait -= kLookUpUs;
+  if (parts_.listener != nullptr) parts_.listener->on_retry(what + "; trying again in " + seconds(wait));
+  for (; wait > 0; wait -= kLookUpUs) {
+    const bool drained = retries.stop.draining && retries.draining_us >= parts_.retry.drain_us;
+    if (retries.stop.abandoned || drained) {
+      return Error{Domain::kUser, Code::kStopped, false,
+                   "stopped while it was tried again, nothing is lost: " + why.message};
+    }
+    const int64_t nap_us = std::min(wait, kLookUpUs);
+    parts_.clock->sleep_us(nap_us);
+    if (retries.stop.draining) retries.draining_us += nap_us;
   }
   return {};
 }

@@ -26,6 +26,14 @@ struct RetryPolicy {
   int64_t first_us = 50'000;
   int64_t longest_us = 10'000'000;   // of one wait
   int64_t give_up_us = 600'000'000;  // of all waits for one commit together
+  int64_t drain_us = 5'000'000;      // of those that go on while the task drains: a stop must end
+};
+
+// What is asked of a commit that waits for its store. Set by any thread.
+struct StopSignals {
+  std::atomic<bool> draining{
+      false};  // come to an end: a store that fails is waited for RetryPolicy::drain_us
+  std::atomic<bool> abandoned{false};  // at once
 };
 
 class Backoff {
@@ -58,14 +66,21 @@ class Committer {
   explicit Committer(Parts parts) : parts_(parts) {}
 
   // Returns when the epoch is committed, or with why it never will be (kFenced: somebody else owns a
-  // partition; kStopped: `abandon` was set during a retry; it may then be committed or not).
-  Status commit(EpochWork& work, const std::atomic<bool>& abandon);
+  // partition; kStopped: a signal ended the retries; it may then be committed or not).
+  Status commit(EpochWork& work, const StopSignals& stop);
 
  private:
+  // The retries of one commit.
+  struct Retries {
+    Backoff backoff;
+    const StopSignals& stop;
+    int64_t draining_us = 0;  // waited since the task drains
+  };
   Status write_frames(EpochWork& work);
-  Status try_once(EpochWork& work);
-  Status resolve_unknown(const EpochWork& work, const Error& why);
-  Status wait_or_give_up(Backoff& backoff, const Error& why, const std::atomic<bool>& abandon);
+  Status try_once(EpochWork& work, Retries& retries);
+  Status resolve_unknown(const EpochWork& work, const Error& why, Retries& retries);
+  // Says `what`, and when it is tried again; returns when it is time, or with why it never is.
+  Status wait_or_give_up(Retries& retries, const std::string& what, const Error& why);
 
   Parts parts_;
 };

@@ -78,7 +78,7 @@ Result<Task::Step> Task::step(int64_t timeout_us) {
     TM_TRY(take_snapshots());
     return Step::kWorked;
   }
-  if (draining_ || source_ended_) {
+  if (stop_.draining || source_ended_) {
     if (!epoch_.empty()) {
       TM_TRY(end_epoch());
       return Step::kWorked;
@@ -265,7 +265,7 @@ bool Task::epoch_due(int64_t now_ns) const {
 
 int64_t Task::gather_us() const {
   constexpr int64_t kPollsAnEpoch = 8, kLookAgainUs = 500;
-  if (epoch_.empty() || !caught_up_ || draining_ || source_ended_ || ended_) return 0;
+  if (epoch_.empty() || !caught_up_ || stop_.draining || source_ended_ || ended_) return 0;
   const int64_t most_us = parts_.limits.interval_us / kPollsAnEpoch;
   int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
   // An epoch that is overdue grows on while the last one commits; its end must be seen soon.
@@ -421,7 +421,7 @@ void Task::run_commit() {
     TM_CHECK(slot_state_ == Slot::kFull);
     work = &*slot_;  // stays in place until it is collected
   }
-  Status result = committer_->commit(*work, abandoned_);
+  Status result = committer_->commit(*work, stop_);
   std::lock_guard lock(mutex_);
   slot_result_ = std::move(result);
   slot_state_ = Slot::kDone;

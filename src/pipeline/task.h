@@ -77,9 +77,9 @@ class Task {
   // that trickles in.
   int64_t gather_us() const;
   // Asks step() to end the open epoch, wait for its commit and return kEnded. Any thread.
-  void drain() { draining_ = true; }
+  void drain() { stop_.draining = true; }
   // Asks a commit that is being retried to give up. Any thread.
-  void abandon() { abandoned_ = true; }
+  void abandon() { stop_.abandoned = true; }
 
   // The commit side.
   bool commit_waiting();
@@ -139,8 +139,7 @@ class Task {
   bool snapshot_due_ = false;
   bool given_back_ = false;
   std::optional<Backoff> poll_backoff_;
-  std::atomic<bool> draining_{false};
-  std::atomic<bool> abandoned_{false};
+  StopSignals stop_;
   std::atomic<bool> settled_{false};
 
   // The slot. state_: kFree → (hand_over) kFull → (run_commit) kDone → (collect_commit) kFree.

@@ -273,6 +273,33 @@ TEST(Task, PartitionsMoveBetweenTasksUnderLoad) {
   }
 }
 
+// A stop must end, however long the store is down; a kill after it would lose nothing either.
+TEST(Task, ADrainWaitsForAFailingStoreForAWhileOnly) {
+  for (Outcome outcome : {Outcome::kFailRetryable, Outcome::kLostAndUnknown}) {
+    World world;
+    SeededRandom random(6);
+    world.append(random, 50);
+    auto task = world.open_task(world.all());
+    while (!task->commit_waiting()) ASSERT_TRUE(task->step(0).ok());
+    for (int i = 0; i < 1000; ++i) world.store->inject(outcome);
+    task->drain();
+    const int64_t begun_us = world.clock.wall_us();
+    task->run_commit();
+    const int64_t waited_us = world.clock.wall_us() - begun_us;
+    EXPECT_GE(waited_us, RetryPolicy().drain_us);
+    EXPECT_LT(waited_us, RetryPolicy().drain_us + RetryPolicy().longest_us);
+    auto step = task->step(0);
+    ASSERT_FALSE(step.ok());
+    EXPECT_EQ(step.error().code, Code::kStopped) << step.error().message;
+    EXPECT_TRUE(world.store->rows().empty());
+
+    world.store->forget_injected();
+    auto next = world.open_task(world.all());
+    ASSERT_TRUE(run_to_end(world, *next).ok());
+    world.expect_exactly_once();
+  }
+}
+
 TEST(Task, TheFirstEpochIsNotKeptWaitingAndLaterOnesGatherEvents) {
   World world;
   SeededRandom random(1);

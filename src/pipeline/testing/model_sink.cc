@@ -157,6 +157,10 @@ void ModelStore::inject(Outcome outcome) {
   std::lock_guard lock(mutex_);
   outcomes_.push_back(outcome);
 }
+void ModelStore::forget_injected() {
+  std::lock_guard lock(mutex_);
+  outcomes_.clear();
+}
 bool ModelStore::wait_hanging(int64_t timeout_us) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, std::chrono::microseconds(timeout_us),

@@ -46,6 +46,8 @@ class ModelStore {
   explicit ModelStore(Options options) : options_(options) {}
 
   void inject(Outcome outcome);
+  // The store works again: what no commit has used up is dropped.
+  void forget_injected();
   // Waits until a commit hangs; false if none does within `timeout_us`.
   bool wait_hanging(int64_t timeout_us);
   void release();
