@@ -89,7 +89,7 @@ TEST(Batch, TakesTheTimestampTypeAndLeaderEpoch) {
 
 TEST(Batch, HasNoRecordsAfterAnError) {
   std::string good = batch_at(0, 2);
-  for (std::string bad :
+  for (const std::string& bad :
        {good + good.substr(0, 30), good + good.substr(0, good.size() - 1), good + std::string(100, '\0')}) {
     Batch batch;
     batch.source.topic = "t";

@@ -469,7 +469,8 @@ void Coordinator::skip_used_ids(std::span<const std::shared_ptr<PartitionLog>> p
   std::unordered_map<int64_t, int16_t> used;
   for (const auto& partition : partitions) {
     partition->for_each_producer([&](int64_t id, int16_t epoch) {
-      state_.next_producer_id = std::max(state_.next_producer_id, id + 1);
+      // Only damage, or a foreign segment, has ids that no allocation reaches: none of ours can meet them.
+      if (id < kLastProducerId) state_.next_producer_id = std::max(state_.next_producer_id, id + 1);
       auto [known, fresh] = used.try_emplace(id, epoch);
       if (!fresh) known->second = std::max(known->second, epoch);
     });

@@ -122,6 +122,11 @@ Status TransactionState::apply(const BatchHeader& header, std::string_view batch
           "offset " + std::to_string(record.offset.value()) + ": transaction record ends early",
           Code::kCorrupt);
     }
+    if (next_producer_id < 0 || next_producer_id > kLastProducerId) {
+      return external_error("offset " + std::to_string(record.offset.value()) + ": producer id " +
+                                std::to_string(next_producer_id) + " is beyond all that are handed out",
+                            Code::kCorrupt);
+    }
   }
   return {};
 }

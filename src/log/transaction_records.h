@@ -25,6 +25,9 @@ struct CommittedTransaction {
   std::vector<Extent> extents;
 };
 
+// Ids beyond it are never handed out: a record that says so is damaged.
+constexpr int64_t kLastProducerId = int64_t{1} << 62;
+
 // What the records of __transactions add up to.
 struct TransactionState {
   using PositionKey = std::pair<std::string, TopicPartition>;  // group, source
