@@ -2,13 +2,15 @@
 #   One folder of src/, one static library tm_NAME. Unit tests (*_test.cc) and fuzz targets
 #   (*_fuzz.cc) stand beside the code and become NAME_test and one program per fuzz target.
 #   A fuzz target has a plain main, so that it builds with every compiler and cannot rot. Its kept corpus is
-#   testdata/<target>/; ctest runs it for TIDEMILL_FUZZ_SECONDS.
+#   testdata/<target>/; ctest runs it for TIDEMILL_FUZZ_SECONDS if it reads what others send (FUZZED_LONG), a
+#   sixth of that if only what this program wrote.
 #   What the folder's testing/ holds (harnesses, models) becomes tm_NAME_testing, which tests of this
 #   module and of those that depend on it may use; the program never does.
 #   With CMAKE_UNITY_BUILD the sources of a module become a few translation units; its tests, which keep
 #   constants of their own, get GoogleTest's headers precompiled instead.
 #   TEST_DEPS <modules> are used by the tests and fuzz targets only.
 #   TEST_PROPERTIES <name value>: properties of each of the tests.
+#   FUZZED_LONG <targets>: see above.
 #   CANARIES: builds for tests compile its planted bugs (src/base/canary.h).
 #
 # The target thread_tests builds those test programs in which a test's name says that it is about
@@ -22,7 +24,7 @@ if(TIDEMILL_TESTS)
 endif()
 
 function(tidemill_module name)
-  cmake_parse_arguments(arg "CANARIES" "" "DEPS;LIBS;TEST_DEPS;TEST_PROPERTIES" ${ARGN})
+  cmake_parse_arguments(arg "CANARIES" "" "DEPS;LIBS;TEST_DEPS;TEST_PROPERTIES;FUZZED_LONG" ${ARGN})
   file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*/*.cc)
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
@@ -93,7 +95,11 @@ function(tidemill_module name)
       if(NOT IS_DIRECTORY ${kept})
         set(kept)
       endif()
-      add_test(NAME ${fuzz} COMMAND ${fuzz} --seconds ${TIDEMILL_FUZZ_SECONDS} ${kept})
+      set(seconds ${TIDEMILL_FUZZ_SECONDS})
+      if(NOT fuzz IN_LIST arg_FUZZED_LONG)
+        math(EXPR seconds "(${seconds} + 5) / 6")
+      endif()
+      add_test(NAME ${fuzz} COMMAND ${fuzz} --seconds ${seconds} ${kept})
       set_tests_properties(${fuzz} PROPERTIES LABELS fuzz)
     endforeach()
   endif()

@@ -10,6 +10,10 @@ endif()
 # NDEBUG is never defined: assertions on invariants stay on in release builds.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g")
+if(CMAKE_UNITY_BUILD)
+  # Builds that are run, not debugged: lines for a sanitizer's report, which cost a third less to compile.
+  set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
+endif()
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
                     -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough -Werror)

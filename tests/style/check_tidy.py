@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
-SHARES = 4
+SHARES = 8
 
 
 def git(*arguments):
