@@ -6,22 +6,21 @@
 #include "serve/duckdb_sink.h"
 #include "solution/catalogue.h"
 #include "solution/load.h"
+#include "solution/stage_observer.h"
 #include "support/measure.h"
 
 namespace tidemill::bench {
 
+// What the program itself does with every commit is part of the cost.
 class SolutionRun::Observer final : public pipeline::Listener {
  public:
-  explicit Observer(observe::Metrics& metrics) : metrics_(metrics) {}
-  void on_commit(const pipeline::CommitReport& report) override {
-    metrics_.on_commit(report.events_in, report.bytes_in, report.rows, report.dead, report.dropped,
-                       report.created_us, report.enqueued_us, report.committed_us);
-  }
+  explicit Observer(observe::Metrics& metrics) : stage_(&metrics, false, true) {}
+  void on_commit(const pipeline::CommitReport& report) override { stage_.on_commit(report); }
   void on_retry(const std::string& what) override { require(false, "a retry: " + what); }
   void on_dead_letter(const std::string& reason) override { require(false, "a dead letter: " + reason); }
 
  private:
-  observe::Metrics& metrics_;
+  solution::StageObserver stage_;
 };
 
 solution::Solution load(const std::string& name, const std::vector<std::string>& settings) {
