@@ -47,6 +47,10 @@ class Rows {
   // Any value as text, as DuckDB casts it to VARCHAR; times with a zone in UTC, NULL as "NULL". Slow:
   // for people.
   virtual std::string display(size_t column, size_t row) const = 0;
+  // Any value as JSON on one line: structs and maps as objects, lists and arrays as arrays, values of type
+  // JSON as they are, numbers by all their digits (doubles by the fewest that name them); any other value,
+  // nan and inf too, as the text that display() gives. Slow, as that is.
+  virtual void append_json(size_t column, size_t row, std::string* out) const = 0;
 };
 
 // A value to bind.

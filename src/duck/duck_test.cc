@@ -180,6 +180,50 @@ TEST_F(DuckTest, NestedValuesOfLaterRowsAreFound) {
   EXPECT_EQ(row->display(3, 1), "[1, 1]");
 }
 
+TEST_F(DuckTest, EveryValueHasAFormInJson) {
+  auto json = [&](const std::string& expression) {
+    std::string out;
+    first("SELECT " + expression)->append_json(0, 0, &out);
+    return out;
+  };
+  for (const auto& [expression, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"NULL", "null"},
+           {"true", "true"},
+           {"9223372036854775807", "9223372036854775807"},
+           {"18446744073709551615::UBIGINT", "18446744073709551615"},
+           {"sum(i) FROM range(4) t(i)", "6"},  // a HUGEINT
+           {"-1.25::DECIMAL(38,2)", "-1.25"},
+           {"63.09999999999999::DOUBLE", "63.09999999999999"},
+           {"'-0.0'::DOUBLE", "-0.0"},
+           {"5e-324::DOUBLE", "5e-324"},
+           {"1.7976931348623157e308::DOUBLE", "1.7976931348623157e+308"},
+           {"1e16::DOUBLE", "1e+16"},
+           {"0.1::FLOAT", "0.1"},
+           {"'nan'::DOUBLE", "\"nan\""},
+           {"'-inf'::FLOAT", "\"-inf\""},
+           {"'a\"b' || chr(10)", "\"a\\\"b\\n\""},
+           {"TIMESTAMP '2020-01-02 03:04:05.678901'", "\"2020-01-02 03:04:05.678901\""},
+           {"'b'::ENUM('a','b')", "\"b\""},
+           {"{'a': 1, 'b c': NULL, 'c': {'d': [0.1, 'nan'::DOUBLE]}}",
+            "{\"a\":1,\"b c\":null,\"c\":{\"d\":[0.1,\"nan\"]}}"},
+           {"[[1], [], NULL, [2, 3]]", "[[1],[],null,[2,3]]"},
+           {"[1, 2]::INTEGER[2]", "[1,2]"},
+           {"MAP {'k': [1], 'l': NULL}", "{\"k\":[1],\"l\":null}"},
+           {"MAP {7: 'x'}", "{\"7\":\"x\"}"},
+           {"union_value(n := 5)", "5"},
+           {"('{\"a\":' || chr(10) || '[1]}')::JSON", "{\"a\": [1]}"},
+           {"'{\"a\": 1}'", "\"{\\\"a\\\": 1}\""},
+       }) {
+    EXPECT_EQ(json(expression), expected) << expression;
+  }
+  // Of a later row, and of a later row inside of it.
+  auto row =
+      first("SELECT [i, i + 1], {'a': i, 'l': [i]}, MAP {i: 'v'}, [i, i]::BIGINT[2] FROM range(5) t(i)");
+  std::string out;
+  for (size_t column = 0; column < 4; ++column) row->append_json(column, 3, &out);
+  EXPECT_EQ(out, "[3,4]{\"a\":3,\"l\":[3]}{\"3\":\"v\"}[3,3]");
+}
+
 TEST_F(DuckTest, BindsValuesOfEveryKind) {
   Value truth;
   truth.kind = Kind::kBoolean;

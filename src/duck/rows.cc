@@ -143,6 +143,11 @@ class RowsImpl final : public Rows {
     return display_text(from.type.get(), from.vector, row);
   }
 
+  void append_json(size_t column, size_t row, std::string* out) const override {
+    const Column& from = loaded(column, row);
+    duck::append_json(from.type.get(), from.vector, row, out);
+  }
+
  private:
   const Column& at(size_t column) const {
     TM_CHECK(column < columns_.size(), "no such column");

@@ -18,4 +18,7 @@ Kind kind_of(duckdb_type type);
 // UTC. NULL is "NULL".
 std::string display_text(duckdb_logical_type type, duckdb_vector vector, size_t row);
 
+// The same value as JSON on one line, appended to `out` (duck.h, Rows::append_json).
+void append_json(duckdb_logical_type type, duckdb_vector vector, size_t row, std::string* out);
+
 }  // namespace tidemill::duck

@@ -21,17 +21,20 @@ Result<std::string> absolute_path(const std::string& path) {
   return whole.string();
 }
 
-// A path as part of a pattern within a literal of SQL: it stands for itself.
-std::string literal_of(const std::string& path) {
+// A path as part of a pattern: it stands for itself.
+std::string pattern_of(const std::string& path) {
   std::string out;
   for (char c : path) {
-    if (c == '[' || c == '*' || c == '?') {
-      out += std::string("[") + c + "]";
-    } else {
-      out += c;
-      if (c == '\'') out += c;
-    }
+    const bool special = c == '[' || c == '*' || c == '?';
+    out += special ? std::string("[") + c + "]" : std::string(1, c);
   }
+  return out;
+}
+
+// Within a literal of SQL.
+std::string literal_of(const std::string& text) {
+  std::string out;
+  for (char c : text) out += c == '\'' ? "''" : std::string(1, c);
   return out;
 }
 
@@ -43,24 +46,6 @@ std::string csv_cell(const std::string& text) {
     out += c;
   }
   return out + "\"";
-}
-
-std::string json_cell(const duck::Rows& rows, size_t column, size_t row) {
-  if (rows.is_null(column, row)) return "null";
-  std::string text = rows.display(column, row);
-  switch (rows.column_kind(column)) {
-    case duck::Kind::kBoolean:
-    case duck::Kind::kInteger:
-      return text;
-    case duck::Kind::kDouble:
-      if (text.find_first_not_of("0123456789.eE+-") == std::string::npos) return text;
-      break;  // nan, inf: as text
-    default:
-      break;
-  }
-  std::string out;
-  append_json_string(text, &out);
-  return out;
 }
 
 // Display width: code points, which is right for all but wide scripts.
@@ -124,7 +109,8 @@ Status print_rows(duck::Rows& rows, const std::string& format, int64_t max_rows,
         for (size_t c = 0; c < columns; ++c) {
           if (c > 0) text += ",";
           append_json_string(names[c], &text);
-          text += ":" + json_cell(rows, c, r);
+          text += ':';
+          rows.append_json(c, r, &text);
         }
         text += "}\n";
       } else if (format == "csv") {
@@ -178,9 +164,10 @@ Result<QueryStore> open_query_store(Host& host) {
                            {"temp_directory", join_path(host.directory(), "query.tmp")},
                            {"max_temp_directory_size", std::to_string(solution.query.spill_bytes) + "B"}}));
       TM_ASSIGN(std::string whole, absolute_path(folder));
-      TM_TRY(store.database->lock_down({whole}));
+      // The pattern is looked at before the files that it finds.
+      TM_TRY(store.database->lock_down({whole, pattern_of(whole)}));
       // The partitions' folders end in a number; that of the dead letters does not.
-      store.prepare = "CREATE TEMP VIEW files AS FROM read_json_auto('" + literal_of(whole) +
+      store.prepare = "CREATE TEMP VIEW files AS FROM read_json_auto('" + literal_of(pattern_of(whole)) +
                       "/*-[0-9]*/*.jsonl', format = 'newline_delimited', union_by_name = true)";
       return store;
     }
