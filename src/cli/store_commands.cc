@@ -5,9 +5,73 @@
 #include "base/logging.h"
 #include "base/text.h"
 #include "cli/context.h"
+#include "solution/interrupt.h"
 #include "solution/run_command.h"
 
 namespace tidemill::cli {
+namespace {
+
+constexpr int64_t kLookUpUs = 100'000;
+constexpr int kLookUps = 600;
+constexpr int kFreeLookUps = 5;  // whoever takes an owner's place does so within that many
+
+// Whether another process takes the place of a run's owner that has left; else the run has ended.
+bool taken_over(const solution::RunStore& runs, const solution::RunRecord& record) {
+  int free = 0;
+  for (int i = 0; i < kLookUps && free < kFreeLookUps && !solution::interrupted(); ++i) {
+    if (solution::is_live(runs, record)) return true;
+    free = solution::lock_idle_run(runs, record).ok() ? free + 1 : 0;
+    Clock::system().sleep_us(kLookUpUs);
+  }
+  return false;
+}
+
+// Row after row for as long as the run has an owner, whoever that is.
+int report(const Globals& globals, const std::string& run, const std::string& format, int64_t every_us,
+           int64_t rows) {
+  auto record = find_run(globals, run);
+  if (!record.ok()) return report_error(record.error());
+  const solution::RunStore runs(FileSystem::posix(), globals.root);
+  solution::Request request{"report", {{"format", format}, {"every_us", std::to_string(every_us)}}, ""};
+  auto owner = solution::SocketClient::connect(runs.directory(record->name, record->number));
+  if (!owner.ok()) {
+    log_warning("run " + record->id() + " is not running: its report is of nothing until it does");
+    request.arguments["rows"] = std::to_string(rows);
+    return ask_and_print(globals, run, std::move(request));
+  }
+  const std::atomic<bool>& interrupted = solution::interrupted();
+  bool reader_left = false;
+  bool heading = format == "table";
+  while (true) {
+    request.arguments["rows"] = std::to_string(rows);
+    if (!heading) request.arguments["bare"] = "1";
+    Status asked = ok_status();
+    if (owner.ok()) {
+      asked = (*owner)->ask(
+          request,
+          [&](std::string_view piece) {
+            if (piece.empty()) return true;
+            if (!heading && rows > 0) --rows;
+            heading = false;
+            reader_left = !print(std::string(piece));
+            return !reader_left;
+          },
+          &interrupted);
+    }
+    if (reader_left) return kReaderLeft;
+    if (interrupted) return kStopped;
+    if (owner.ok() && asked.ok()) return kOk;
+    const bool left = !owner.ok() || asked.error().retryable;
+    if (!left && asked.error().code != Code::kStopped) return report_error(asked.error());
+    if (!left || !taken_over(runs, *record)) break;
+    owner = solution::SocketClient::connect(runs.directory(record->name, record->number));
+  }
+  if (interrupted) return kStopped;
+  log_info("run " + record->id() + " has ended");
+  return kOk;
+}
+
+}  // namespace
 
 void add_store_commands(CLI::App& program, const Globals& globals, int* exit_code) {
   struct QueryFlags {
@@ -35,30 +99,22 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
     std::string run, format = "table", every = "60s";
     int64_t rows = -1;
   };
-  auto report = std::make_shared<ReportFlags>();
+  auto flags = std::make_shared<ReportFlags>();
   CLI::App* rows =
       program.add_subcommand("report", "Throughput, lag and latency of a live run, a row a minute");
-  rows->add_option("run", report->run, "Name of the run")->required();
-  one_of(rows->add_option("--format", report->format)->capture_default_str(), {"table", "json"});
-  rows->add_option("--every", report->every, "Length of a row")->capture_default_str();
-  rows->add_option("--rows", report->rows, "Ends after so many");
-  rows->callback([&globals, report, exit_code] {
-    auto every = parse_duration_us(report->every);
+  rows->add_option("run", flags->run, "Name of the run")->required();
+  one_of(rows->add_option("--format", flags->format)->capture_default_str(), {"table", "json"});
+  rows->add_option("--every", flags->every, "Length of a row")->capture_default_str();
+  rows->add_option("--rows", flags->rows, "Ends after so many");
+  rows->footer("  tidemill report telemetry --every 10s");
+  rows->callback([&globals, flags, exit_code] {
+    auto every = parse_duration_us(flags->every);
     if (!every || *every < 100'000) {
       *exit_code = report_error(
-          user_error("--every: '" + report->every + "'; a duration of at least 100ms, as 10s or 1m"));
+          user_error("--every: '" + flags->every + "'; a duration of at least 100ms, as 10s or 1m"));
       return;
     }
-    auto record = find_run(globals, report->run);
-    if (record.ok() && !solution::is_live(solution::RunStore(FileSystem::posix(), globals.root), *record)) {
-      log_warning("run " + record->id() + " is not running: its report is of nothing until it does");
-    }
-    *exit_code = ask_and_print(globals, report->run,
-                               {"report",
-                                {{"format", report->format},
-                                 {"every_us", std::to_string(*every)},
-                                 {"rows", std::to_string(report->rows)}},
-                                ""});
+    *exit_code = report(globals, flags->run, flags->format, *every, flags->rows);
   });
 
   struct VerifyFlags {
@@ -70,6 +126,10 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
   check->add_option("run", verify->run, "Name of the run")->required();
   one_of(check->add_option("--format", verify->format)->capture_default_str(), {"table", "json"});
   one_of(check->add_option("--rules", verify->rules, "strict, or the reference's"), {"strict", "reference"});
+  check->footer(
+      "  tidemill verify telemetry\n"
+      "  tidemill verify telemetry/1 --format json     # the first run of that name\n\n"
+      "What is verified, and how: docs/verify.md.");
   check->callback([&globals, verify, exit_code] {
     *exit_code = ask_and_print(globals, verify->run,
                                {"verify", {{"format", verify->format}, {"rules", verify->rules}}, ""});

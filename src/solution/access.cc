@@ -59,9 +59,12 @@ Status Line::ask(const Request& request, const std::function<bool(std::string_vi
   while (true) {
     bool answered = false;
     Status asked = ask_once(request, each, cancelled, &answered);
-    if (client_ == nullptr || !client_->lost()) return asked;
+    if (client_ == nullptr) return asked;
+    const bool leaves = !asked.ok() && asked.error().code == Code::kStopped && asked.error().retryable;
+    if (!client_->lost() && !leaves) return asked;
     client_.reset();
     if (asked.ok() || answered || cancelled || again-- == 0) return asked;
+    if (leaves) Clock::system().sleep_us(kOwnerPauseUs);
   }
 }
 
@@ -78,7 +81,9 @@ Status Line::ask_once(const Request& request, const std::function<bool(std::stri
         if (!piece.empty() && !each(piece)) left = true;
         return !left && !cancelled;
       };
-      return host->answer(mine, reply, cancelled);
+      Status answered_here = host->answer(mine, reply, cancelled);
+      const bool ended = cancelled && !answered_here.ok() && answered_here.error().code == Code::kStopped;
+      return ended ? ok_status() : answered_here;
     }
     auto made = SocketClient::connect(access_.directory());
     if (made.ok()) {

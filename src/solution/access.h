@@ -52,8 +52,8 @@ class Line {
   explicit Line(RunAccess& access) : access_(access) {}
 
   // As SocketClient::ask, or in this process. `cancelled` ends it early, without error. An owner that
-  // is lost before it answered anything is replaced by the next one (but not for an append or its ticket);
-  // where it is lost later the error is retryable, and asking again reaches the next one.
+  // is lost or leaves before it answered anything is replaced by the next one (but not for an append or
+  // its ticket); where that happens later the error is retryable, and asking again reaches the next one.
   Status ask(const Request& request, const std::function<bool(std::string_view piece)>& each,
              const std::atomic<bool>& cancelled);
   Result<std::string> ask(const Request& request);

@@ -74,8 +74,9 @@ Result<log::Log*> Host::log() {
     Error error = std::move(created).error();
     if (error.code != Code::kExists) return error;
     // kExists is for the lock.
-    return user_error("run " + record_.id() + ": " + error.message +
-                      "; it was begun with other settings: give those, or begin a new run");
+    return user_error(
+        "run " + record_.id() + ": " + error.message +
+        "; it was begun with other settings: give those, or begin anew with --fresh or another --name");
   }
   log_ = std::move(opened);
   opened_log_ = log_.get();

@@ -26,7 +26,12 @@ Status Host::answer(Request& request, const Reply& reply, const std::atomic<bool
                               [this](uint64_t records, uint64_t bytes) { on_incoming(records, bytes); });
   }
   if (request.verb == "query") return answer_query(*this, request, reply, gone);
-  if (request.verb == "verify") return answer_verify(*this, request, reply, gone);
+  if (request.verb == "verify") {
+    Status verified = answer_verify(*this, request, reply, [&] { return gone || stop_asked_ || closing_; });
+    const bool ended = !verified.ok() && verified.error().code == Code::kStopped;
+    if (ended && stop_asked_) return was_stopped();
+    return ended && closing_ ? Status(leaving()) : verified;
+  }
   if (request.verb == "report") return report(request, reply, gone);
   if (request.verb == "status") return status(request, reply);
   if (request.verb == "summary") return summary(request, reply);
@@ -150,23 +155,25 @@ Status Host::report(const Request& request, const Reply& reply, const std::atomi
   const int64_t begun_us = due_us;
   const bool table = format == "table" && request.get("bare") != "1";  // bare: rows alone
   if (table && !reply(observe::report_header() + "\n")) return {};
-  while (!gone && !stop_asked_ && !closing_ && rows != 0) {
+  bool heard = true;
+  const auto over = [&] { return !heard || gone || stop_asked_ || closing_; };
+  while (!over() && rows != 0) {
     due_us += every_us;
-    while (clock.wall_us() < due_us && !gone && !stop_asked_ && !closing_) {
+    while (clock.wall_us() < due_us && !over()) {
       clock.sleep_us(kLookUpUs);
-      if (!reply("")) return {};
+      heard = reply("");
     }
-    if (gone || stop_asked_ || closing_) break;
+    if (over()) break;
     observe::ReportRow row = reporter.row(clock.wall_us(), lag());
     std::string line = format == "json"       ? observe::report_json(row)
                        : format == "progress" ? observe::progress_line(row.time_us - begun_us, row)
                                               : observe::report_line(row);
-    if (!reply(line + "\n")) return {};
+    heard = reply(line + "\n");
     if (rows > 0) --rows;
   }
   if (rows != 0 && closing_ && !stop_asked_) return leaving();
   if (table) note_shared_log(reply);
-  return {};
+  return rows != 0 && stop_asked_ ? Status(was_stopped()) : ok_status();
 }
 
 Status Host::status(const Request&, const Reply& reply) {

@@ -98,6 +98,8 @@ class SimulatorThread {
   bool ended() const { return ended_; }
   // Precondition: ended().
   const Status& result() const { return result_; }
+  // Everything was sent; else the run was stopped by somebody. Precondition: ended().
+  bool complete() const { return complete_; }
   simulate::SimulateCounters counters() const { return simulator_->counters(); }
   // A process before this one had sent everything.
   bool nothing_to_do() const { return nothing_to_do_; }
@@ -107,6 +109,7 @@ class SimulatorThread {
       : simulator_(std::move(simulator)), nothing_to_do_(simulator_->finished()) {
     thread_ = std::thread([this] {
       result_ = simulator_->run(stop_);
+      complete_ = simulator_->finished();
       ended_ = true;
     });
   }
@@ -114,6 +117,7 @@ class SimulatorThread {
   const bool nothing_to_do_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};
+  bool complete_ = false;
   Status result_;
   std::thread thread_;
 };
@@ -237,7 +241,11 @@ Status Session::watch() {
       return {};
     }
     if (simulator_) {
-      if (simulator_->ended()) return {};
+      if (simulator_->ended()) {
+        TM_TRY(failed_step());
+        stop_asked_ = !simulator_->complete();
+        return {};
+      }
       simulate::SimulateCounters counters = simulator_->counters();
       if (counters.stalled && !stalled_said) say("simulate: " + counters.problem + "; trying again\n");
       stalled_said = counters.stalled;
@@ -302,7 +310,7 @@ Result<RunResult> Session::verify() {
   Line line(access_);
   bool passed = false, decided = false;
   Request request{"verify", {{"rules", options_.rules}, {"format", options_.json ? "json" : "table"}}, ""};
-  TM_TRY(line.ask(
+  Status asked = line.ask(
       request,
       [&](std::string_view piece) {
         if (piece.starts_with('\x01')) {
@@ -313,8 +321,12 @@ Result<RunResult> Session::verify() {
         }
         return true;
       },
-      interrupted()));
-  if (!decided) return RunResult::kStopped;  // a signal came before the verdict
+      interrupted());
+  if (!asked.ok() && asked.error().code != Code::kStopped) return std::move(asked).error();
+  if (!decided) {
+    if (!options_.json) say("stopped before the verdict; the same command verifies again\n");
+    return RunResult::kStopped;
+  }
   return passed ? RunResult::kPassed : RunResult::kFailed;
 }
 
@@ -322,7 +334,7 @@ Result<RunResult> Session::run() {
   Status went = begin();
   if (went.ok() && options_.on_started) options_.on_started();
   if (went.ok()) went = watch();
-  const bool input_ended = simulator_ ? simulator_->ended() : options_.until_end;
+  const bool input_ended = !stop_asked_ && (simulator_ ? simulator_->ended() : options_.until_end);
   if (went.ok() && input_ended) went = wait_settled();
   if (!went.ok()) {
     say("");

@@ -177,6 +177,7 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
     request.fields.push_back({field.name, field.path, field_type(field.type), field.nullable});
   }
   request.time_field = solution.event.schema.time_field;
+  request.event_limit_bytes = static_cast<uint64_t>(solution.event.max_bytes);
   request.memory_bytes = static_cast<uint64_t>(solution.verify.memory_bytes);
 
   const VerifyConfig& verify = solution.verify;
@@ -193,8 +194,10 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
   return request;
 }
 
-Status answer_verify(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>&) {
+Status answer_verify(Host& host, const Request& request, const Reply& reply,
+                     const std::function<bool()>& stop) {
   TM_ASSIGN(verify::VerifyRequest described, describe_run(host));
+  described.stop = stop;
   std::string rules = request.get("rules");
   if (!rules.empty()) {
     if (rules != "strict" && rules != "reference")
@@ -202,6 +205,7 @@ Status answer_verify(Host& host, const Request& request, const Reply& reply, con
     described.rules = rules == "reference" ? verify::Rules::kReference : verify::Rules::kStrict;
   }
   verify::Verdict verdict = verify::verify(described);
+  if (verdict.stopped) return Error{Domain::kUser, Code::kStopped, false, "stopped before the verdict"};
   reply(request.get("format") == "json" ? verify::to_json(verdict) + "\n" : verify::to_table(verdict));
   commit_step("run.verified");
   TM_TRY(host.save_record([&](RunRecord& record) {

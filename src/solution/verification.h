@@ -1,7 +1,7 @@
 // `tidemill verify`: describes a run to the verifier.
 #pragma once
 
-#include <atomic>
+#include <functional>
 
 #include "solution/socket.h"
 #include "verify/verify.h"
@@ -15,7 +15,9 @@ Result<verify::VerifyRequest> describe_run(Host& host);
 
 // Arguments: rules=strict|reference (default: the solution's), format=table|json. The last piece of the
 // answer is "\x01PASS" or
-// "\x01FAIL", for the exit status. Records the verdict in run.json, which finishes the run.
-Status answer_verify(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone);
+// "\x01FAIL", for the exit status. Records the verdict in run.json, which finishes the run. Errors: kStopped
+// where `stop` said so before there was a verdict; then nothing is recorded.
+Status answer_verify(Host& host, const Request& request, const Reply& reply,
+                     const std::function<bool()>& stop);
 
 }  // namespace tidemill::solution

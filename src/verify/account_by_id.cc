@@ -13,10 +13,12 @@ namespace tidemill::verify {
 namespace {
 
 struct Cell {
-  uint8_t input = 0;  // records of the input topic
-  uint8_t kept = 0;   // of those, what is left of them behind the dedup
+  uint8_t input = 0;    // records of the input topic
+  uint8_t kept = 0;     // of those, what is left of them behind the dedup
+  uint8_t pending = 0;  // of what is left, what no pipeline has committed yet
   uint8_t stored = 0;
   uint8_t dead = 0;
+  bool too_long = false;
   bool judged = false;
 };
 
@@ -24,6 +26,7 @@ struct Cell {
 enum class Due : uint8_t { kNothing, kStored, kDropped, kDead, kForeign };
 struct Place {
   Due due = Due::kNothing;
+  bool pending = false;
   uint8_t stored = 0;
 };
 
@@ -278,10 +281,13 @@ Status ById::read_input(bool first) {
         continue;
       }
       if (first) check_input_record(*record, n, *of, i);
-      bool malformed = of->schedule.fault(i) == Fault::kMalformed;
+      bool too_long = run_.too_long(*record);
+      bool malformed = too_long || of->schedule.fault(i) == Fault::kMalformed;
+      bool pending = run_.input->pending(n, record->offset);
       bool copy = false;
       int64_t slot = of->slot(i);
       Cell* counts = cell(slot);
+      if (counts != nullptr && too_long) counts->too_long = true;
       if (dedup_ && !malformed) {
         if (topology.rekeyed) {
           // The order in which partitions met on their way through another topic is not known; the
@@ -295,13 +301,16 @@ Status ById::read_input(bool first) {
       if (counts != nullptr) {
         count_up(&counts->input);
         if (!copy && !malformed) count_up(&counts->kept);
+        if (!copy && pending) count_up(&counts->pending);
         if (copy) ++dropped_by_dedup_;
         if (!positions_) {
           int64_t& place_of = first_places_[slots_.index(slot)];
           if (place_of < 0) place_of = place;
         }
       }
-      if (due != nullptr) due->due = malformed ? Due::kDead : copy ? Due::kDropped : Due::kStored;
+      if (due == nullptr) continue;
+      due->due = malformed ? Due::kDead : copy ? Due::kDropped : Due::kStored;
+      due->pending = pending;
     }
   }
   return ok_status();
@@ -460,16 +469,18 @@ Status ById::read_dead_letters(bool first) {
       if (ours && n != Input::kNone && letter.topic == run_.request.input.topic) {
         TM_ASSIGN(record, run_.input->at(n, letter.offset));
       }
-      if (letter.value != of->events.bytes(i)) {
+      const std::string_view sent = of->events.bytes(i);
+      if (letter.value != run_.dead_value(sent)) {
         run_.faults.add(FaultKind::kAltered, 1,
                         [&] { return say_letter() + ": other bytes than were sent"; });
-      } else if (ours && (record == nullptr || record->value != letter.value)) {
+      } else if (ours && (record == nullptr || run_.dead_value(record->value) != letter.value)) {
         run_.faults.add(FaultKind::kAltered, 1,
                         [&] { return say_letter() + ": the input holds something else there"; });
       } else if (letter.reason.empty()) {
         run_.faults.add(FaultKind::kAltered, 1, [&] { return say_letter() + ": it gives no reason"; });
       }
-      if (of->schedule.fault(i) != Fault::kMalformed && dead_reasons_.size() < run_.request.examples) {
+      if (of->schedule.fault(i) != Fault::kMalformed && sent.size() <= run_.request.event_limit_bytes &&
+          dead_reasons_.size() < run_.request.examples) {
         dead_reasons_.push_back(say_letter() + ": " + say(*of, i) + " was sent well-formed");
       }
     }
@@ -482,7 +493,7 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
   counts.judged = true;
   Verdict& verdict = run_.verdict;
   auto sent = static_cast<uint64_t>(of.schedule.copies(i));
-  bool malformed = of.schedule.fault(i) == Fault::kMalformed;
+  bool malformed = counts.too_long || of.schedule.fault(i) == Fault::kMalformed;
   bool acknowledged = status == Sent::kAcknowledged;
   auto told = [&] { return say(of, i); };
   if (acknowledged) verdict.copies_sent += sent - 1;
@@ -513,6 +524,14 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
   verdict.dead_letters_expected += want_dead;
 
   uint64_t missing = want > counts.stored ? want - counts.stored : 0;
+  const uint64_t still_to_come = std::min<uint64_t>(missing, counts.pending);
+  missing -= still_to_come;
+  verdict.expected -= still_to_come;
+  if (want_dead > counts.dead) {
+    const uint64_t dead_to_come = std::min<uint64_t>(want_dead - counts.dead, counts.pending);
+    want_dead -= dead_to_come;
+    verdict.dead_letters_expected -= dead_to_come;
+  }
   uint64_t dead_instead = malformed ? 0 : std::min<uint64_t>(missing, counts.dead);
   if (run_.request.topology.filter && missing > dead_instead && missing > 0) {
     missing_behind_filter_ += static_cast<int64_t>(missing - dead_instead);
@@ -560,7 +579,7 @@ void ById::judge_window() {
     for (const DeviceRange& range : of.ranges) open += range.acknowledged + range.in_doubt;
     SendOrder order(of.schedule);
     std::vector<int64_t> ranks(static_cast<size_t>(devices), 0);
-    while (open > 0) {
+    while (open > 0 && !run_.stopped()) {
       auto i = order.next();
       if (!i) break;
       size_t n = of.schedule.position_of(*i);
@@ -571,7 +590,7 @@ void ById::judge_window() {
       if (cell(of.slot(*i)) == nullptr) continue;
       judge(of, *i, rank < range.acknowledged ? Sent::kAcknowledged : Sent::kInDoubt);
     }
-    for (int64_t i = 0; i < of.extent; ++i) {
+    for (int64_t i = 0; i < of.extent && !run_.stopped(); ++i) {
       Cell* counts = cell(of.slot(i));
       if (counts == nullptr || counts->judged) continue;
       if (counts->input == 0 && counts->stored == 0 && counts->dead == 0) continue;
@@ -583,7 +602,7 @@ void ById::judge_window() {
 // Copies of one event can make up for each other in its count, but not at their positions.
 void ById::judge_places() {
   for (const Place& place : place_cells_) {
-    if (place.due == Due::kStored && place.stored == 0) ++missing_places_;
+    if (place.due == Due::kStored && place.stored == 0 && !place.pending) ++missing_places_;
     if (place.stored > 1) doubled_places_ += place.stored - 1u;
   }
 }

@@ -20,7 +20,7 @@ bool all_committed(Run& run, size_t n) {
   if (sought.ok() && left.ok() && *left == nullptr) return true;  // only transaction markers
   run.faults.reason(name_of(run, n) + ": the pipeline committed up to offset " +
                     std::to_string(*span.committed) + " of " + std::to_string(run.input->files(n).end()) +
-                    "; the rest is still to be processed");
+                    "; the rest is still to be processed, which the same run command goes on with");
   return false;
 }
 

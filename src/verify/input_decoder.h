@@ -14,14 +14,16 @@ namespace tidemill::verify {
 class InputDecoder {
  public:
   explicit InputDecoder(const Run& run)
-      : dedup_(run.request.topology.dedup),
+      : run_(run),
+        dedup_(run.request.topology.dedup),
         model_(dedup_),
-        decoder_(specs(run)),
+        decoder_(specs(run), static_cast<size_t>(run.request.event_limit_bytes)),
         fields_(run.fields.size()) {}
 
   enum class Fate { kStored, kDropped, kDead, kUnsure };
   // Records of a partition in their order; new_partition() between partitions.
   Fate decide(const LogRecord& record, std::string* wrong) {
+    if (run_.too_long(record)) return Fate::kDead;
     Decoded decoded =
         record.has_value ? decoder_.decode(record.value, &values_, &unreadable_, wrong) : Decoded::kMalformed;
     if (decoded == Decoded::kUnsure) return Fate::kUnsure;
@@ -50,6 +52,7 @@ class InputDecoder {
     return out;
   }
 
+  const Run& run_;
   Dedup dedup_;
   DedupModel model_;
   JsonFields decoder_;

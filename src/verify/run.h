@@ -12,6 +12,7 @@
 #include "verify/faults.h"
 #include "verify/manifest.h"
 #include "verify/measures.h"
+#include "verify/stoppable_files.h"
 #include "verify/stores.h"
 
 namespace tidemill::verify {
@@ -49,6 +50,10 @@ class Input {
   bool holds(size_t n, int64_t offset) const {
     return offset >= topic_.spans[n].start && offset < topic_.files[n]->end();
   }
+  // Beyond what a pipeline has committed: it may be stored, and need not be yet.
+  bool pending(size_t n, int64_t offset) const {
+    return topic_.spans[n].committed && offset >= *topic_.spans[n].committed;
+  }
   // Borrowed until the next call for that partition; nullptr: there is no such record.
   Result<const LogRecord*> at(size_t n, int64_t offset) { return readers_[n]->at(offset); }
 
@@ -67,9 +72,14 @@ struct Measures {
 
 struct Run {
   Run(const VerifyRequest& asked, FileSystem& file_system)
-      : request(asked), files(file_system), faults(asked.examples), measures(std::make_unique<Measures>()) {}
+      : request(asked),
+        stoppable_files(asked.stop ? stoppable(file_system, asked.stop) : nullptr),
+        files(stoppable_files ? *stoppable_files : file_system),
+        faults(asked.examples),
+        measures(std::make_unique<Measures>()) {}
 
   const VerifyRequest& request;
+  std::unique_ptr<FileSystem> stoppable_files;
   FileSystem& files;
   std::vector<Manifest> manifests;
   std::vector<FieldSpec> fields;
@@ -80,6 +90,13 @@ struct Run {
   std::unique_ptr<Measures> measures;
   Verdict verdict;
 
+  // An event that is longer than it may be is a dead letter, which keeps as much of it as an event may have.
+  bool too_long(const LogRecord& record) const { return record.value.size() > request.event_limit_bytes; }
+  std::string_view dead_value(std::string_view event) const {
+    return event.substr(0, request.event_limit_bytes);
+  }
+
+  bool stopped() const { return request.stop && request.stop(); }
   void progress(const char* phase, double done) const {
     if (request.progress) request.progress(phase, done);
   }

@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "verify/json_fields.h"
+#include "verify/stoppable_files.h"
 #include "verify/stores.h"
 
 namespace tidemill::verify {
@@ -260,6 +261,7 @@ Result<bool> DuckRows::next(StoredRow* row) {
   if (at_ + 1 < loaded_) {
     ++at_;
   } else {
+    TM_TRY(store_.session_->go_on());
     TM_ASSIGN(loaded_, rows_->next());
     at_ = 0;
     if (loaded_ == 0) return false;
@@ -291,11 +293,13 @@ Result<bool> DuckRows::next(StoredRow* row) {
 
 class DuckDeadLetterRows final : public DeadLetterRows {
  public:
-  explicit DuckDeadLetterRows(std::unique_ptr<duck::Rows> rows) : rows_(std::move(rows)) {}
+  DuckDeadLetterRows(const DuckSession& session, std::unique_ptr<duck::Rows> rows)
+      : session_(session), rows_(std::move(rows)) {}
   Result<bool> next(DeadLetter* letter) override {
     if (at_ + 1 < loaded_) {
       ++at_;
     } else {
+      TM_TRY(session_.go_on());
       TM_ASSIGN(loaded_, rows_->next());
       at_ = 0;
       if (loaded_ == 0) return false;
@@ -320,6 +324,7 @@ class DuckDeadLetterRows final : public DeadLetterRows {
   }
 
  private:
+  const DuckSession& session_;
   std::unique_ptr<duck::Rows> rows_;
   size_t at_ = 0;
   size_t loaded_ = 0;
@@ -335,7 +340,7 @@ class DuckDeadLetterStore final : public DeadLetterStore {
                              "SELECT topic, CAST(partition AS BIGINT), CAST(\"offset\" AS BIGINT), reason, "
                              "hex(value) FROM " +
                              sql_quoted_table(table_)));
-    return std::unique_ptr<DeadLetterRows>(std::make_unique<DuckDeadLetterRows>(std::move(rows)));
+    return std::unique_ptr<DeadLetterRows>(std::make_unique<DuckDeadLetterRows>(*session_, std::move(rows)));
   }
 
  private:
@@ -345,8 +350,9 @@ class DuckDeadLetterStore final : public DeadLetterStore {
 
 }  // namespace
 
-Result<std::shared_ptr<DuckSession>> DuckSession::open(const DuckTable& table) {
+Result<std::shared_ptr<DuckSession>> DuckSession::open(const DuckTable& table, std::function<bool()> stop) {
   auto session = std::make_shared<DuckSession>();
+  session->stop_ = std::move(stop);
   session->database_ = table.database;
   if (!session->database_) {
     TM_ASSIGN(session->database_, duck::Database::open(table.path, {{"access_mode", "READ_ONLY"}}));
@@ -354,6 +360,10 @@ Result<std::shared_ptr<DuckSession>> DuckSession::open(const DuckTable& table) {
   TM_ASSIGN(session->connection_, session->database_->connect());
   TM_TRY(session->connection_->execute("BEGIN TRANSACTION"));
   return session;
+}
+
+Status DuckSession::go_on() const {
+  return stop_ && stop_() ? Status(stopped()) : ok_status();
 }
 
 DuckSession::~DuckSession() {

@@ -1,6 +1,7 @@
 // Opens what a request names.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -13,11 +14,14 @@ namespace tidemill::verify {
 // One connection to DuckDB and one snapshot of the database for everything that is read.
 class DuckSession {
  public:
-  static Result<std::shared_ptr<DuckSession>> open(const DuckTable& table);
+  // Reading rows fails with stopped() once `stop` says so.
+  static Result<std::shared_ptr<DuckSession>> open(const DuckTable& table, std::function<bool()> stop);
   ~DuckSession();
   duck::Connection& connection() { return *connection_; }
+  Status go_on() const;
 
  private:
+  std::function<bool()> stop_;
   std::shared_ptr<duck::Database> database_;
   std::unique_ptr<duck::Connection> connection_;
 };

@@ -109,7 +109,7 @@ Status open_rows(Run& run, const std::vector<std::string>& projected, std::share
   int stores = (store.duck ? 1 : 0) + (store.topic ? 1 : 0) + (store.files ? 1 : 0);
   if (stores != 1) return user_error("a store is needed: DuckDB, a topic or files");
   if (store.duck) {
-    TM_ASSIGN(*session, DuckSession::open(*store.duck));
+    TM_ASSIGN(*session, DuckSession::open(*store.duck, run.request.stop));
     TM_ASSIGN(run.rows, open_duck_rows(*session, *store.duck, store.columns, run.fields));
   } else if (store.topic) {
     TM_ASSIGN(run.rows, open_topic_rows(run.files, *store.topic, store.columns, store.added_members,
@@ -206,6 +206,7 @@ Verdict verify(const VerifyRequest& asked) {
   Run run(request, request.files != nullptr ? *request.files : FileSystem::posix());
   run.verdict.rules = request.rules;
   Status status = account(run);
+  run.verdict.stopped = run.stopped();
   if (!status.ok()) run.faults.reason(status.error().message);
   Verdict& verdict = run.verdict;
   verdict.events_per_second = run.measures->rate.overall();
@@ -221,7 +222,7 @@ Verdict verify(const VerifyRequest& asked) {
     assert_limits(run, &verdict);
     run.faults.write_to(&verdict);
   }
-  verdict.pass = verdict.why.empty();
+  verdict.pass = verdict.why.empty() && !verdict.stopped;
   return std::move(run.verdict);
 }
 

@@ -139,9 +139,12 @@ struct VerifyRequest {
   Rules rules = Rules::kStrict;
   ReferenceLimits reference;
   StrictLimits limits;
-  uint64_t memory_bytes = 512u << 20;  // for what is counted per event; beyond it: more passes
-  size_t examples = 5;                 // of each kind of fault in the text
-  FileSystem* files = nullptr;         // nullptr: the system's
+  uint64_t event_limit_bytes = 1u << 20;  // a longer event is a dead letter
+  uint64_t memory_bytes = 512u << 20;     // for what is counted per event; beyond it: more passes
+  size_t examples = 5;                    // of each kind of fault in the text
+  FileSystem* files = nullptr;            // nullptr: the system's
+  // Asked all the time from verify()'s thread: whether to end without a verdict.
+  std::function<bool()> stop;
   // Called now and then from verify()'s thread: what it does, and how far it is (0 to 1).
   std::function<void(std::string_view phase, double done)> progress;
 };
@@ -162,6 +165,7 @@ struct ReferenceResult {
 
 struct Verdict {
   bool pass = false;
+  bool stopped = false;  // before it was reached: nothing of it means anything
   Rules rules = Rules::kStrict;
   uint64_t expected = 0;      // rows that the store must hold
   uint64_t stored = 0;        // rows that it holds

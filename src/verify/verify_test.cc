@@ -109,6 +109,70 @@ TEST_P(Verify, PassesWithoutPositionsInTheStore) {
   }
 }
 
+// Whatever the store keeps of them, and whoever sent them.
+TEST_P(Verify, EventsThatAreTooLongAreDeadLetters) {
+  for (const auto& [positions, manifests] :
+       {std::pair{true, true}, {false, true}, {true, false}, {false, false}}) {
+    PlantedRun run(planted_manifest(), false);
+    run.with_positions = positions;
+    size_t longest = 0;
+    for (const PlantedEvent& event : run.events) {
+      if (!event.malformed) longest = std::max(longest, event.value.size());
+    }
+    const size_t limit = longest - 1;
+    for (PlantedDeadLetter& letter : run.dead) letter.value = letter.value.substr(0, limit);
+    size_t too_long = 0;
+    for (const PlantedEvent& event : run.events) {
+      if (event.value.size() <= limit || event.malformed) continue;
+      ++too_long;
+      std::erase_if(run.rows, [&](const PlantedRow& row) {
+        return row.partition == event.partition && row.offset == event.offset;
+      });
+      run.dead.push_back({.partition = event.partition,
+                          .offset = event.offset,
+                          .reason = "too long",
+                          .value = event.value.substr(0, limit)});
+    }
+    ASSERT_GT(too_long, 0u);
+    auto judged = [&](size_t event_limit) {
+      VerifyRequest asked = request(run);
+      if (!manifests) {
+        asked.manifests.clear();
+        asked.fields = telemetry_fields(23, 0);
+      }
+      asked.event_limit_bytes = event_limit;
+      return verify(asked);
+    };
+    Verdict verdict = judged(limit);
+    EXPECT_TRUE(verdict.pass) << to_table(verdict);
+    EXPECT_EQ(verdict.dead_letters, run.dead.size());
+    EXPECT_EQ(verdict.dead_letters_expected, run.dead.size());
+    EXPECT_FALSE(judged(longest).pass);  // then they were not too long
+    run.dead.back().value.pop_back();
+    EXPECT_FALSE(judged(limit).pass);
+    run.dead.pop_back();
+    EXPECT_EQ(judged(limit).lost, 1u);
+  }
+}
+
+TEST_P(Verify, EndsWithoutAVerdictWhenItIsAskedTo) {
+  PlantedRun run(planted_manifest(), true);
+  VerifyRequest asked = request(run);
+  int looks = 0;
+  asked.stop = [&] {
+    ++looks;
+    return false;
+  };
+  EXPECT_TRUE(verify(asked).pass);
+  for (const int last : {1, looks / 2, looks}) {
+    int left = last;
+    asked.stop = [&] { return --left <= 0; };
+    const Verdict verdict = verify(asked);
+    EXPECT_TRUE(verdict.stopped) << last << " of " << looks;
+    EXPECT_FALSE(verdict.pass);
+  }
+}
+
 TEST_P(Verify, NeedsNoMoreMemoryThanItMayHave) {
   for (bool positions : {false, true}) {
     Manifest manifest = planted_manifest();
@@ -388,6 +452,36 @@ TEST_P(Verify, CountersMustAgree) {
   verdict = verify(asked);
   EXPECT_FALSE(verdict.pass);
   EXPECT_THAT(verdict.why.front(), HasSubstr("committed up to offset 5"));
+}
+
+// A run that was stopped has the rest of its work before it: no pass, but nothing is lost either.
+TEST_P(Verify, WhatIsStillToBeProcessedIsNotLost) {
+  for (bool positions : {true, false}) {
+    for (bool manifests : {true, false}) {
+      PlantedRun run(planted_manifest(), true);
+      run.with_positions = positions;
+      const auto still_to_come = [](const auto& item) { return item.partition == 1 && item.offset >= 20; };
+      std::erase_if(run.rows, still_to_come);
+      std::erase_if(run.dead, still_to_come);
+      run.with_counters = false;
+      VerifyRequest asked = request(run);
+      asked.input.partitions[1].committed = 20;
+      if (!manifests) {
+        asked.manifests.clear();
+        asked.fields = telemetry_fields(23, 0);
+      }
+      Verdict verdict = verify(asked);
+      expect(verdict, {});
+      EXPECT_EQ(verdict.expected, run.rows.size());
+      EXPECT_EQ(verdict.dead_letters_expected, run.dead.size());
+      EXPECT_THAT(verdict.why, ::testing::ElementsAre(HasSubstr("committed up to offset 20")));
+
+      asked.input.partitions[1].committed = 21;
+      EXPECT_LE(verify(asked).lost, 1u);
+      asked.input.partitions[1].committed.reset();
+      EXPECT_GT(verify(asked).lost, 1u);
+    }
+  }
 }
 
 TEST_P(Verify, AFilterMayDropWhatItsCountersSay) {
