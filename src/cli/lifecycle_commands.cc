@@ -129,12 +129,14 @@ void add_lifecycle_commands(CLI::App& program, const Globals& globals, int* exit
   auto json = std::make_shared<std::string>("table");
   CLI::App* list = program.add_subcommand("status", "Lists runs: running, stopped, finished");
   one_of(list->add_option("--format", *json)->capture_default_str(), {"table", "json"});
+  list->footer("  tidemill status --format json");
   list->callback([&globals, json, exit_code] { *exit_code = status(globals, *json == "json"); });
 
   auto run = std::make_shared<std::string>();
   CLI::App* end =
       program.add_subcommand("stop", "Ends a run gracefully; the same run command goes on with it");
   end->add_option("run", *run, "Name of the run")->required();
+  end->footer("  tidemill stop telemetry");
   end->callback([&globals, run, exit_code] { *exit_code = stop(globals, *run); });
 
   struct CleanFlags {
@@ -147,6 +149,7 @@ void add_lifecycle_commands(CLI::App& program, const Globals& globals, int* exit
   remove->add_option("run", flags->run, "Name (all its runs), or name/number");
   remove->add_flag("--all", flags->all, "All runs");
   remove->add_flag("--yes", flags->yes, "Do not ask");
+  remove->footer("  tidemill clean telemetry --yes     # all runs of that name; telemetry/1: one of them");
   remove->callback([&globals, flags, exit_code] {
     if (flags->run.empty() && !flags->all) {
       *exit_code = report_error(user_error("which run? tidemill clean NAME, or --all"));

@@ -139,6 +139,7 @@ int repair(const Globals& globals, const std::string& run, bool cut) {
 void add_log_commands(CLI::App& program, const Globals& globals, int* exit_code) {
   CLI::App* log = program.add_subcommand("log", "Looks into a run's log, and writes to it");
   log->require_subcommand(1);
+  log->footer("tidemill log COMMAND --help teaches each of them.");
 
   struct TopicFlags {
     std::string run, format = "table";
@@ -149,6 +150,7 @@ void add_log_commands(CLI::App& program, const Globals& globals, int* exit_code)
   list->add_option("run", topics->run, "Name of the run")->required();
   list->add_flag("--all", topics->all, "Internal topics too");
   one_of(list->add_option("--format", topics->format)->capture_default_str(), {"table", "json"});
+  list->footer("  tidemill log topics telemetry");
   list->callback([&globals, topics, exit_code] {
     *exit_code =
         ask_and_print(globals, topics->run,
@@ -159,6 +161,9 @@ void add_log_commands(CLI::App& program, const Globals& globals, int* exit_code)
   CLI::App* dump = log->add_subcommand("read", "Prints a topic's events, or its batches");
   add_read_options(*dump, *reading);
   dump->add_option("--from", reading->from, "earliest (default), latest, an offset, or a time");
+  dump->footer(
+      "  tidemill log read telemetry telemetry --max 3\n"
+      "  tidemill log read telemetry telemetry --from 2026-01-01T00:00:00Z --format json --max 3");
   dump->callback([&globals, reading, exit_code] { *exit_code = read(globals, *reading, false); });
 
   auto following = std::make_shared<ReadFlags>();
@@ -166,6 +171,7 @@ void add_log_commands(CLI::App& program, const Globals& globals, int* exit_code)
   CLI::App* follow = log->add_subcommand("follow", "Prints events as they come, until interrupted");
   add_read_options(*follow, *following);
   follow->add_option("--from", following->from, "earliest, latest (default), an offset, or a time");
+  follow->footer("  tidemill log follow telemetry telemetry --from earliest --max 3");
   follow->callback([&globals, following, exit_code] { *exit_code = read(globals, *following, true); });
 
   auto producing = std::make_shared<ProduceFlags>();
@@ -190,6 +196,7 @@ void add_log_commands(CLI::App& program, const Globals& globals, int* exit_code)
   damage->add_option("run", repairing->run, "Name of the run")->required();
   damage->add_flag("--cut", repairing->cut,
                    "Cut each damaged partition at its first damage; says which offsets are lost");
+  damage->footer("  tidemill log repair telemetry");
   damage->callback(
       [&globals, repairing, exit_code] { *exit_code = repair(globals, repairing->run, repairing->cut); });
 }

@@ -35,7 +35,6 @@ void name_commands(CLI::App& app) {
 
 int run_program(int argc, char** argv) {
   CLI::App program(kAbout, "tidemill");
-  program.footer(kFooter);
   program.require_subcommand(1);
   program.set_version_flag("--version", std::string("tidemill ") + TIDEMILL_VERSION, "Prints the version");
   program.formatter(help_formatter());
@@ -63,8 +62,10 @@ int run_program(int argc, char** argv) {
   auto shell = std::make_shared<std::string>();
   CLI::App* completion = program.add_subcommand("completion", "Prints a completion script for a shell");
   one_of(completion->add_option("shell", *shell, "bash or zsh")->required(), {"bash", "zsh"});
+  completion->footer("  source <(tidemill completion bash)      # zsh: source <(tidemill completion zsh)");
   completion->callback([&] { print(*shell == "zsh" ? zsh_completion(program) : bash_completion(program)); });
 
+  program.footer(kFooter);  // last: commands would inherit it
   name_commands(program);
   try {
     program.parse(argc, argv);

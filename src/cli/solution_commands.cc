@@ -18,7 +18,9 @@ namespace {
 // A log to plan against, in a directory that goes away with it: check starts nothing and leaves nothing.
 class Scratch {
  public:
-  static Result<std::unique_ptr<Scratch>> make(const solution::Solution& solution) {
+  // `run_directory`: where a run would be, which is only spoken of.
+  static Result<std::unique_ptr<Scratch>> make(const solution::Solution& solution,
+                                               std::string run_directory) {
     auto scratch = std::unique_ptr<Scratch>(new Scratch());
     std::string pattern = (std::filesystem::temp_directory_path() / "tidemill-check-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) return external_error(pattern + ": cannot create a directory");
@@ -31,7 +33,7 @@ class Scratch {
     scratch->ground_.log = scratch->log_.get();
     scratch->ground_.files = &FileSystem::posix();
     scratch->ground_.clock = &Clock::system();
-    scratch->ground_.run_directory = pattern;
+    scratch->ground_.run_directory = std::move(run_directory);
     scratch->ground_.database = [] { return duck::Database::open(":memory:"); };
     return scratch;
   }
@@ -48,18 +50,18 @@ class Scratch {
   solution::Ground ground_;
 };
 
-int check(const SolutionOptions& options) {
+int check(const Globals& globals, const SolutionOptions& options) {
   auto resolved = resolve_solution(options);
   if (!resolved.ok()) return report_error(resolved.error());
   const solution::Solution& solution = resolved->loaded.solution;
-  auto scratch = Scratch::make(solution);
+  auto scratch = Scratch::make(solution, join_path(join_path(globals.root, solution.name), "<number>"));
   if (!scratch.ok()) return report_error(scratch.error());
   auto stages = solution::wire(solution, (*scratch)->ground());
   if (!stages.ok()) return report_error(stages.error());
   print(solution.name + ": " + solution.description + "\n\n");
   pipeline::Guarantee whole = pipeline::Guarantee::kExactlyOnce;
   for (const solution::Stage& stage : *stages) {
-    print("  " + stage.source->traits().system + ", topic " + stage.input_topic + "\n");
+    print("  " + stage.source->traits().system + "\n");
     for (const auto& op : stage.plan.operators) print("    -> " + op->describe() + "\n");
     pipeline::SinkTraits sink = stage.sink->traits();
     print("    -> " + sink.store + "\n");
@@ -92,7 +94,7 @@ int check(const SolutionOptions& options) {
 
 }  // namespace
 
-void add_solution_commands(CLI::App& program, const Globals&, int* exit_code) {
+void add_solution_commands(CLI::App& program, const Globals& globals, int* exit_code) {
   struct ListFlags {
     std::string name, format = "table";
   };
@@ -100,6 +102,7 @@ void add_solution_commands(CLI::App& program, const Globals&, int* exit_code) {
   CLI::App* list = program.add_subcommand("solutions", "Lists the catalogue, or prints one solution of it");
   list->add_option("solution", listing->name, "Name in the catalogue");
   one_of(list->add_option("--format", listing->format)->capture_default_str(), {"table", "json"});
+  list->footer("  tidemill solutions\n  tidemill solutions telemetry > my.yaml     # to begin from");
   list->callback([listing, exit_code] {
     solution::Catalogue catalogue = the_catalogue();
     if (listing->name.empty()) {
@@ -122,6 +125,9 @@ void add_solution_commands(CLI::App& program, const Globals&, int* exit_code) {
   CLI::App* effective = program.add_subcommand("show", "Every setting in force, and where it came from");
   show->solution.add_to(*effective);
   one_of(effective->add_option("--format", show->format)->capture_default_str(), {"table", "json"});
+  effective->footer(
+      "  tidemill show telemetry --size 10\n"
+      "  tidemill show telemetry --set pipeline.tasks=4");
   effective->callback([show, exit_code] {
     auto resolved = resolve_solution(show->solution);
     if (!resolved.ok()) {
@@ -137,13 +143,15 @@ void add_solution_commands(CLI::App& program, const Globals&, int* exit_code) {
   CLI::App* checking = program.add_subcommand(
       "check", "Checks a solution file; prints its topology and its guarantee, and why");
   checked->add_to(*checking);
-  checking->callback([checked, exit_code] { *exit_code = check(*checked); });
+  checking->footer("  tidemill check relay --set log.durability=none");
+  checking->callback([&globals, checked, exit_code] { *exit_code = check(globals, *checked); });
 
   auto what = std::make_shared<std::string>();
   CLI::App* docs = program.add_subcommand("docs",
                                           "Prints references: settings (Markdown), schema (JSON Schema, for "
                                           "editors), steps (named commit steps)");
   one_of(docs->add_option("what", *what)->required(), {"settings", "schema", "steps"});
+  docs->footer("  tidemill docs settings");
   docs->callback([what, exit_code] {
     *exit_code = kOk;
     if (*what == "steps") {
