@@ -339,6 +339,7 @@ def metrics_port(bench):
     require_pass(bench.run("relay", 10, {"observe.prometheus": port}))
 
 
+MOST_RETRIES = 20  # of one or two commits, with growing pauses between them
 HOSTILE = ["SELECT count(*) FROM range(10000000) a, range(10000000) b", "SELECT * FROM range(1000000000000)",
            "SELECT max(h) FROM (SELECT hash(range) AS h FROM range(1000000000) ORDER BY h)",
            "SELECT length(list(repeat('y', 100) || range)) FROM range(1000000000)",
@@ -348,7 +349,8 @@ HOSTILE = ["SELECT count(*) FROM range(10000000) a, range(10000000) b", "SELECT 
 
 
 def hostile_queries(bench):
-    """A run at 5000 events/s beside all of them: no commit fails, no event is late for ever, PASS."""
+    """A run at 5000 events/s beside all of them: no commit fails but for memory, which a query that doubles its own
+    in one step may take until it is stopped (docs/query.md); no event is late for ever, PASS."""
     run = bench.start("run", "telemetry", "--rate", 5000, "--duration", "20s", "--format", "json",
                       "--set", "query.timeout=1s", "--set", "serve.duckdb.memory_limit=256MiB")
     wait_for("rows", lambda: "count" in bench.call("query", "telemetry", "SELECT count(*) FROM rawdata", status=None))
@@ -362,7 +364,9 @@ def hostile_queries(bench):
     require(run.returncode == 0, out[-3000:])
     require_pass(bench.verdict(out))
     whole = [json.loads(line) for line in out.splitlines() if line.startswith('{"time"')][-1]
-    require(whole["retries"] == 0, f"commits failed: {whole}")
+    retries = [line for line in out.splitlines() if "; trying again" in line]
+    require(all("memory" in line.lower() for line in retries), "\n".join(retries))
+    require(whole["retries"] == len(retries) <= MOST_RETRIES, f"{whole}\n" + "\n".join(retries))
     for path in ("/tmp/tidemill-mine.db", "/tmp/tidemill-mine.csv"):
         require(not os.path.exists(path), path)
 
