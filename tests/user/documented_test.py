@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What the pages say is true: their commands run, their SQL answers, their settings, options and links exist."""
+import os
 import pathlib
 import re
 import shlex
@@ -42,7 +43,7 @@ class Documented(UserTest):
         words = [STAND_FOR.get(word, word) for word in shlex.split(command, comments=True)]
         if words[-1] == "i/n":
             words = ["simulate", "telemetry", "--instance", "1/2", "--fresh"]
-        if len(words) == 1 and words[0] in ("run", "simulate", "query", "report", "verify", "check", "stop", "clean", "show"):
+        if len(words) == 1 and words[0] in ("run", "simulate", "query", "report", "verify", "check", "stop", "clean", "show", "log"):
             words.append("--help")  # named, not called
         if words == ["log", "repair"]:
             words.append("--help")
@@ -57,6 +58,7 @@ class Documented(UserTest):
                 if option in words:
                     del words[words.index(option):words.index(option) + 2]
             words += SMALL
+        words = ["100ms" if word == "10s" else word for word in words]
         data = (SOURCES / input_file).read_bytes() if input_file else None
         if words[0] == "query" and self.started:  # the pipeline in another terminal may still be creating the table
             return wait_for(command, lambda: (answer := self.ask(*words)).status == 0 and answer)
@@ -72,6 +74,8 @@ class Documented(UserTest):
             for command in found:
                 with self.subTest(page=page.name, command=command):
                     self.run_command(command)
+                if command.startswith("clean "):  # what comes next on the page is about a run that there is
+                    self.do("run", "telemetry", *SMALL, "-q")
             for process in self.started:
                 process.kill()
                 process.communicate()
@@ -82,9 +86,15 @@ class Documented(UserTest):
         (pathlib.Path(self.place) / "weather.yaml").write_text((SOURCES / "examples/weather/weather.yaml").read_text())
         (pathlib.Path(self.place) / "my.yaml").write_text("event: sensor\nserve: duckdb\n")
         lines = (SOURCES / "examples/weather/weather.jsonl").read_bytes()
-        for words in pages + [["log", "produce"]]:
+        for words in pages + [["log", name] for name in ("topics", "read", "follow", "produce", "repair")]:
+            alone = words[:1] in ([], ["run"], ["simulate"], ["clean"])  # begins runs, or removes them
+            self.root = "-".join([f"{self.place}/page", *words]) if alone else f"{self.place}/pages"
+            if not alone and not os.path.exists(self.root):
+                self.do("run", "telemetry", *SMALL, "-q")
+            if words == ["clean"]:
+                self.do("run", "telemetry", *SMALL, "-q", "--steps", "IT")
             for line in self.do(*words, "--help").out.splitlines():
-                if match := re.match(r"^  tidemill ([^#<]*?)(?: {3,}.*| *#.*| *<.*)?$", line):
+                if match := re.match(r"^  tidemill ([^#<>]*?)(?: {3,}.*| *#.*| *[<>].*)?$", line):
                     command = shlex.split(match[1])
                     if command[0] == "COMMAND":
                         continue
@@ -96,6 +106,8 @@ class Documented(UserTest):
                             command += SMALL
                         if "--instance" in command:
                             command += ["--name", "parts"]
+                    if command[0] == "report":
+                        command = ["100ms" if w == "10s" else w for w in command] + ["--rows", "1"]
                     with self.subTest(command=" ".join(command)):
                         self.do(*command, cwd=self.place, stdin=lines)
 

@@ -110,6 +110,18 @@ class Runs(UserTest):
                 break
         self.do("run", "telemetry", "--fresh", *SMALL)
 
+    def test_ctrl_c_while_it_verifies_ends_at_once_and_the_same_command_verifies(self):
+        command = ("run", "telemetry", "--count", "60000", "--rate", "max")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            process = self.start(*command)
+            said = "".join(iter(process.stdout.readline, "verifying: every event is accounted for\n"))
+            self.interrupt(process, number)
+            said += self.end(process, status=130, seconds=20)
+            self.assertIn("stopped before the verdict; the same command verifies again", said)
+            self.assertEqual((self.runs()["telemetry/1"]["state"], self.runs()["telemetry/1"]["verdict"]), ("stopped", ""))
+        self.assert_pass(self.do(*command, "--format", "json"), 60000)
+        self.assertEqual(list(self.runs()), ["telemetry/1"])
+
     def test_a_second_signal_ends_at_once(self):
         process = self.start("run", "relay", "--rate", "1000", "--duration", "forever")
         self.wait_running("relay/1")
@@ -126,8 +138,25 @@ class Runs(UserTest):
         self.assertTrue(json.loads(metrics.stdout.readline()))
         self.do("stop", "relay")
         self.end(processing, status=130)
-        self.end(simulator, status=130)
-        metrics.wait(30)
+        self.assertIn("the same command goes on where it stopped", self.end(simulator, status=130))
+        self.assertIn("run relay/1 has ended", self.end(metrics))
+
+    def test_a_report_ends_with_its_run_and_not_with_its_first_owner(self):
+        first = self.start("run", "relay", "--steps", "P", "--duration", "forever")
+        self.wait_running("relay/1")
+        other = self.start("run", "relay", "--steps", "P", "--duration", "forever")
+        report = self.start("report", "relay", "--every", "100ms")
+        self.assertIn("IncomingMessages", report.stdout.readline())
+        self.interrupt(first)
+        self.end(first, status=130)
+        # The other takes the run over, and the report goes on with it.
+        self.wait_running("relay/1")
+        for _ in range(10):
+            self.assertTrue(report.stdout.readline())
+        self.assertIsNone(report.poll())
+        self.interrupt(other)
+        self.end(other, status=130)
+        self.assertIn("run relay/1 has ended", self.end(report))
 
     def test_solutions_of_a_file_are_found_by_the_file_too(self):
         path = self.write("mine.yaml", "event: sensor\nsimulate: {count: 100}\nserve: duckdb\n")
@@ -169,6 +198,9 @@ class Replay(UserTest):
         self.refused("run", "telemetry", "--from", "noon", "--into", "x", says="neither earliest nor a time")
         self.refused("run", "telemetry", "--from", "earliest", "--into", "no good", says="no good")
         self.refused("run", "telemetry", "--from", "earliest", "--into", "rawdata", says="rawdata")
+        # What it had still to process when it was stopped is not lost.
+        self.assertEqual(self.verdict(self.ask("verify", "telemetry", "--format", "json"))["lost"], 0)
+        self.do("run", "telemetry", "--steps", "P", "--until-end")
         self.do("verify", "telemetry")
 
     def test_a_replay_into_a_topic(self):
