@@ -41,7 +41,8 @@ class Query : public ::testing::Test {
     RunStore runs(FileSystem::posix(), root_);
     RunRecord record;
     record.name = "t";
-    auto created = runs.create(record, 0);
+    auto latest = runs.latest("t");
+    auto created = runs.create(record, latest ? latest->number : 0);
     ASSERT_TRUE(created.ok());
     auto opened = Host::open(runs, *created, loaded->solution);
     ASSERT_TRUE(opened.ok()) << opened.error().message;
@@ -202,7 +203,7 @@ TEST_F(Query, HoldsUpNoCommitWhateverItCosts) {
 
 TEST_F(Query, IsLeftToItselfWhereNothingStopsIt) {
   // One call of a function on one huge value: DuckDB looks up only when it has returned.
-  open("name: t\nevent: telemetry\nquery: {timeout: 200ms}\n");
+  open("name: t\nevent: telemetry\nserve: duckdb\nquery: {timeout: 200ms}\n");
   EXPECT_THAT(ask("SELECT length(list_sort(list_transform(range(5000000), x -> hash(x))))"),
               ::testing::AnyOf(HasSubstr("query.timeout"), HasSubstr("query.memory"),
                                HasSubstr("Out of Memory"), HasSubstr("length")));

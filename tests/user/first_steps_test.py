@@ -56,6 +56,7 @@ class Catalogue(UserTest):
     def test_check_explains_the_guarantee_and_leaves_nothing(self):
         before = set(subprocess.run(["ls", self.place], capture_output=True, text=True).stdout.split())
         self.assertIn("guarantee: exactly-once\n", self.do("check", "relay").out)
+        self.assertIn(f"-> DuckDB table rawdata in {self.root}/telemetry/<number>/store.duckdb\n", self.do("check", "telemetry").out)
         weaker = self.do("check", "relay", "--set", "log.durability=none").out
         self.assertIn("guarantee: exactly-once, within the limits below", weaker)
         self.assertEqual(len(re.findall("  ! durability: none: a power cut may lose", weaker)), 1, weaker)

@@ -62,6 +62,14 @@ class Simulate(UserTest):
         self.assertRegex(answer.out, r"simulated 3,000 events .*behind")
         self.assertGreater(self.manifests("relay/1")[0]["shortfall_us"], 0)
 
+    def test_what_is_stored_reads_in_json_as_it_was_sent(self):
+        self.do("run", "telemetry", "--count", "300", "--rate", "max", "-q")
+        sent = {event["eventId"]: event for event in map(json.loads, self.values("telemetry", "telemetry"))}
+        stored = self.do("query", "telemetry", "SELECT eventId, value, complexData, deviceSequenceNumber FROM rawdata", "--format", "json").json()
+        self.assertEqual(len(stored), 300)
+        for row in stored:
+            self.assertEqual(row, {name: sent[row["eventId"]][name] for name in row})
+
     def test_a_finished_simulation_has_nothing_left_to_send(self):
         command = ("simulate", "relay", "--count", "1000", "--rate", "max")
         self.do(*command)
