@@ -57,7 +57,8 @@ std::string FilesChain::final_path(Offset start) const {
 }
 
 Status FilesChain::recover(const std::optional<ChainFile>& newest) {
-  TM_TRY(create_durable_directories(files_, directory_));
+  // Its own name, and that of the folder of dead letters.
+  TM_TRY(create_durable_directories(files_, directory_, 2));
   TM_ASSIGN(std::vector<std::string> names, files_.list(directory_));
   bool has_open = false;
   for (const std::string& name : names) {
@@ -73,6 +74,7 @@ Status FilesChain::recover(const std::optional<ChainFile>& newest) {
   newest_ = newest;
   file_.reset();
   broken_.reset();
+  unsynced_cut_ = false;
   if (!newest) return {};
   return recover_newest(*newest, has_open, files_.exists(final_path(newest->start)));
 }
@@ -118,8 +120,8 @@ Status FilesChain::check_content(File& file, const ChainFile& expected) {
                               ": the file was damaged; bring back a copy, or start a new run with --fresh",
                           Code::kCorrupt);
   }
-  if (size == expected.length_bytes) return {};
-  TM_TRY(file.truncate(expected.length_bytes));
+  if (size > expected.length_bytes) TM_TRY(file.truncate(expected.length_bytes));
+  // Also where nothing was to be cut: who cut it may have died before this.
   return file.sync();
 }
 
@@ -163,6 +165,7 @@ Result<ChainFile> FilesChain::write(Offset start, int64_t now_us,
     next.crc32c = crc32c(part, next.crc32c);
     next.length_bytes += part.size();
   }
+  unsynced_cut_ = false;
   return next;
 }
 
@@ -171,6 +174,7 @@ Status FilesChain::cut() {
   Status done;
   if (open() && newest_->start == file_start_) {
     done = file_->truncate(newest_->length_bytes);
+    unsynced_cut_ = true;
   } else if (!roll_due()) {
     file_.reset();
     done = files_.remove(open_path(file_start_));
@@ -181,7 +185,17 @@ Status FilesChain::cut() {
 
 Status FilesChain::roll() {
   TM_CHECK(roll_due());
-  commit_step("files.roll.synced");  // by write(), or by recover()
+  if (broken_) return *broken_;
+  if (unsynced_cut_) {
+    // Else a power cut could bring back, in a file that is whole, rows that stand in the next one too.
+    Status synced = file_->sync();
+    if (!synced.ok()) {
+      broken_ = std::move(synced).error();
+      return *broken_;
+    }
+    unsynced_cut_ = false;
+  }
+  commit_step("files.roll.synced");  // by write(), by recover() or here
   if (!linked_) {
     Status linked = files_.link(open_path(newest_->start), final_path(newest_->start));
     if (!linked.ok()) {

@@ -55,6 +55,7 @@ class FilesChain {
   std::unique_ptr<File> file_;  // of the newest file, until it has its final name
   Offset file_start_;
   bool linked_ = false;  // a roll got as far as the final name
+  bool unsynced_cut_ = false;
   std::optional<Error> broken_;
 };
 

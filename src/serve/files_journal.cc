@@ -1,5 +1,6 @@
 #include "serve/files_journal.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/bytes.h"
@@ -87,14 +88,19 @@ std::optional<std::string_view> whole_record(std::string_view bytes) {
 
 }  // namespace
 
-Status create_durable_directories(FileSystem& files, const std::string& path) {
-  std::vector<std::string> missing;
-  for (std::string at = path; !files.exists(at); at = parent_path(at)) {
-    missing.push_back(at);
-    if (at == parent_path(at)) break;
-  }
+Status create_durable_directories(FileSystem& files, const std::string& path, size_t levels) {
+  constexpr size_t kOwnLevels = 3;  // <data directory>/<solution>/<run>/<files>
+  size_t missing = 0;
+  for (std::string at = path; !files.exists(at) && at != parent_path(at); at = parent_path(at)) ++missing;
   TM_TRY(files.create_directories(path));
-  for (auto at = missing.rbegin(); at != missing.rend(); ++at) TM_TRY(files.sync_directory(parent_path(*at)));
+  std::string at = path;
+  for (size_t level = 0; level < std::max(missing, levels) && parent_path(at) != at; ++level) {
+    at = parent_path(at);
+    Status synced = files.sync_directory(at);
+    if (synced.ok()) continue;
+    if (level < std::max(missing, kOwnLevels)) return synced;
+    break;
+  }
   return {};
 }
 
@@ -144,10 +150,10 @@ Result<size_t> replay_journal(std::string_view journal, PartitionStates* states)
 Result<std::unique_ptr<FilesJournal>> FilesJournal::open(FileSystem& files, const std::string& path,
                                                          const Options& options, PartitionStates* states) {
   std::unique_ptr<FilesJournal> journal(new FilesJournal(files, path, options));
-  bool fresh = !files.exists(path);
   TM_ASSIGN(journal->file_, files.open(path, OpenMode::kCreate));
-  if (fresh) TM_TRY(files.sync_directory(parent_path(path)));
   TM_ASSIGN(std::string content, read_file(files, path, UINT64_MAX));
+  // Also one that was there: whoever made it may have died before this.
+  if (content.empty()) TM_TRY(files.sync_directory(parent_path(path)));
   auto whole = replay_journal(content, states);
   if (!whole.ok()) return std::move(whole).error().within(path);
   if (*whole < content.size()) {

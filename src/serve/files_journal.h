@@ -15,8 +15,10 @@
 
 namespace tidemill::serve {
 
-// Creates a directory and those above it that are missing, and syncs each into the one above.
-Status create_durable_directories(FileSystem& files, const std::string& path);
+// Creates a directory and those above it that are missing, and syncs each into the one above. What is there
+// already may have been made by a process that failed or died before it could sync that: so the lowest
+// `levels` are synced again, those far up only where that is allowed.
+Status create_durable_directories(FileSystem& files, const std::string& path, size_t levels);
 
 // The newest file of a chain.
 struct ChainFile {

@@ -23,7 +23,7 @@ int64_t offset_of(const PartitionStates& states) {
 TEST(FilesJournal, WhatAFailedSyncLeftIsWrittenAgain) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     MemoryFiles files;
-    ASSERT_TRUE(create_durable_directories(files, "/run").ok());
+    ASSERT_TRUE(create_durable_directories(files, "/run", 0).ok());
     PartitionStates states;
     auto journal = FilesJournal::open(files, "/run/journal", {}, &states);
     ASSERT_TRUE(journal.ok());

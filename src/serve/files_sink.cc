@@ -232,7 +232,9 @@ Status FilesSink::prepare(const Schema& schema) {
   }
   fields_ = schema.fields;
   std::string own = join_path(options_.directory, ".tidemill");
-  TM_TRY(create_durable_directories(files_, own));
+  // As long as nothing is committed all that leads here may be new.
+  bool fresh = !files_.exists(join_path(own, "journal"));
+  TM_TRY(create_durable_directories(files_, own, fresh ? SIZE_MAX : 0));
   auto locked = files_.lock(join_path(own, "lock"));
   if (!locked.ok()) return std::move(locked).error().within("serve.files.directory");
   lock_ = std::move(locked).value();

@@ -360,6 +360,52 @@ TEST(FilesSink, NeverReplacesAFile) {
   EXPECT_EQ(files.content("/files/harness-0/00000000000000000100.jsonl"), "somebody's\n");
 }
 
+// What was cut again is not part of a whole file, also after a power cut.
+TEST(FilesSink, AFileIsClosedWithoutWhatWasCutFromIt) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    MemoryFiles files;
+    ASSERT_TRUE(files.create_directories("/out").ok());
+    FilesChain chain(files, "/out/t-0");
+    ASSERT_TRUE(chain.recover(std::nullopt).ok());
+    ChainFile held = chain.write(Offset(0), 1, {"first\n"}).value();
+    chain.accept(held);
+    ASSERT_TRUE(chain.write(Offset(1), 2, {"refused\n"}).ok());
+    ASSERT_TRUE(chain.cut().ok());
+    held.closed = true;
+    chain.accept(held);
+    ASSERT_TRUE(chain.roll().ok());
+    files.crash(seed);
+    EXPECT_EQ(read_chain(files, "/out/t-0"), std::vector<std::string>{"first"});
+  }
+}
+
+// A start that failed half-way leaves names that the disk need not keep.
+TEST(FilesSink, FoldersOfAnEarlierStartAreMadeDurable) {
+  for (int fails = 1; fails < 12; ++fails) {
+    MemoryFiles files;
+    ManualClock clock;
+    ASSERT_TRUE(files.create_directories("/run").ok());
+    ASSERT_TRUE(files.sync_directory("/").ok());
+    FilesSinkOptions options;
+    options.directory = "/run/files";
+    int changes = 0;
+    files.set_fault([&](MemoryFiles::Operation, const std::string&) { return ++changes == fails; });
+    for (int tries = 0; tries < 2; ++tries) {
+      Status closed = close_files(files, clock, options);
+      if (tries == 1) {
+        EXPECT_TRUE(closed.ok()) << closed.error().message;
+      }
+    }
+    files.crash(0);
+    EXPECT_TRUE(files.exists("/run/files/.tidemill/journal")) << fails;
+    for (int32_t p = 0; p < kHarnessPartitions; ++p) {
+      std::string name = folder_name(harness_partition(p));
+      EXPECT_TRUE(files.exists("/run/files/" + name)) << fails;
+      EXPECT_TRUE(files.exists("/run/files/dead-letters/" + name)) << fails;
+    }
+  }
+}
+
 TEST(FilesSink, OneProcessOwnsTheDirectory) {
   MemoryFiles files;
   FilesStore store(files, "/files");
