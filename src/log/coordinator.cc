@@ -481,7 +481,7 @@ void Coordinator::skip_used_ids(std::span<const std::shared_ptr<PartitionLog>> p
   }
 }
 
-Status Coordinator::recover(std::shared_ptr<PartitionLog> own,
+Status Coordinator::recover(std::shared_ptr<PartitionLog> own, bool may_forget,
                             std::span<const std::shared_ptr<PartitionLog>> partitions) {
   own_ = std::move(own);
   TM_TRY(own_->replay([&](const BatchHeader& header, std::string_view batch) {
@@ -496,14 +496,19 @@ Status Coordinator::recover(std::shared_ptr<PartitionLog> own,
   state_.commits.clear();
   for (const auto& partition : partitions) {
     Offset end = partition->info().log_end;
+    std::vector<std::pair<Producer, bool>> ends;
+    std::optional<Offset> doubtful;
     for (const ProducerStates::Open& open : partition->open_transactions()) {
       auto found = decided.find({{open.producer_id, open.producer_epoch}, partition->id()});
       bool committed = found != decided.end() &&
                        std::any_of(found->second.begin(), found->second.end(), [&](const auto& extent) {
                          return extent.first <= open.first && open.first <= extent.last;
                        });
-      TM_TRY(partition->append_marker({open.producer_id, open.producer_epoch}, committed));
+      if (!committed && may_forget) doubtful = std::min(doubtful.value_or(open.first), open.first);
+      ends.push_back({{open.producer_id, open.producer_epoch}, committed});
     }
+    if (doubtful) TM_TRY(partition->doubt_from(*doubtful));
+    for (const auto& [producer, committed] : ends) TM_TRY(partition->append_marker(producer, committed));
     for (const auto& [key, extents] : decided) {
       if (key.second != partition->id() || extents.back().last < end) continue;
       log_warning(key.second.to_string() + ": offsets up to " + std::to_string(extents.back().last.value()) +

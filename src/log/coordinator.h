@@ -28,7 +28,8 @@ class Coordinator final : public TransactionGate {
   Coordinator(Shared& shared, Find find) : shared_(shared), find_(std::move(find)) {}
 
   // Reads __transactions, then ends every open transaction of `partitions` as it decided.
-  Status recover(std::shared_ptr<PartitionLog> own,
+  // `may_forget`: a power cut may have taken commit records that readers had seen decide.
+  Status recover(std::shared_ptr<PartitionLog> own, bool may_forget,
                  std::span<const std::shared_ptr<PartitionLog>> partitions);
 
   Result<Producer> init_idempotent(const std::string& name);

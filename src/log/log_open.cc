@@ -97,7 +97,8 @@ Status LogImpl::recover() {
     TM_TRY(add_topic(std::string(kTransactionsTopic), config));
   }
   std::vector<std::shared_ptr<PartitionLog>> partitions = all_partitions();
-  TM_TRY(coordinator_->recover(find({std::string(kTransactionsTopic), Partition(0)}), partitions));
+  TM_TRY(coordinator_->recover(find({std::string(kTransactionsTopic), Partition(0)}), !synced_rolls,
+                               partitions));
   TM_TRY(shared_.group.wait(shared_.group.ticket()));
   if (failed_sync) TM_TRY(files.remove(path(kFailedSyncName)));
   if (noted_durability_ != now || !known.topics.empty()) {

@@ -196,5 +196,76 @@ TEST_F(LostWrites, AProducerIdInUseIsNotHandedOutAgain) {
   }
 }
 
+// The snapshot of producers is durable before the batches that it knows of, under weak durability.
+TEST_F(LostWrites, ARetryOfABatchThatIsLostIsStored) {
+  LogFixture fixture;
+  fixture.options.durability = Durability::kNone;
+  fixture.options.segment_bytes = 300;
+  auto log = fixture.open();
+  must(log->create_topic("t", {}));
+  Producer producer = must(log->init_idempotent("client"));
+  for (int i = 0; i < 3; ++i)
+    must(append(*log, kT0, {std::string(200, 'v')}, {.producer = producer, .sequence = i}));
+  log = nullptr;
+  fixture.files.kill_process();
+  // All that the segments held is lost; their names and the snapshots are there.
+  for (const std::string& path : fixture.files.paths()) {
+    if (path.starts_with("/data/log/t-0/") && path.ends_with(".log")) {
+      bool newest = path.ends_with("00000000000000000002.log");
+      fixture.files.set_content(path, newest ? fixture.files.content(path) : std::string());
+    }
+  }
+  log = fixture.open();
+  ASSERT_NE(log, nullptr);
+  EXPECT_EQ(must(log->partition(kT0)).log_end, Offset(0));
+  EXPECT_EQ(must(log->last_sequence(kT0, producer)), std::nullopt);
+  auto again = must(append(*log, kT0, {"again"}, {.producer = producer, .sequence = 1}));
+  EXPECT_FALSE(again.duplicate);
+  EXPECT_EQ(again.first, Offset(0));
+}
+
+// A commit record that readers saw decide may be lost under weak durability, and its data be kept: recovery
+// aborts that, and no position beyond its beginning holds any more.
+TEST_F(LostWrites, APositionBeyondAForgottenTransactionIsOfAnotherEpoch) {
+  const std::string own = "/data/log/__transactions-0/00000000000000000000.log";
+  for (Durability durability : {Durability::kNone, Durability::kSync}) {
+    LogFixture fixture;
+    fixture.options.durability = durability;
+    auto log = fixture.open();
+    must(log->create_topic("t", {}));
+    must(append(*log, kT0, {"plain"}));
+    Producer producer = must(log->init_transactional("task"));
+    must(append(*log, kT0, {"seen"}, {.producer = producer, .sequence = 0, .transactional = true}));
+    std::string data = fixture.files.content(kFirst);
+    std::string record = fixture.files.content(own);
+    std::vector<TransactionCommit> commits{{producer, {}}};
+    must(log->commit(commits));
+    if (durability == Durability::kSync) record = fixture.files.content(own);
+    Fetched seen = must(log->read(kT0, Offset(1), 1000, Isolation::kReadCommitted));
+    EXPECT_EQ(seen.end.offset, Offset(durability == Durability::kSync ? 2 : 3));
+    log = nullptr;
+    fixture.files.kill_process();
+    fixture.files.set_content(kFirst, data);
+    fixture.files.set_content(own, record);
+    for (int again = 0; again < 2; ++again) {
+      log = fixture.open();
+      ASSERT_NE(log, nullptr);
+      Offset end = must(log->leader_epoch_end(kT0, seen.end.leader_epoch));
+      if (durability == Durability::kSync) {
+        EXPECT_EQ(read_values(*log, kT0), (Values{"plain", "seen"}));
+        EXPECT_GE(end, seen.end.offset);
+        continue;
+      }
+      EXPECT_EQ(read_values(*log, kT0), (Values{"plain"}));
+      EXPECT_EQ(end, Offset(1));
+      // What is read now has a position that holds.
+      Position now = must(log->read(kT0, Offset(0), 1000, Isolation::kReadUncommitted)).end;
+      EXPECT_EQ(must(log->leader_epoch_end(kT0, now.leader_epoch)), now.offset);
+      log = nullptr;
+      fixture.files.kill_process();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tidemill::log

@@ -82,6 +82,9 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   };
   std::optional<Extent> open_transaction(int64_t producer_id) const;
   std::vector<ProducerStates::Open> open_transactions() const;
+  // At opening: readers may have seen what stands from here on otherwise than it is now, so that no position
+  // of theirs beyond it holds. This opening's leader epoch begins here.
+  Status doubt_from(Offset first);
   const TopicPartition& id() const { return tp_; }
   uint64_t size_bytes() const;
   void set_retention(const TopicConfig& config);
@@ -113,8 +116,9 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
     Offset base;
     uint64_t position = 0;
     uint64_t limit = 0;
-    Offset least;  // the batch at `position` begins here or above
-    Offset end;    // every batch of the segment begins below
+    Offset next;       // the batch at `position` begins here, or behind a gap that may be
+    Offset end;        // every batch of the segment begins below
+    Offset log_start;  // for the gaps
   };
   // A segment that was rolled without a sync (kInterval, kNone).
   struct Unsynced {
@@ -141,10 +145,20 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
 
   // Where to look for `from`: at its batch or a little before. The `_locked` ones need the lock.
   Result<Cursor> locate_locked(Offset from);
-  Result<Cursor> cursor_locked(size_t number, uint64_t position, Offset least);
+  Result<Cursor> cursor_locked(size_t number, uint64_t position, Offset next);
   // The start of the first segment behind `base`; nullopt where there is none.
   Result<std::optional<Cursor>> next_segment(Offset base);
-  Result<uint64_t> index_position_locked(const Segment& segment, Offset offset);
+  // Moves a cursor from its segment's start as far as the index leads towards the offset.
+  Status seek_locked(Offset offset, Cursor* cursor);
+  // The segment's batch that begins (or ends) at the offset, and its place; nullopt: there is none.
+  struct Found {
+    BatchHeader header;
+    uint64_t position = 0;
+    std::shared_ptr<File> file;
+  };
+  enum class At { kFirst, kLast };
+  Result<std::optional<Found>> find_batch_locked(size_t number, At at, Offset offset);
+  size_t segment_of_locked(Offset offset) const;
   std::optional<LeaderEpoch> epoch_before(Offset offset) const;
   void note_hint_locked(Offset offset, const Cursor& cursor);
   bool aborted_locked(int64_t producer_id, Offset offset) const;
@@ -154,6 +168,7 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
     size_t size = 0;
     int64_t producer_id = -1;
     Offset base;
+    LeaderEpoch leader_epoch;
     bool transactional = false;
     bool skip = false;
   };
@@ -179,11 +194,15 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   Status remove_from(size_t number);
   Status judge(const Damage& damage, size_t number, const RecoveryInput& input) const;
   Status check_sealed(size_t end);
-  Result<bool> sealed_indexes_whole(Segment& segment, Offset end);
+  Result<bool> sealed_indexes_whole(size_t number, Offset end);
+  Result<bool> time_entry_holds(size_t number, const TimeEntry& entry);
+  Result<bool> aborted_entry_holds(size_t number, const AbortedTransaction& entry);
   Status check_seam(const Segment& segment, Offset end, Offset next_base) const;
-  Result<bool> ends_at(const Segment& segment, uint64_t position, Offset next_base) const;
+  Result<bool> ends_at(const Segment& segment, const std::optional<OffsetEntry>& from,
+                       Offset next_base) const;
   Status note_batch(const BatchHeader& header, std::string_view batch, Segment& segment,
                     IndexRebuild& indexes);
+  Result<std::optional<ProducerStates>> read_producers(Offset at) const;
   Result<bool> load_producers(Offset at);
   Status remove_segment_files(Offset base);
   Status remove_stale_snapshots();

@@ -150,6 +150,17 @@ Status PartitionLog::begin_epoch() {
   return {};
 }
 
+Status PartitionLog::doubt_from(Offset first) {
+  std::lock_guard lock(mutex_);
+  LeaderEpochs next = epochs_;
+  next.truncate_from_end(first);
+  next.assign(shared_.leader_epoch, first);
+  TM_TRY(next.save(shared_.files, path(kEpochCheckpointName)));
+  epochs_ = std::move(next);
+  epoch_begun_ = true;
+  return {};
+}
+
 Status PartitionLog::roll() {
   std::lock_guard lock(mutex_);
   TM_TRY(check_usable());

@@ -1,6 +1,7 @@
 // Reading a partition: whole batches, checksums verified, only what is visible.
 #include <algorithm>
 
+#include "base/logging.h"
 #include "log/partition.h"
 
 namespace tidemill::log {
@@ -23,7 +24,7 @@ void drop_skipped(const Spans& spans, std::string& bytes) {
 
 }  // namespace
 
-Result<PartitionLog::Cursor> PartitionLog::cursor_locked(size_t number, uint64_t position, Offset least) {
+Result<PartitionLog::Cursor> PartitionLog::cursor_locked(size_t number, uint64_t position, Offset next) {
   Segment& segment = segments_[number];
   if (!segment.file) {
     TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kRead));
@@ -34,39 +35,76 @@ Result<PartitionLog::Cursor> PartitionLog::cursor_locked(size_t number, uint64_t
     }
   }
   Offset end = number + 1 < segments_.size() ? segments_[number + 1].base : log_end_;
-  return Cursor{segment.file, segment.base, position, segment.size, std::max(least, segment.base), end};
+  return Cursor{segment.file, segment.base, position, segment.size, std::max(next, segment.base),
+                end,          log_start_};
 }
 
-Result<uint64_t> PartitionLog::index_position_locked(const Segment& segment, Offset offset) {
+size_t PartitionLog::segment_of_locked(Offset offset) const {
+  auto above = std::upper_bound(segments_.begin(), segments_.end(), offset,
+                                [](Offset value, const Segment& segment) { return value < segment.base; });
+  return above == segments_.begin() ? size_t{0} : static_cast<size_t>(above - segments_.begin()) - 1;
+}
+
+// No checksum covers an index: an entry counts where a batch stands that ends as it says. Else the segment
+// is read from its start.
+Status PartitionLog::seek_locked(Offset offset, Cursor* cursor) {
+  const Segment& segment = segments_[segment_of_locked(cursor->base)];
   int64_t key = offset.since(segment.base);
+  std::optional<OffsetEntry> entry;
   if (&segment != &active()) {
-    TM_ASSIGN(auto found, search_index<OffsetEntry>(shared_.files, segment.path(kIndexSuffix), key));
-    uint64_t position = found ? static_cast<uint64_t>(found->position) : 0;
-    return position < segment.size ? position : 0;
+    TM_ASSIGN(entry, search_index<OffsetEntry>(shared_.files, segment.path(kIndexSuffix), key));
+  } else {
+    const std::vector<OffsetEntry>& entries = indexes_->offsets();
+    auto above =
+        std::upper_bound(entries.begin(), entries.end(), key,
+                         [](int64_t value, const OffsetEntry& one) { return value < one.relative_offset; });
+    if (above != entries.begin()) entry = *std::prev(above);
   }
-  const std::vector<OffsetEntry>& entries = indexes_->offsets();
-  auto above =
-      std::upper_bound(entries.begin(), entries.end(), key,
-                       [](int64_t value, const OffsetEntry& entry) { return value < entry.relative_offset; });
-  return above == entries.begin() ? 0 : static_cast<uint64_t>(std::prev(above)->position);
+  if (!entry) return {};
+  auto position = static_cast<uint64_t>(static_cast<uint32_t>(entry->position));
+  TM_ASSIGN(auto header, header_at(*cursor->file, cursor->limit, position));
+  if (header && header->last_offset() == segment.base.next(entry->relative_offset).value()) {
+    cursor->position = position;
+    cursor->next = Offset(header->base_offset);
+    return {};
+  }
+  log_warning(
+      segment.path(kIndexSuffix) + ": no batch ends at offset " +
+      std::to_string(segment.base.next(entry->relative_offset).value()) + " at byte " +
+      std::to_string(entry->position) +
+      " of the segment, which is read from its start; remove the index, and the next opening makes it anew");
+  return {};
+}
+
+Result<std::optional<PartitionLog::Found>> PartitionLog::find_batch_locked(size_t number, At at,
+                                                                           Offset offset) {
+  std::optional<Found> none;
+  if (offset < segments_[number].base) return none;
+  TM_ASSIGN(Cursor cursor, cursor_locked(number, 0, segments_[number].base));
+  TM_TRY(seek_locked(offset, &cursor));
+  while (true) {
+    TM_ASSIGN(auto header, header_at(*cursor.file, cursor.limit, cursor.position));
+    if (!header || header->base_offset > offset.value()) return none;
+    if (header->last_offset() >= offset.value()) {
+      int64_t named = at == At::kFirst ? header->base_offset : header->last_offset();
+      if (named != offset.value()) return none;
+      return std::optional(Found{*header, cursor.position, cursor.file});
+    }
+    cursor.position += header->size_bytes();
+  }
 }
 
 Result<PartitionLog::Cursor> PartitionLog::locate_locked(Offset from) {
-  auto number_of = [&](Offset offset) {
-    auto above = std::upper_bound(segments_.begin(), segments_.end(), offset,
-                                  [](Offset value, const Segment& segment) { return value < segment.base; });
-    return above == segments_.begin() ? size_t{0} : static_cast<size_t>(above - segments_.begin()) - 1;
-  };
   for (const ReadHint& hint : hints_) {
     if (hint.offset != from) continue;
-    size_t number = number_of(hint.base);
+    size_t number = segment_of_locked(hint.base);
     if (segments_[number].base != hint.base) continue;
     return cursor_locked(number, hint.position, from);
   }
-  size_t number = number_of(from);
-  if (from < segments_[number].base) return cursor_locked(number, 0, from);
-  TM_ASSIGN(uint64_t position, index_position_locked(segments_[number], from));
-  return cursor_locked(number, position, segments_[number].base);
+  size_t number = segment_of_locked(from);
+  TM_ASSIGN(Cursor cursor, cursor_locked(number, 0, segments_[number].base));
+  if (from > cursor.base) TM_TRY(seek_locked(from, &cursor));
+  return cursor;
 }
 
 Result<std::optional<PartitionLog::Cursor>> PartitionLog::next_segment(Offset base) {
@@ -126,11 +164,15 @@ Status PartitionLog::gather(Cursor& cursor, Offset from, Offset visible, size_t 
         if (!header.ok()) return damaged(header.error().message);
         if (!header->has_value()) break;
         const BatchHeader& batch = **header;
-        // No checksum covers a batch's offset: its order is what can be checked.
-        if (batch.base_offset < cursor.least.value() || batch.base_offset >= cursor.end.value()) {
-          return damaged("offset " + std::to_string(batch.base_offset) + " where one from " +
-                         std::to_string(cursor.least.value()) + " to " +
-                         std::to_string(cursor.end.value() - 1) + " should be");
+        // No checksum covers a batch's offset: that it continues the one before is what can be checked.
+        if (batch.base_offset != cursor.next.value() || cursor.next >= cursor.end) {
+          Offset first(batch.base_offset);
+          bool gap = first > cursor.next && first < cursor.end &&
+                     Gaps{repaired_, cursor.log_start}.allow(cursor.next, first);
+          if (!gap) {
+            return damaged("offset " + std::to_string(first.value()) + " where " +
+                           std::to_string(cursor.next.value()) + " should follow");
+          }
         }
         if (batch.base_offset >= visible.value()) {
           out->stopped = true;
@@ -148,11 +190,11 @@ Status PartitionLog::gather(Cursor& cursor, Offset from, Offset visible, size_t 
           if (Status checked = check_batch(batch, whole); !checked.ok())
             return damaged(checked.error().message);
           out->spans.push_back({done, whole.size(), batch.producer_id, Offset(batch.base_offset),
-                                batch.transactional(), batch.control()});
+                                LeaderEpoch(batch.leader_epoch), batch.transactional(), batch.control()});
           out->end = {Offset(batch.last_offset() + 1), LeaderEpoch(batch.leader_epoch)};
         }
         done += batch.size_bytes();
-        cursor.least = Offset(batch.last_offset() + 1);
+        cursor.next = Offset(batch.last_offset() + 1);
       }
       // The rest of the batch that reaches over what was asked for: else what is here of it would be
       // read again next time.
@@ -197,13 +239,21 @@ Result<Fetched> PartitionLog::read(Offset from, size_t max_bytes, Isolation isol
   TM_TRY(gather(cursor, from, visible, max_bytes, *bytes, &gathered));
   std::vector<Span>& spans = gathered.spans;
   fetched.end = gathered.end;
-  fetched.leader_epoch = gathered.end.leader_epoch;
   fetched.at_end = gathered.stopped || spans.empty() || gathered.end.offset >= visible;
 
   bool any_skipped = false;
   {
     std::lock_guard lock(mutex_);
     note_hint_locked(gathered.end.offset, cursor);
+    // No checksum covers a batch's leader epoch: the partition's own list counts, and recovery may have put
+    // a later one there (doubt_from).
+    for (const Span& span : spans) {
+      LeaderEpoch epoch = epochs_.epoch_of(span.base).value_or(span.leader_epoch);
+      if (epoch != span.leader_epoch) {
+        set_batch_position(bytes->data() + span.start, span.base.value(), epoch.value());
+      }
+      fetched.leader_epoch = fetched.end.leader_epoch = epoch;
+    }
     bool committed_only = isolation == Isolation::kReadCommitted && !aborted_.empty();
     for (Span& span : spans) {
       if (committed_only && span.transactional)
@@ -244,11 +294,11 @@ Result<Offset> PartitionLog::offset_for_time(int64_t timestamp_ms) {
         if (entry.timestamp_ms < timestamp_ms) before = entry;
       }
     }
-    uint64_t position = 0;
+    TM_ASSIGN(cursor, cursor_locked(number, 0, segment.base));
     if (before) {
-      TM_ASSIGN(position, index_position_locked(segment, segment.base.next(before->relative_offset)));
+      TM_ASSIGN(bool holds, time_entry_holds(number, *before));
+      if (holds) TM_TRY(seek_locked(segment.base.next(before->relative_offset), &cursor));
     }
-    TM_ASSIGN(cursor, cursor_locked(number, position, segment.base));
   }
   while (true) {
     if (cursor.position >= cursor.limit) {
@@ -276,7 +326,8 @@ Status PartitionLog::replay(const std::function<Status(const BatchHeader&, std::
   std::lock_guard lock(mutex_);
   for (size_t i = 0; i < segments_.size(); ++i) {
     TM_ASSIGN(Cursor cursor, cursor_locked(i, 0, segments_[i].base));
-    SegmentReader reader(*cursor.file, cursor.limit, cursor.base, cursor.base);
+    Gaps gaps{repaired_, log_start_};
+    SegmentReader reader(*cursor.file, cursor.limit, cursor.base, cursor.base, &gaps);
     while (true) {
       TM_ASSIGN(auto step, reader.next());
       if (step == SegmentReader::Step::kEnd) break;

@@ -55,7 +55,11 @@ Status PartitionLog::recover_files(RecoveryInput input) {
   if (!clean) {
     if (input.synced_rolls) input.recovery_point = std::max(input.recovery_point, segments_.back().base);
     size_t first = segments_.size() - 1;
-    while (first > 0 && segments_[first].base > input.recovery_point) --first;
+    // Without synced rolls the recovery point says nothing of the indexes of the segment that ends there.
+    auto known = [&](Offset base) {
+      return input.synced_rolls ? base <= input.recovery_point : base < input.recovery_point;
+    };
+    while (first > 0 && !known(segments_[first].base)) --first;
     if (epochs_lost) first = 0;
     bool found = false;
     while (true) {
@@ -72,6 +76,8 @@ Status PartitionLog::recover_files(RecoveryInput input) {
   } else {
     TM_TRY(check_sealed(segments_.size() - 1));
   }
+  // What repair cut at the end is not handed out again.
+  if (repaired_.cover(log_end_, input.recovery_point)) log_end_ = std::max(log_end_, input.recovery_point);
   if (log_end_ < input.recovery_point) {
     return corrupt_segment(active().path(kLogSuffix), active().size,
                            "the log ends at offset " + std::to_string(log_end_.value()) +
@@ -154,29 +160,48 @@ Result<bool> PartitionLog::open_clean(const CleanShutdown::End& end) {
   } else if (!segment.empty()) {
     return false;
   }
-  for (const AbortedTransaction& transaction : *aborted) {
-    aborted_[transaction.producer_id].emplace_back(transaction.first, transaction.last);
-  }
   TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kReadWrite));
   segment.file = std::move(file);
+  std::vector<AbortedTransaction> transactions = *aborted;
+  std::optional<TimeEntry> newest;
+  if (!times->empty()) newest = times->back();
   indexes_ = std::make_shared<SegmentIndexes>();
   TM_TRY(indexes_->open(shared_.files, segment, std::move(*offsets), std::move(*times), std::move(*aborted)));
   log_end_ = end.log_end;
+  const size_t number = segments_.size() - 1;
+  if (newest) {
+    TM_ASSIGN(bool holds, time_entry_holds(number, *newest));
+    if (!holds) return false;
+  }
+  for (const AbortedTransaction& transaction : transactions) {
+    TM_ASSIGN(bool holds, aborted_entry_holds(number, transaction));
+    if (!holds) return false;
+  }
+  for (const AbortedTransaction& transaction : transactions) {
+    aborted_[transaction.producer_id].emplace_back(transaction.first, transaction.last);
+  }
   return true;
 }
 
-// Kafka's snapshots hold what was known of producers when the offset was the log's end.
-Result<bool> PartitionLog::load_producers(Offset at) {
+// Kafka's snapshots hold what was known of producers when the offset was the log's end. nullopt: missing or
+// damaged.
+Result<std::optional<ProducerStates>> PartitionLog::read_producers(Offset at) const {
+  std::optional<ProducerStates> none;
   std::string name = path(segment_stem(at)) + std::string(kSnapshotSuffix);
   auto content = read_file(shared_.files, name);
   if (!content.ok()) {
-    if (content.error().code == Code::kNotFound) return false;
+    if (content.error().code == Code::kNotFound) return none;
     return std::move(content).error();
   }
   auto decoded = ProducerStates::decode(name, *content);
-  if (!decoded.ok()) return false;
-  producers_ = std::move(decoded).value();
-  return true;
+  if (!decoded.ok()) return none;
+  return std::optional(std::move(decoded).value());
+}
+
+Result<bool> PartitionLog::load_producers(Offset at) {
+  TM_ASSIGN(auto found, read_producers(at));
+  if (found) producers_ = std::move(*found);
+  return found.has_value();
 }
 
 // Reads every batch from segment `number` on, and rebuilds everything that follows from them.
@@ -194,6 +219,10 @@ Status PartitionLog::scan_from(size_t number, const RecoveryInput& input) {
     TM_ASSIGN(last, scan_segment(number, input));
   }
   if (!last) {
+    // What was loaded of producers knows of batches that are lost: their retries are new.
+    producers_ = ProducerStates();
+    TM_ASSIGN(bool found, load_producers(log_end_));
+    static_cast<void>(found);
     TM_ASSIGN(Segment segment, create_segment(log_end_, &indexes_));
     segments_.push_back(std::move(segment));
   } else {
@@ -245,7 +274,8 @@ Result<PartitionLog::Scanned> PartitionLog::scan_segment(size_t number, const Re
   Scanned scanned;
   scanned.file = std::move(opened);
   log_end_ = std::max(segment.base, log_end_);
-  SegmentReader reader(*scanned.file, segment.size, segment.base, log_end_);
+  Gaps gaps{repaired_, log_start_};
+  SegmentReader reader(*scanned.file, segment.size, segment.base, log_end_, &gaps);
   while (true) {
     TM_ASSIGN(auto step, reader.next());
     if (step == SegmentReader::Step::kEnd) break;
@@ -282,7 +312,10 @@ Status PartitionLog::remove_from(size_t number) {
 Status PartitionLog::note_batch(const BatchHeader& header, std::string_view batch, Segment& segment,
                                 IndexRebuild& indexes) {
   indexes.add(segment, header, shared_.options.index_interval_bytes);
-  if (header.leader_epoch >= 0) epochs_.assign(LeaderEpoch(header.leader_epoch), Offset(header.base_offset));
+  LeaderEpoch epoch(header.leader_epoch);
+  if (header.leader_epoch >= 0 && epoch < shared_.leader_epoch) {
+    epochs_.assign(epoch, Offset(header.base_offset));
+  }
   if (!header.control()) {
     producers_.appended(header);
     return {};
@@ -310,10 +343,11 @@ Status PartitionLog::judge(const Damage& damage, size_t number, const RecoveryIn
     return corrupt("durable up to offset " + std::to_string(input.recovery_point.value()));
   }
   if (!last && input.synced_rolls) return corrupt("the segment is not the last one");
-  // No checksum covers a batch's offset: where only the sector with its first bytes was never written,
-  // the batch is whole but for them.
-  if (damage.misplaced && !damage.torn) return corrupt("the batch itself is whole");
-  if ((damage.resume || !last) && !damage.torn) return corrupt("whole batches follow");
+  // What a crash tears lacks a part: a sector that was never written, or the file's end.
+  if (!damage.torn) {
+    if (damage.misplaced) return corrupt("the batch itself is whole");
+    return corrupt(damage.resume || !last ? "whole batches follow" : "no part of it was left unwritten");
+  }
   log_info(segment.path(kLogSuffix) + ": byte " + std::to_string(damage.position) + ": cutting " +
            std::to_string(segment.size - damage.position) +
            " bytes that a crash left unwritten: " + damage.what);
@@ -326,12 +360,13 @@ Status PartitionLog::check_sealed(size_t end) {
   for (size_t i = 0; i < end; ++i) {
     Segment& segment = segments_[i];
     if (segment.max_timestamp_ms >= 0) continue;  // scanned
-    TM_ASSIGN(bool whole, sealed_indexes_whole(segment, segments_[i + 1].base));
+    TM_ASSIGN(bool whole, sealed_indexes_whole(i, segments_[i + 1].base));
     if (whole) continue;
     log_info(segment.path(kIndexSuffix) + ": missing or stale: rebuilding the segment's indexes");
     TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kRead));
     IndexRebuild indexes;
-    SegmentReader reader(*file, segment.size, segment.base, segment.base);
+    Gaps gaps{repaired_, log_start_};
+    SegmentReader reader(*file, segment.size, segment.base, segment.base, &gaps);
     ProducerStates now = std::move(producers_);
     TM_TRY(load_producers(segment.base));
     Status read;
@@ -355,19 +390,21 @@ Status PartitionLog::check_sealed(size_t end) {
   return {};
 }
 
-Result<bool> PartitionLog::sealed_indexes_whole(Segment& segment, Offset end) {
+// No checksum covers an index: what is taken from it is compared with the batches that it names.
+Result<bool> PartitionLog::sealed_indexes_whole(size_t number, Offset end) {
+  Segment& segment = segments_[number];
   auto offset = last_entry<OffsetEntry>(shared_.files, segment.path(kIndexSuffix));
   auto time = last_entry<TimeEntry>(shared_.files, segment.path(kTimeIndexSuffix));
   auto aborted = read_index<AbortedTransaction>(shared_.files, segment.path(kTxnIndexSuffix));
   if (!offset.ok() || !time.ok() || !aborted.ok() || !time->has_value()) return false;
-  auto inside = [&](int32_t relative) { return relative >= 0 && segment.base.next(relative) < end; };
-  if (*offset) {
-    if (!inside((*offset)->relative_offset) || (*offset)->position < 0) return false;
-    if (static_cast<uint64_t>((*offset)->position) >= segment.size) return false;
+  TM_ASSIGN(bool holds, ends_at(segment, *offset, end));
+  if (!holds) return false;
+  TM_ASSIGN(holds, time_entry_holds(number, **time));
+  if (!holds) return false;
+  for (const AbortedTransaction& entry : *aborted) {
+    TM_ASSIGN(holds, aborted_entry_holds(number, entry));
+    if (!holds) return false;
   }
-  if (!inside((*time)->relative_offset)) return false;
-  TM_ASSIGN(bool ends, ends_at(segment, *offset ? static_cast<uint64_t>((*offset)->position) : 0, end));
-  if (!ends) return false;
   segment.max_timestamp_ms = (*time)->timestamp_ms;
   segment.max_timestamp_offset = segment.base.next((*time)->relative_offset);
   for (const AbortedTransaction& transaction : *aborted) {
@@ -376,10 +413,47 @@ Result<bool> PartitionLog::sealed_indexes_whole(Segment& segment, Offset end) {
   return true;
 }
 
-// Whether whole batches lead from `position` to the file's end, and there to where the next segment begins.
-Result<bool> PartitionLog::ends_at(const Segment& segment, uint64_t position, Offset next_base) const {
+Result<bool> PartitionLog::time_entry_holds(size_t number, const TimeEntry& entry) {
+  Offset last = segments_[number].base.next(entry.relative_offset);
+  TM_ASSIGN(auto found, find_batch_locked(number, At::kLast, last));
+  return found && found->header.max_timestamp_ms == entry.timestamp_ms;
+}
+
+Result<bool> PartitionLog::aborted_entry_holds(size_t number, const AbortedTransaction& entry) {
+  TM_ASSIGN(auto marker, find_batch_locked(number, At::kFirst, entry.last));
+  if (!marker || !marker->header.control() || marker->header.producer_id != entry.producer_id) return false;
+  std::string bytes(marker->header.size_bytes(), '\0');
+  TM_ASSIGN(size_t read, marker->file->read_at(marker->position, bytes.data(), bytes.size()));
+  if (read < bytes.size() || !check_batch(marker->header, bytes).ok()) return false;
+  auto commits = transaction_marker_commits(marker->header, bytes);
+  if (!commits.ok() || *commits || entry.first > entry.last) return false;
+  if (entry.first < segments_[number].base) {
+    // Begun in an earlier segment. Without its snapshot it could not be made anew: then its marker must do.
+    TM_ASSIGN(auto producers, read_producers(segments_[number].base));
+    auto open = producers ? producers->open_transaction(entry.producer_id) : std::nullopt;
+    return !producers || (open && open->first == entry.first);
+  }
+  TM_ASSIGN(auto first, find_batch_locked(number, At::kFirst, entry.first));
+  return first && first->header.transactional() && !first->header.control() &&
+         first->header.producer_id == entry.producer_id;
+}
+
+// Whether whole batches lead from the index entry (or the segment's start) to the file's end, and there to
+// where the next segment begins.
+Result<bool> PartitionLog::ends_at(const Segment& segment, const std::optional<OffsetEntry>& from,
+                                   Offset next_base) const {
   TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kRead));
-  SegmentReader reader(*file, segment.size, segment.base, segment.base, position);
+  uint64_t position = 0;
+  Offset expected = segment.base;
+  if (from) {
+    if (from->position < 0) return false;
+    position = static_cast<uint64_t>(from->position);
+    TM_ASSIGN(auto header, header_at(*file, segment.size, position));
+    if (!header || header->last_offset() != segment.base.next(from->relative_offset).value()) return false;
+    expected = Offset(header->base_offset);
+  }
+  Gaps gaps{repaired_, log_start_};
+  SegmentReader reader(*file, segment.size, segment.base, expected, &gaps, position);
   while (true) {
     TM_ASSIGN(auto step, reader.next());
     if (step == SegmentReader::Step::kBatch) continue;

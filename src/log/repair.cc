@@ -33,13 +33,13 @@ Result<std::vector<SegmentFile>> list_segments(FileSystem& files, const std::str
 
 // The damaged places of one segment. `*next` is the offset that should come first, and then the
 // one behind the segment.
-Status inspect_segment(FileSystem& files, const TopicPartition& tp, const SegmentFile& segment, Offset* next,
-                       std::vector<DamagedPlace>* places) {
+Status inspect_segment(FileSystem& files, const TopicPartition& tp, const SegmentFile& segment,
+                       const Gaps& gaps, Offset* next, std::vector<DamagedPlace>* places) {
   TM_ASSIGN(auto file, files.open(segment.path, OpenMode::kRead));
   uint64_t position = 0;
   *next = std::max(*next, segment.base);
   while (true) {
-    SegmentReader reader(*file, segment.size, segment.base, *next, position);
+    SegmentReader reader(*file, segment.size, segment.base, *next, &gaps, position);
     auto step = SegmentReader::Step::kBatch;
     while (step == SegmentReader::Step::kBatch) {
       TM_ASSIGN(step, reader.next());
@@ -56,7 +56,7 @@ Status inspect_segment(FileSystem& files, const TopicPartition& tp, const Segmen
     place.first_lost = damage.expected;
     place.end_lost = damage.resume ? damage.resume->offset : damage.expected;
     place.to_end = !damage.resume;
-    place.torn_tail = !damage.resume && (!damage.misplaced || damage.torn);
+    place.torn_tail = !damage.resume && damage.torn;
     places->push_back(std::move(place));
     if (!damage.resume) return {};
     position = damage.resume->position;
@@ -64,17 +64,27 @@ Status inspect_segment(FileSystem& files, const TopicPartition& tp, const Segmen
   }
 }
 
+Result<Offset> checkpoint_of(FileSystem& files, const std::string& directory, std::string_view name,
+                             const TopicPartition& tp) {
+  TM_ASSIGN(OffsetMap offsets, read_offset_checkpoint(files, join_path(directory, name)));
+  auto found = offsets.find(tp);
+  return found == offsets.end() ? Offset(0) : found->second;
+}
+
 Result<std::vector<DamagedPlace>> inspect_partition(FileSystem& files, const std::string& directory,
-                                                    const TopicPartition& tp, Offset recovery_point) {
+                                                    const TopicPartition& tp) {
+  TM_ASSIGN(Offset recovery_point, checkpoint_of(files, directory, kRecoveryPointName, tp));
+  TM_ASSIGN(Offset log_start, checkpoint_of(files, directory, kLogStartName, tp));
   TM_ASSIGN(auto segments, list_segments(files, join_path(directory, tp.to_string())));
   TM_ASSIGN(RepairedOffsets repaired,
             RepairedOffsets::load(files, join_path(join_path(directory, tp.to_string()), kRepairedName)));
+  Gaps gaps{repaired, log_start};
   std::vector<DamagedPlace> places;
   Offset next;
   for (size_t i = 0; i < segments.size(); ++i) {
     // A segment ends before the next one begins, and no damage before says why.
     bool said = !places.empty() && places.back().end_lost >= segments[i].base;
-    if (i > 0 && next < segments[i].base && !said && !repaired.cover(next, segments[i].base)) {
+    if (i > 0 && next < segments[i].base && !said && !gaps.allow(next, segments[i].base)) {
       DamagedPlace place;
       place.tp = tp;
       place.file = segments[i - 1].path;
@@ -85,13 +95,11 @@ Result<std::vector<DamagedPlace>> inspect_partition(FileSystem& files, const std
       places.push_back(std::move(place));
     }
     size_t before = places.size();
-    TM_TRY(inspect_segment(files, tp, segments[i], &next, &places));
+    TM_TRY(inspect_segment(files, tp, segments[i], gaps, &next, &places));
     if (places.size() == before || !places.back().to_end) continue;
-    auto follows = std::find_if(segments.begin() + static_cast<ptrdiff_t>(i) + 1, segments.end(),
-                                [](const SegmentFile& segment) { return segment.size > 0; });
-    if (follows != segments.end()) {
+    if (i + 1 < segments.size()) {
       places.back().to_end = places.back().torn_tail = false;
-      places.back().end_lost = follows->base;
+      places.back().end_lost = segments[i + 1].base;
     } else {
       places.back().torn_tail = places.back().torn_tail && places.back().first_lost >= recovery_point;
       places.back().end_lost = std::max(places.back().end_lost, recovery_point);
@@ -111,12 +119,6 @@ Result<std::vector<DamagedPlace>> inspect_partition(FileSystem& files, const std
     places.push_back(std::move(place));
   }
   return places;
-}
-
-Result<Offset> recovery_point_of(FileSystem& files, const std::string& directory, const TopicPartition& tp) {
-  TM_ASSIGN(OffsetMap points, read_offset_checkpoint(files, join_path(directory, kRecoveryPointName)));
-  auto found = points.find(tp);
-  return found == points.end() ? Offset(0) : found->second;
 }
 
 // Writes the segment anew without the damaged stretches, and replaces it.
@@ -175,8 +177,7 @@ Result<std::vector<DamagedPlace>> inspect_damage(FileSystem& files, const std::s
 
 Result<std::vector<DamagedPlace>> inspect_damage(FileSystem& files, const std::string& directory,
                                                  const TopicPartition& tp) {
-  TM_ASSIGN(Offset recovery_point, recovery_point_of(files, directory, tp));
-  return inspect_partition(files, directory, tp, recovery_point);
+  return inspect_partition(files, directory, tp);
 }
 
 Result<std::vector<DamagedPlace>> repair_partition(FileSystem& files, const std::string& directory,
@@ -201,11 +202,13 @@ Result<std::vector<DamagedPlace>> repair_partition(FileSystem& files, const std:
     first = end;
   }
   // What is left is durable from here on: opening takes the gaps as they are.
+  TM_ASSIGN(Offset log_start, checkpoint_of(files, directory, kLogStartName, tp));
   TM_ASSIGN(auto segments, list_segments(files, join_path(directory, tp.to_string())));
+  Gaps gaps{repaired, log_start};
   Offset end;
   std::vector<DamagedPlace> none;
   for (const SegmentFile& segment : segments) {
-    TM_TRY(inspect_segment(files, tp, segment, &end, &none));
+    TM_TRY(inspect_segment(files, tp, segment, gaps, &end, &none));
     TM_ASSIGN(auto file, files.open(segment.path, OpenMode::kReadWrite));
     TM_TRY(file->sync());
   }

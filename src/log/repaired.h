@@ -1,4 +1,4 @@
-// Which offsets of a partition repair cut: the only gaps that its segments may have.
+// Which offsets of a partition repair cut, and with them the gaps that its segments may have.
 #pragma once
 
 #include <string>
@@ -24,6 +24,14 @@ class RepairedOffsets {
 
  private:
   std::vector<std::pair<Offset, Offset>> ranges_;  // [first, end), by first, apart from one another
+};
+
+// Where a batch need not continue the one before it: repair cut what stood between, or everything there was
+// deleted (a log that lost its end goes on at its start).
+struct Gaps {
+  const RepairedOffsets& repaired;
+  Offset log_start;
+  bool allow(Offset from, Offset to) const { return to <= log_start || repaired.cover(from, to); }
 };
 
 }  // namespace tidemill::log

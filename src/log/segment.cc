@@ -77,6 +77,17 @@ Status SegmentIndexes::seal(const Segment& segment) {
   return flush();
 }
 
+// A time index without entries says that the three are not whole: so it is emptied first and written last.
+Status SegmentIndexes::replace(const Segment& segment) {
+  TM_TRY(times_.sync());
+  TM_TRY(offsets_.flush());
+  TM_TRY(offsets_.sync());
+  TM_TRY(aborted_.flush());
+  TM_TRY(aborted_.sync());
+  TM_TRY(seal(segment));
+  return times_.sync();
+}
+
 Status SegmentIndexes::flush() {
   TM_TRY(offsets_.flush());
   TM_TRY(times_.flush());
@@ -107,8 +118,7 @@ Status IndexRebuild::into(FileSystem& files, const Segment& segment, SegmentInde
 Status IndexRebuild::write(FileSystem& files, const Segment& segment) {
   SegmentIndexes indexes;
   TM_TRY(into(files, segment, &indexes));
-  TM_TRY(indexes.seal(segment));
-  return indexes.sync();
+  return indexes.replace(segment);
 }
 
 }  // namespace tidemill::log

@@ -37,6 +37,8 @@ class SegmentIndexes {
   Status add_aborted(const AbortedTransaction& transaction);
   // The last time entry, and everything to the files. May be called again after an error.
   Status seal(const Segment& segment);
+  // The files of a sealed segment, just created: a crash leaves them whole, or not taken for whole.
+  Status replace(const Segment& segment);
   Status flush();
   Status sync();
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/crc32c.h"
 #include "log/format.h"
 
 namespace tidemill::log {
@@ -21,8 +22,9 @@ bool plausible(const BatchHeader& header, Offset base, Offset expected) {
 
 }  // namespace
 
-SegmentReader::SegmentReader(File& file, uint64_t size, Offset base, Offset expected, uint64_t position)
-    : file_(file), size_(size), base_(base), expected_(expected), position_(position) {}
+SegmentReader::SegmentReader(File& file, uint64_t size, Offset base, Offset expected, const Gaps* gaps,
+                             uint64_t position)
+    : file_(file), size_(size), base_(base), expected_(expected), gaps_(gaps), position_(position) {}
 
 SegmentReader::Step SegmentReader::damaged(std::string what) {
   what_ = std::move(what);
@@ -45,7 +47,10 @@ Result<SegmentReader::Step> SegmentReader::next() {
   batch_ = {};
   if (position_ == size_) return Step::kEnd;
   TM_ASSIGN(bool whole_header, load(kRecords));
-  if (!whole_header) return damaged("the file ends inside a batch header");
+  if (!whole_header) {
+    cut_short_ = true;
+    return damaged("the file ends inside a batch header");
+  }
   std::string_view bytes = std::string_view(buffer_).substr(position_ - buffer_start_);
   auto header = parse_batch_header(bytes);
   if (!header.ok()) return damaged("no batch header: " + header.error().message);
@@ -54,6 +59,7 @@ Result<SegmentReader::Step> SegmentReader::next() {
   if (!plausible(header_, base_, base_)) return damaged("no batch header: lengths or offsets out of range");
   TM_ASSIGN(bool whole, load(header_.size_bytes()));
   if (!whole) {
+    cut_short_ = true;
     return damaged("a batch of " + std::to_string(header_.size_bytes()) + " bytes, but only " +
                    std::to_string(size_ - position_) + " are left");
   }
@@ -62,11 +68,14 @@ Result<SegmentReader::Step> SegmentReader::next() {
     batch_ = {};
     return damaged(checked.error().message);
   }
-  if (header_.base_offset < expected_.value()) {
+  // No checksum covers a batch's offset: that it continues the one before is what can be checked.
+  Offset first(header_.base_offset);
+  bool gap = first > expected_ && (gaps_ == nullptr || gaps_->allow(expected_, first));
+  if (first != expected_ && !gap) {
     batch_ = {};
     misplaced_ = true;
-    return damaged("offset " + std::to_string(header_.base_offset) + " where " +
-                   std::to_string(expected_.value()) + " or above should follow");
+    return damaged("offset " + std::to_string(first.value()) + " where " + std::to_string(expected_.value()) +
+                   " should follow");
   }
   batch_position_ = position_;
   expected_ = Offset(header_.last_offset() + 1);
@@ -87,7 +96,7 @@ Result<std::optional<Damage::Resume>> whole_batch_at(File& file, uint64_t size, 
   uint64_t batch_size = (*header)->size_bytes();
   if (batch_size > size - position || batch_size > budget) return none;
   budget -= batch_size;
-  SegmentReader reader(file, size, base, expected, position);
+  SegmentReader reader(file, size, base, expected, nullptr, position);
   TM_ASSIGN(auto step, reader.next());
   if (step != SegmentReader::Step::kBatch) return none;
   return std::optional(Damage::Resume{position, Offset(reader.header().base_offset)});
@@ -136,7 +145,36 @@ Result<bool> has_unwritten_sector(File& file, uint64_t size, uint64_t from, uint
   return false;
 }
 
+// Whether a batch that seems to reach beyond the file is whole, and only its length is wrong, which no
+// checksum covers.
+Result<bool> whole_but_for_its_length(File& file, uint64_t size, uint64_t position, uint32_t expected_crc) {
+  constexpr size_t kCovered = kAttributes;
+  if (size - position < kRecords) return false;
+  uint32_t crc = 0;
+  std::string buffer;
+  for (uint64_t at = position + kCovered; at < size;) {
+    buffer.resize(static_cast<size_t>(std::min<uint64_t>(kChunk, size - at)));
+    TM_ASSIGN(size_t read, file.read_at(at, buffer.data(), buffer.size()));
+    if (read == 0) return false;
+    crc = crc32c(std::string_view(buffer).substr(0, read), crc);
+    at += read;
+  }
+  return crc == expected_crc;
+}
+
 }  // namespace
+
+Result<std::optional<BatchHeader>> header_at(File& file, uint64_t size, uint64_t position) {
+  std::optional<BatchHeader> none;
+  if (position > size || size - position < kRecords) return none;
+  char bytes[kRecords];
+  TM_ASSIGN(size_t read, file.read_at(position, bytes, sizeof bytes));
+  auto header = parse_batch_header({bytes, read});
+  if (!header.ok() || !header->has_value()) return none;
+  if (!plausible(**header, Offset((*header)->base_offset), Offset(0))) return none;
+  if ((*header)->size_bytes() > size - position) return none;
+  return std::optional(**header);
+}
 
 Result<Damage> examine_damage(File& file, uint64_t size, Offset base, const SegmentReader& reader) {
   Damage damage;
@@ -146,7 +184,13 @@ Result<Damage> examine_damage(File& file, uint64_t size, Offset base, const Segm
   damage.misplaced = reader.misplaced();
   TM_ASSIGN(damage.resume, find_whole_batch(file, size, base, damage.expected, damage.position));
   uint64_t end = damage.resume ? damage.resume->position : size;
+  if (reader.too_high()) return damage;  // bytes that were never written are zero
   TM_ASSIGN(damage.torn, has_unwritten_sector(file, size, damage.position, end, damage.expected));
+  if (!reader.cut_short() || damage.resume) return damage;
+  damage.torn = true;
+  if (size - damage.position < kRecords) return damage;
+  TM_ASSIGN(bool whole, whole_but_for_its_length(file, size, damage.position, reader.header().crc));
+  damage.torn = !whole;
   return damage;
 }
 

@@ -10,13 +10,16 @@
 #include "base/file_system.h"
 #include "base/result.h"
 #include "event/record_batch.h"
+#include "log/repaired.h"
 
 namespace tidemill::log {
 
 class SegmentReader {
  public:
-  // Reads `file` from `position` on, up to `size`; the first batch's offset is `expected` or above.
-  SegmentReader(File& file, uint64_t size, Offset base, Offset expected, uint64_t position = 0);
+  // Reads `file` from `position` on, up to `size`; the first batch begins at `expected`, and each other one
+  // where the one before it ended, but for these gaps (which must outlive the reader; null: any).
+  SegmentReader(File& file, uint64_t size, Offset base, Offset expected, const Gaps* gaps,
+                uint64_t position = 0);
 
   enum class Step { kBatch, kEnd, kDamaged };
   // kBatch: header() and bytes() are the next batch, its checksum verified; they hold until the
@@ -29,9 +32,13 @@ class SegmentReader {
   uint64_t position() const { return position_; }  // behind the last batch
   Offset expected() const { return expected_; }    // the offset behind the last batch
   const std::string& what() const { return what_; }
-  // The damage is a batch that is whole but whose offset is too low. A torn write looks like that only where
-  // the sector that holds the batch's first bytes ends inside its offset or length.
+  // The damage is a batch that is whole but does not continue the one before. A torn write looks like that
+  // only where the offset is too low, and the sector that holds the batch's first bytes ends inside its
+  // offset or length.
   bool misplaced() const { return misplaced_; }
+  // The damage is that the file ends inside a batch.
+  bool cut_short() const { return cut_short_; }
+  bool too_high() const { return misplaced_ && header_.base_offset > expected_.value(); }
 
  private:
   // Makes bytes [position_, position_ + size) available; false where the file ends before.
@@ -42,6 +49,7 @@ class SegmentReader {
   uint64_t size_;
   Offset base_;
   Offset expected_;
+  const Gaps* gaps_;
   uint64_t position_;
   std::string buffer_;
   uint64_t buffer_start_ = 0;
@@ -50,6 +58,7 @@ class SegmentReader {
   uint64_t batch_position_ = 0;
   std::string what_;
   bool misplaced_ = false;
+  bool cut_short_ = false;
 };
 
 // What a damaged place in a segment is.
@@ -63,10 +72,15 @@ struct Damage {
     Offset offset;
   };
   std::optional<Resume> resume;
-  // A sector of the damaged stretch is zero up to its end: a write that never reached the disk.
+  // A write that never reached the disk: a sector of the damaged stretch is zero up to its end, or the file
+  // ends inside the batch.
   bool torn = false;
   bool misplaced = false;  // see SegmentReader
 };
+
+// The header of the batch at `position`; nullopt where none can stand there, or it does not lie within
+// `size`. The batch itself is not read.
+Result<std::optional<BatchHeader>> header_at(File& file, uint64_t size, uint64_t position);
 
 // Judges the place at which `reader` stopped.
 Result<Damage> examine_damage(File& file, uint64_t size, Offset base, const SegmentReader& reader);
