@@ -21,7 +21,7 @@ void Client::judge(const std::string& what, const Error& error) {
 }
 
 void Client::disconnected() {
-  former_ = producer_;
+  if (producer_.id >= 0) former_ = producer_;  // else it never connected
   producer_ = {};
   for (Flight& flight : flights_) {
     flight.appended = false;

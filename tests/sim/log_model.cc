@@ -117,6 +117,10 @@ void LogModel::read_failed(int p, const Error& error) {
   world_.note("reading {}: {}", input(p).to_string(), error.message);
   if (world_.disk.power_failed() || world_.disk_errors) return;
   if (error.code == Code::kOutOfRange && at(p).start_high > at(p).read_to) return;  // deleted, as asked
+  if (error.code == Code::kOutOfRange && lost_power_ && world_.scenario.lies > 0) {
+    said_damage_ = true;  // whole segments are gone
+    return;
+  }
   if (world_.scenario.may_be_damaged() && error.code == Code::kCorrupt) {
     said_damage_ = true;
     return;
@@ -141,7 +145,8 @@ void LogModel::observe(log::Log& log) {
       int64_t transaction = events_.at(serial).transaction;
       if (transaction >= 0) {
         Outcome outcome = transactions_[static_cast<size_t>(transaction)];
-        if (outcome == Outcome::kOpen || outcome == Outcome::kAborted) {
+        bool shown = outcome == Outcome::kOpen || outcome == Outcome::kAborted;
+        if (shown && !world_.scenario.may_show_aborted()) {
           return world_.violation("{}: a reader saw event {} of transaction {}, which is {}",
                                   input(p).to_string(), serial, transaction,
                                   outcome == Outcome::kOpen ? "open" : "aborted");
@@ -151,7 +156,8 @@ void LogModel::observe(log::Log& log) {
     }
     world_.note("observe {}: {} events up to {}", input(p).to_string(), records.size(), end);
     model.read_to = end;
-    if (!world_.scenario.may_lose()) model.durable_end = std::max(model.durable_end, end);
+    // What a power cut took, and what stands there instead, is known only once all could be checked.
+    if (!world_.scenario.may_lose() && checked_) model.durable_end = std::max(model.durable_end, end);
   }
 }
 

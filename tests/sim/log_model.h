@@ -93,7 +93,8 @@ class LogModel {
   const PartitionModel& at(int partition) const { return partitions_[static_cast<size_t>(partition)]; }
   void read_failed(int partition, const Error& error);
   bool check_record(int partition, const ReadRecord& record);
-  void check_partition(log::Log& log, int partition);
+  // Whether all of it could be read and is right.
+  bool check_partition(log::Log& log, int partition);
   void check_missing(int partition, const std::set<int64_t>& there, int64_t start);
   void check_visible(log::Log& log, int partition, const std::set<int64_t>& there, int64_t start);
   void settle_transactions(const std::map<int64_t, std::pair<int, int>>& shown);
@@ -106,7 +107,7 @@ class LogModel {
   bool lost_something_ = false;
   bool said_damage_ = false;
   bool lost_power_ = false;
-  bool checked_ = true;  // since the last power cut
+  bool checked_ = true;  // everything, since the last power cut
 };
 
 }  // namespace tidemill::sim

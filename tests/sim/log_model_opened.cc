@@ -22,7 +22,10 @@ void LogModel::life_ended(bool power_cut) {
 
 void LogModel::check_opened(log::Log& log) {
   shown_.clear();
-  for (int p = 0; p < world_.scenario.partitions && !world_.violated(); ++p) check_partition(log, p);
+  bool all = true;
+  for (int p = 0; p < world_.scenario.partitions && !world_.violated(); ++p) {
+    all = check_partition(log, p) && all;
+  }
   for (const auto& [transaction, counts] : shown_) {
     if (world_.violated()) return;
     auto [visible, hidden] = counts;
@@ -33,37 +36,45 @@ void LogModel::check_opened(log::Log& log) {
     }
     outcome = visible > 0 ? Outcome::kCommitted : Outcome::kAborted;
   }
-  checked_ = true;
+  checked_ = checked_ || all;
 }
 
-void LogModel::check_partition(log::Log& log, int p) {
+bool LogModel::check_partition(log::Log& log, int p) {
   PartitionModel& model = at(p);
   const std::string name = input(p).to_string();
   auto info = log.partition(input(p));
-  if (!info.ok()) return world_.violation("{}: {}", name, info.error().message);
+  if (!info.ok()) {
+    world_.violation("{}: {}", name, info.error().message);
+    return false;
+  }
   int64_t start = info->log_start.value();
   world_.note("{}: {} to {}, durable to {}", name, start, info->log_end.value(), model.durable_end);
   if (start < model.start_low) {
-    return world_.violation("{}: begins at {}, but records before {} were deleted", name, start,
-                            model.start_low);
+    world_.violation("{}: begins at {}, but records before {} were deleted", name, start, model.start_low);
+    return false;
   }
   if (start > model.start_high && world_.scenario.retention_bytes < 0 && !world_.scenario.may_lose()) {
-    return world_.violation("{}: begins at {}, but only records before {} were to be deleted", name, start,
-                            model.start_high);
+    world_.violation("{}: begins at {}, but only records before {} were to be deleted", name, start,
+                     model.start_high);
+    return false;
   }
   std::vector<ReadRecord> records;
   int64_t end = start;
   Status read = read_records(log, input(p), start, 3000, log::Isolation::kReadUncommitted, &records, &end);
-  if (!read.ok()) return read_failed(p, read.error());
+  if (!read.ok()) {
+    read_failed(p, read.error());
+    return false;
+  }
   std::set<int64_t> there;
   for (const ReadRecord& record : records) {
-    if (!check_record(p, record)) return;
+    if (!check_record(p, record)) return false;
     there.insert(record.offset);
   }
   check_missing(p, there, start);
   if (!world_.violated()) check_visible(log, p, there, start);
   if (world_.scenario.lies == 0) model.durable_end = info->log_end.value();
   if (world_.scenario.may_lose()) model.read_to = std::min(model.read_to, info->log_end.value());
+  return !world_.violated();
 }
 
 // What is missing is a tail that nobody relied on, and nothing follows it.
@@ -107,7 +118,8 @@ void LogModel::check_visible(log::Log& log, int p, const std::set<int64_t>& ther
     Outcome outcome = transaction < 0 ? Outcome::kCommitted : transactions_[static_cast<size_t>(transaction)];
     if (outcome == Outcome::kInDoubt) {
       ++(shown ? shown_[transaction].first : shown_[transaction].second);
-    } else if (shown != (outcome == Outcome::kCommitted) && !world_.scenario.may_forget()) {
+    } else if (shown != (outcome == Outcome::kCommitted) &&
+               !(shown ? world_.scenario.may_show_aborted() : world_.scenario.may_forget())) {
       return world_.violation("{}: event {} at {} of transaction {} is {}visible, but that was {}",
                               input(p).to_string(), serial, offset, transaction, shown ? "" : "not ",
                               outcome == Outcome::kCommitted ? "committed" : "aborted");
@@ -124,7 +136,7 @@ void LogModel::check_visible(log::Log& log, int p, const std::set<int64_t>& ther
   }
   lost_something_ = true;
   model.stream.erase(gone, model.stream.end());
-  model.read_to = model.stream.empty() ? start : model.stream.back().offset + 1;
+  model.read_to = model.stream.empty() ? start : std::max(start, model.stream.back().offset + 1);
 }
 
 void LogModel::check_repaired(log::Log& log, const std::vector<log::DamagedPlace>& places) {

@@ -75,6 +75,8 @@ struct Scenario {
   // It may forget how a transaction ended: the record of it may be lost, or be the last one and damaged,
   // which cannot be told from torn.
   bool may_forget() const { return may_lose() || flips > 0; }
+  // … and show what was aborted: the index that hides it may be lost.
+  bool may_show_aborted() const { return lies > 0 || flips > 0; }
   // Files may be damaged: an error that says so is right.
   bool may_be_damaged() const { return flips > 0 || lies > 0; }
 };

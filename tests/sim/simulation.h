@@ -54,6 +54,7 @@ class Simulation {
   void take_over();
   void delete_records();
   void check_retention();
+  std::optional<int64_t> sink_position(int partition);
   void restart_pipeline();
   void while_asleep();
   void verify_sink();

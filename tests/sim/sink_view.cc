@@ -29,17 +29,23 @@ Result<SinkContents> read_model(const Events& events, const pipeline::testing::M
   return contents;
 }
 
+Committed log_committed(log::Log& log, const TopicPartition& source) {
+  Committed committed;
+  auto held = log.committed_position(kPipeline, source);
+  if (!held) return committed;
+  committed.position = held->position;
+  committed.epoch = pipeline::Epoch(held->epoch);
+  ByteReader reader(held->metadata);
+  pipeline::Counters& counters = committed.counters;
+  reader.varuint();
+  for (uint64_t* count : {&counters.read, &counters.stored, &counters.dead, &counters.dropped})
+    *count = reader.varuint();
+  return committed;
+}
+
 Result<SinkContents> read_log(const Events& events, log::Log& log, const TopicPartition& source) {
   SinkContents contents;
-  if (auto held = log.committed_position(kPipeline, source)) {
-    contents.committed.position = held->position;
-    contents.committed.epoch = pipeline::Epoch(held->epoch);
-    ByteReader reader(held->metadata);
-    pipeline::Counters& counters = contents.committed.counters;
-    reader.varuint();
-    for (uint64_t* count : {&counters.read, &counters.stored, &counters.dead, &counters.dropped})
-      *count = reader.varuint();
-  }
+  contents.committed = log_committed(log, source);
   std::vector<ReadRecord> records;
   int64_t end = 0;
   TopicPartition rows{kOutput, source.partition};
@@ -91,17 +97,21 @@ Result<std::vector<std::string>> read_chain(World& world, const std::string& dir
   return lines;
 }
 
-Result<SinkContents> read_files(World& world, const TopicPartition& source) {
-  SinkContents contents;
-  serve::PartitionStates states;
+Result<serve::PartitionState> files_state(World& world, const TopicPartition& source) {
   auto journal = read_file(world.disk, kFilesDirectory + "/.tidemill/journal");
   if (!journal.ok()) {
-    if (journal.error().code == Code::kNotFound) return contents;
+    if (journal.error().code == Code::kNotFound) return serve::PartitionState();
     return std::move(journal).error();
   }
+  serve::PartitionStates states;
   auto whole = serve::replay_journal(*journal, &states);
   if (!whole.ok()) return std::move(whole).error();
-  const serve::PartitionState& state = states[source];
+  return states[source];
+}
+
+Result<SinkContents> read_files(World& world, const TopicPartition& source) {
+  SinkContents contents;
+  TM_ASSIGN(serve::PartitionState state, files_state(world, source));
   contents.committed = state.committed;
   TM_ASSIGN(contents.rows, read_chain(world, kFilesDirectory + "/" + source.to_string(), state.rows));
   TM_ASSIGN(auto dead,
@@ -117,6 +127,21 @@ Result<SinkContents> read_files(World& world, const TopicPartition& source) {
 }
 
 }  // namespace
+
+Result<Committed> read_committed(World& world, const SinkPlaces& places, int partition) {
+  switch (world.scenario.sink) {
+    case SinkKind::kLog:
+      return log_committed(*places.log, input(partition));
+    case SinkKind::kFiles: {
+      TM_ASSIGN(serve::PartitionState state, files_state(world, input(partition)));
+      return state.committed;
+    }
+    case SinkKind::kModel:
+    case SinkKind::kModelWithChangelog:
+      return places.store->committed(input(partition));
+  }
+  return internal_error("no such sink");
+}
 
 Result<SinkContents> read_sink(World& world, const Events& events, const SinkPlaces& places, int partition) {
   switch (world.scenario.sink) {

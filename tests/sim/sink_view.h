@@ -26,7 +26,9 @@ struct SinkPlaces {
   pipeline::testing::ModelStore* store = nullptr;
 };
 
-// Of one input partition.
+// What the sink has committed of one input partition.
+Result<pipeline::Committed> read_committed(World& world, const SinkPlaces& places, int partition);
+// With its rows.
 Result<SinkContents> read_sink(World& world, const Events& events, const SinkPlaces& places, int partition);
 
 }  // namespace tidemill::sim
