@@ -69,6 +69,13 @@ class DatabaseImpl final : public Database {
     return ok_status();
   }
 
+  Status check() override {
+    TM_ASSIGN(auto connection, connect());
+    auto asked = connection->execute("SELECT 1");
+    const bool failed = !asked.ok() && asked.error().message.starts_with(kFatal);
+    return failed ? Status(std::move(asked).error()) : ok_status();
+  }
+
  private:
   std::shared_ptr<DatabaseHandle> handle_;
 };

@@ -117,6 +117,9 @@ class Database {
   // From now on SQL reaches no files but the database's own and those in `directories`, and changes no
   // settings; for good. Paths are absolute.
   virtual Status lock_down(const std::vector<std::string>& directories = {}) = 0;
+  // Whether it still answers. An error is final: DuckDB gives a database up for good when it cannot write a
+  // checkpoint (no memory, no room), though what was committed is durable; opened again, it is whole.
+  virtual Status check() = 0;
 };
 
 }  // namespace tidemill::duck

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
@@ -19,7 +20,7 @@ struct Class {
 constexpr std::array kClasses = {
     Class{"INTERRUPT Error", Domain::kExternal, Code::kStopped, false},
     Class{"INTERNAL Error", Domain::kInternal, Code::kFailed, false},
-    Class{"FATAL Error", Domain::kExternal, Code::kFailed, false},
+    Class{kFatal, Domain::kExternal, Code::kFailed, false},
     Class{"IO Error", Domain::kExternal, Code::kFailed, false},
     Class{"Out of Memory Error", Domain::kExternal, Code::kFailed, true},
     Class{"TransactionContext Error", Domain::kExternal, Code::kFailed, true},
@@ -35,11 +36,13 @@ bool contains(std::string_view text, std::string_view part) {
 }  // namespace
 
 Error error_of(std::string message) {
+  // Its advice is for whoever may change its settings.
+  message.resize(std::min(message.size(), message.find("\n\nPossible solutions:")));
   while (!message.empty() && (message.back() == '\n' || message.back() == '.')) message.pop_back();
   if (contains(message, "No space left on device") || contains(message, "Disk quota exceeded")) {
     // DuckDB marks the database as failed when the write-ahead log could not be written; then only
     // opening it again helps.
-    bool failed = message.starts_with("FATAL Error");
+    bool failed = message.starts_with(kFatal);
     return external_error(std::move(message), Code::kDiskFull, !failed);
   }
   for (const auto& known : kClasses) {

@@ -14,6 +14,8 @@ namespace {
 
 constexpr auto kHousekeepingPause = std::chrono::milliseconds(100);
 constexpr int64_t kSettlePauseUs = 2'000;
+constexpr int64_t kFirstReopenPauseNs = 1'000'000'000;
+constexpr int64_t kLongestReopenPauseNs = 8'000'000'000;
 
 }  // namespace
 
@@ -221,7 +223,7 @@ Status Host::enter_processing() {
   // Whoever begins while the last ones still drain would fence them.
   processing_ended_.wait(lock, [this] { return !processing_ending_; });
   if (closing_) return leaving();
-  if (!running_) {
+  if (!running_ && !store_down_) {
     processing_error_ = {};
     TM_ASSIGN(running_, start_stages({}, &metrics_));
     hold_inputs(false);
@@ -238,6 +240,7 @@ Status Host::leave_processing() {
     if (--processing_users_ > 0) return {};
     hold_inputs(true);
     ending = std::move(running_);
+    store_down_ = false;
     processing_ending_ = true;
   }
   Status failed;
@@ -256,18 +259,61 @@ Status Host::leave_processing() {
 
 bool Host::processing() const {
   std::lock_guard lock(processing_mutex_);
-  return running_ != nullptr;
+  return running_ != nullptr || store_down_;
 }
 
-Status Host::processing_failed() const {
+Status Host::processing_failed() {
   std::lock_guard lock(processing_mutex_);
+  if (store_down_) return reopen();
   if (running_) {
     for (auto& pipeline : running_->pipelines) {
       if (pipeline->running()) continue;
-      if (Status ended = pipeline->wait(); !ended.ok()) return ended;
+      if (Status ended = pipeline->wait(); !ended.ok()) return revive(std::move(ended));
     }
   }
   return processing_error_;
+}
+
+Status Host::revive(Status why) {
+  if (closing_ || stop_asked_) return why;
+  Status store;
+  {
+    std::lock_guard lock(database_mutex_);
+    if (database_) store = database_->check();
+  }
+  if (store.ok()) return why;
+  log_warning("sink: " + why.error().message + "; the store is opened again");
+  hold_inputs(true);
+  running_->drain();
+  running_.reset();
+  store_down_ = true;
+  reopen_pause_ns_ = kFirstReopenPauseNs;
+  return reopen();
+}
+
+Status Host::reopen() {
+  const int64_t now_ns = Clock::system().steady_ns();
+  if (now_ns < reopen_ns_) return {};
+  {
+    std::lock_guard lock(database_mutex_);
+    if (database_ && !database_->check().ok()) database_.reset();
+  }
+  auto started = start_stages({}, &metrics_);
+  if (!started.ok()) {
+    reopen_ns_ = now_ns + reopen_pause_ns_;
+    reopen_pause_ns_ = std::min(2 * reopen_pause_ns_, kLongestReopenPauseNs);
+    const Error& error = started.error();
+    // A query may hold the old one for a moment, and a full disk is waited for.
+    if (error.code == Code::kExists) return {};
+    if (!error.retryable && error.code != Code::kDiskFull) return std::move(started).error();
+    log_warning("sink: " + error.message + "; trying again");
+    return {};
+  }
+  running_ = std::move(*started);
+  store_down_ = false;
+  reopen_ns_ = now_ns + kFirstReopenPauseNs;
+  hold_inputs(false);
+  return {};
 }
 
 Result<Host::Ends> Host::ends_of(const std::string& topic_name) const {
@@ -313,11 +359,12 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
       TM_TRY(go_on());
       {
         std::lock_guard lock(processing_mutex_);
-        if (!running_) return closing_ ? leaving() : was_stopped();
-        if (targets.empty()) {
+        if (!running_ && !store_down_) return closing_ ? leaving() : was_stopped();
+        if (running_ && targets.empty()) {
           TM_ASSIGN(targets, ends_of(running_->stages[i].input_topic));
         }
-        settled = reached(running_->pipelines[i]->progress(), targets) && running_->pipelines[i]->settled();
+        settled = running_ && reached(running_->pipelines[i]->progress(), targets) &&
+                  running_->pipelines[i]->settled();
       }
       if (!settled) Clock::system().sleep_us(kSettlePauseUs);
     }

@@ -56,8 +56,9 @@ class Host {
   Status enter_processing();
   Status leave_processing();
   bool processing() const;
-  // The error that stopped processing, if one did.
-  Status processing_failed() const;
+  // The error that stopped processing, if one did. A store that DuckDB has given up is opened again here, and
+  // the pipelines go on with it: a query or a full disk must not end them.
+  Status processing_failed();
   // Waits until everything that is in the input topic now is committed, or `cancelled`, or processing failed.
   Status wait_settled(const std::function<bool()>& cancelled);
   std::vector<pipeline::LaneProgress> progress() const;
@@ -94,6 +95,9 @@ class Host {
   // Notes in the run's record which entries of its directory a sink makes, before it makes them.
   Status note_made(const std::string& replay_into = {});
   void hold_inputs(bool hold);
+  // With processing_mutex_ held. revive(): `why` where it is not the store that failed.
+  Status revive(Status why);
+  Status reopen();
   Result<std::unique_ptr<Running>> start_stages(const Replay& replay, observe::Metrics* metrics);
   // Where a topic ends now, for readers of committed events; and whether lanes have read that far.
   using Ends = std::vector<std::pair<TopicPartition, Offset>>;
@@ -121,6 +125,9 @@ class Host {
   int processing_users_ = 0;
   bool processing_ending_ = false;  // the last user left, the pipelines still drain
   std::condition_variable processing_ended_;
+  bool store_down_ = false;  // until it is open again there are users, but no pipelines
+  int64_t reopen_ns_ = 0;    // not before
+  int64_t reopen_pause_ns_ = 0;
   Status processing_error_;
 
   std::atomic<bool> stop_asked_{false};

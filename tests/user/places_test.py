@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pty
+import random
 import re
 import shutil
 import subprocess
@@ -130,6 +131,24 @@ class Mounted(UserTest):
 
     def test_telemetry_waits_for_room_and_is_whole(self):
         self.full_disk("telemetry", 10000)
+
+    def test_a_store_that_found_no_room_for_its_checkpoint_is_opened_again(self):
+        # Events that do not compress; the store's own log is full at 64 MiB, and the disk then.
+        lines = self.write("lines", "".join(json.dumps({"id": str(i), "blob": random.randbytes(300_000).hex()}) + "\n" for i in range(130)))
+        wide = self.write("wide.yaml", "event: {fields: {id: text required, blob: text}, id: id}\ningest: {log: {partitions: 1}}\n"
+                                       "process:\n  - enrich: [partition, offset]\nserve: duckdb\n")
+        process = self.in_small_disk(f"bash -c 'head -c 80M /dev/zero > \"{self.root}/filler\"; {PROGRAM} log produce {wide} < {lines} && "
+                                     f"exec {PROGRAM} run {wide} --until-end --set pipeline.epoch.max_events=20'", size="280m")
+        seen = ""
+        while "the store is opened again" not in seen:
+            line = process.stdout.readline()
+            self.assertTrue(line, seen)
+            seen += line
+        self.assertIn("No space left", seen)
+        os.truncate(self.inside(process) / "filler", 0)
+        output, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, seen + output)
+        self.assertIn("Verdict: PASS", output)
 
     def test_a_disk_that_is_full_from_the_beginning(self):
         process = self.in_small_disk(f"bash -c 'head -c 2M /dev/zero > \"{self.root}/filler\"; exec {PROGRAM} run relay --count 10'", size="1m")
