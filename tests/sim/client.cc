@@ -16,7 +16,7 @@ void Client::judge(const std::string& what, const Error& error) {
   world_.note("{} {}: {}", name_, what, error.message);
   const Scenario& scenario = world_.scenario;
   bool excused = world_.disk.power_failed() || error.code == Code::kDiskFull || scenario.write_errors > 0 ||
-                 scenario.sync_errors > 0 || scenario.may_be_damaged();
+                 scenario.sync_errors > 0 || scenario.read_errors > 0 || scenario.may_be_damaged();
   if (!excused) world_.violation("{} {}: {}", name_, what, error.message);
 }
 

@@ -17,13 +17,25 @@ constexpr std::string_view kFateNames[] = {"", " FAILS", " LIES", " POWER"};
 
 DiskFaults::DiskFaults(World& world) : world_(world) {
   world_.disk.set_judge([this](const MemoryFiles::Change& change) { return judge(change); });
+  world_.disk.set_read_fault([this](const std::string& path, uint64_t offset, size_t size) {
+    return read_fails(path, offset, size);
+  });
 }
 
 void DiskFaults::begin_life(bool faults) {
   faults_ = faults;
   end_after_ = 0;
   end_part_ = {};
-  failed_writes_ = failed_syncs_ = world_.disk_errors = false;
+  failed_writes_ = failed_syncs_ = failed_reads_ = world_.disk_errors = false;
+}
+
+bool DiskFaults::read_fails(const std::string& path, uint64_t offset, size_t size) {
+  int rate = world_.scenario.read_errors;
+  if (!faults_ || rate == 0 || world_.observing ||
+      world_.disk_chance.below(10'000) >= static_cast<uint64_t>(rate))
+    return false;
+  world_.note("  disk read {} {}+{} FAILS", path, offset, size);
+  return failed_reads_ = world_.disk_errors = true;
 }
 
 Fate DiskFaults::judge(const MemoryFiles::Change& change) {

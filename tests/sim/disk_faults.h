@@ -25,6 +25,7 @@ class DiskFaults {
   // In this life so far.
   bool failed_writes() const { return failed_writes_; }
   bool failed_syncs() const { return failed_syncs_; }
+  bool failed_reads() const { return failed_reads_; }
   // Ever: some sync kept nothing.
   bool lied() const { return lied_; }
 
@@ -34,6 +35,7 @@ class DiskFaults {
  private:
   MemoryFiles::Fate judge(const MemoryFiles::Change& change);
   MemoryFiles::Fate draw(const MemoryFiles::Change& change);
+  bool read_fails(const std::string& path, uint64_t offset, size_t size);
   bool ends_here(const MemoryFiles::Change& change);
 
   World& world_;
@@ -43,6 +45,7 @@ class DiskFaults {
   uint64_t end_later_ = 0;
   bool failed_writes_ = false;
   bool failed_syncs_ = false;
+  bool failed_reads_ = false;
   bool lied_ = false;
 };
 

@@ -129,6 +129,7 @@ void LogModel::read_failed(int p, const Error& error) {
 }
 
 void LogModel::observe(log::Log& log) {
+  Observing observing(world_);
   for (int p = 0; p < world_.scenario.partitions; ++p) {
     PartitionModel& model = at(p);
     std::vector<ReadRecord> records;

@@ -21,6 +21,7 @@ void LogModel::life_ended(bool power_cut) {
 }
 
 void LogModel::check_opened(log::Log& log) {
+  Observing observing(world_);
   shown_.clear();
   bool all = true;
   for (int p = 0; p < world_.scenario.partitions && !world_.violated(); ++p) {

@@ -60,10 +60,11 @@ struct Scenario {
   // ---- what goes wrong; of 10,000 changes of the disk, or steps
   int write_errors = 0;
   int sync_errors = 0;
-  int lies = 0;       // syncs that keep nothing
-  int flips = 0;      // bits, between two lives: of 10,000
-  int disk_full = 0;  // per step
-  int slow = 0;       // changes that take long
+  int read_errors = 0;  // of 10,000 reads
+  int lies = 0;         // syncs that keep nothing
+  int flips = 0;        // bits, between two lives: of 10,000
+  int disk_full = 0;    // per step
+  int slow = 0;         // changes that take long
   int clock_jumps = 0;
   int lost_answers = 0;     // the model store's
   int rivals = 0;           // a second owner takes over

@@ -111,8 +111,8 @@ void Simulation::end_life() {
 bool Simulation::excused(const Error& error) const {
   if (world_.disk.power_failed()) return true;
   if (error.code == Code::kDiskFull || full_) return true;
-  return faults_.failed_writes() || faults_.failed_syncs() || flipped_ || faults_.lied() ||
-         log_model_.lost_at_random();
+  return faults_.failed_writes() || faults_.failed_syncs() || faults_.failed_reads() || flipped_ ||
+         faults_.lied() || log_model_.lost_at_random();
 }
 
 bool Simulation::says_loss(const Error& error) const {

@@ -39,6 +39,7 @@ void SinkModel::advance(PartitionModel& model, int partition, int64_t to) {
 }
 
 void SinkModel::check(const SinkPlaces& places) {
+  Observing observing(world_);
   // The log's own positions may be gone with the rest. A disk that lies may lose even the leader epoch that
   // tells positions apart, and whole files, which their readers may have taken away as well.
   if (log_.lost_at_random() && (world_.scenario.sink == SinkKind::kLog || world_.scenario.lies > 0)) return;

@@ -98,13 +98,10 @@ Result<std::vector<std::string>> read_chain(World& world, const std::string& dir
 }
 
 Result<serve::PartitionState> files_state(World& world, const TopicPartition& source) {
-  auto journal = read_file(world.disk, kFilesDirectory + "/.tidemill/journal");
-  if (!journal.ok()) {
-    if (journal.error().code == Code::kNotFound) return serve::PartitionState();
-    return std::move(journal).error();
-  }
+  const std::string journal = kFilesDirectory + "/.tidemill/journal";
+  if (!world.disk.exists(journal)) return serve::PartitionState();
   serve::PartitionStates states;
-  auto whole = serve::replay_journal(*journal, &states);
+  auto whole = serve::replay_journal(world.disk.content(journal), &states);
   if (!whole.ok()) return std::move(whole).error();
   return states[source];
 }

@@ -32,7 +32,8 @@ struct World {
   Trace trace;
   SimClock clock;
   MemoryFiles disk;
-  bool disk_errors = false;  // some change of the disk failed in this life
+  bool disk_errors = false;  // some change or read of the disk failed in this life
+  bool observing = false;    // a model looks: its own reads do not fail
 
   template <class... Args>
   void note(fmt::format_string<Args...> text, Args&&... args) {
@@ -55,6 +56,18 @@ struct World {
  private:
   fmt::memory_buffer line_;
   std::optional<std::string> violation_;
+};
+
+class Observing {
+ public:
+  explicit Observing(World& world) : world_(world), before_(std::exchange(world.observing, true)) {}
+  ~Observing() { world_.observing = before_; }
+  Observing(const Observing&) = delete;
+  Observing& operator=(const Observing&) = delete;
+
+ private:
+  World& world_;
+  bool before_;
 };
 
 inline std::string answer(const Status& status) {

@@ -112,6 +112,8 @@ class MemoryFiles::OpenFile final : public File {
   Result<size_t> read_at(uint64_t offset, char* to, size_t size) override {
     std::lock_guard lock(files_.mutex_);
     TM_TRY(files_.check_alive(generation_));
+    if (files_.read_fault_ && files_.read_fault_(path_, offset, size))
+      return external_error(path_ + ": read: Input/output error");
     const std::string& content = node_->content;
     if (offset >= content.size()) return size_t{0};
     size_t count = std::min<size_t>(size, content.size() - offset);
@@ -495,6 +497,11 @@ void MemoryFiles::set_fault(std::function<bool(Operation, const std::string&)> f
 void MemoryFiles::set_judge(std::function<Fate(const Change&)> judge) {
   std::lock_guard lock(mutex_);
   judge_ = std::move(judge);
+}
+
+void MemoryFiles::set_read_fault(std::function<bool(const std::string&, uint64_t, size_t)> fault) {
+  std::lock_guard lock(mutex_);
+  read_fault_ = std::move(fault);
 }
 
 void MemoryFiles::flip(const std::string& path, uint64_t position, uint8_t mask) {

@@ -87,6 +87,10 @@ class MemoryFiles final : public FileSystem {
   // Sees every change and decides it, after set_fault and while the power is on. It must not call this disk.
   void set_judge(std::function<Fate(const Change&)> judge);
 
+  // Asked before each read of an open file, while the power is on; true makes it fail with an I/O error. It
+  // must not call this disk.
+  void set_read_fault(std::function<bool(const std::string& path, uint64_t offset, size_t size)> fault);
+
   // ---- what a test does to the bytes
   void flip(const std::string& path, uint64_t position, uint8_t mask);
   std::string content(const std::string& path) const;
@@ -129,6 +133,7 @@ class MemoryFiles final : public FileSystem {
   uint64_t capacity_ = UINT64_MAX;
   std::function<bool(Operation, const std::string&)> fault_;
   std::function<Fate(const Change&)> judge_;
+  std::function<bool(const std::string&, uint64_t, size_t)> read_fault_;
 };
 
 }  // namespace tidemill
