@@ -57,6 +57,11 @@ Result<solution::RunOptions> run_options(const Globals& globals, RunFlags& flags
   TM_TRY(solution::check_steps(flags.steps));
   TM_ASSIGN(Resolved resolved, resolve_solution(flags.solution));
   solution::RunOptions options;
+  if (flags.steps == "T" && !resolved.loaded.solution.simulate.enabled) {
+    return user_error(resolved.loaded.solution.name +
+                      " simulates nothing; add a section simulate to its file, or give it events by tidemill "
+                      "log produce");
+  }
   options.solution = flags.solution.solution;
   // A file is found again from anywhere.
   if (options.solution.ends_with(".yaml") || options.solution.ends_with(".yml")) {

@@ -58,7 +58,7 @@ int check(const Globals& globals, const SolutionOptions& options) {
   if (!scratch.ok()) return report_error(scratch.error());
   auto stages = solution::wire(solution, (*scratch)->ground());
   if (!stages.ok()) return report_error(stages.error());
-  print(solution.name + ": " + solution.description + "\n\n");
+  print(solution.name + (solution.description.empty() ? "" : ": " + solution.description) + "\n\n");
   pipeline::Guarantee whole = pipeline::Guarantee::kExactlyOnce;
   for (const solution::Stage& stage : *stages) {
     print("  " + stage.source->traits().system + "\n");

@@ -46,6 +46,17 @@ class FieldReader {
   // {type: …, path: …, required: …}
   void read_map(const YamlNode& map, bool in_list, Field& field) {
     static const std::vector<std::string> kKeys = {"type", "path", "required", "nullable"};
+    const bool nested = !in_list && !map.entries.empty() &&
+                        std::none_of(map.entries.begin(), map.entries.end(), [](const YamlEntry& entry) {
+                          return std::find(kKeys.begin(), kKeys.end(), entry.key) != kKeys.end() ||
+                                 !did_you_mean(entry.key, kKeys).empty();
+                        });
+    if (nested) {
+      const std::string inner = field.name + "." + map.entries.front().key;
+      fault(map.line, "",
+            "a field inside of an object is named by its path; give " + inner + ": double, or what it is");
+      return;
+    }
     bool typed = false;
     for (const YamlEntry& entry : map.entries) {
       const YamlNode& value = entry.value;

@@ -13,9 +13,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from program import Place, verdict_of, wait_for  # noqa: E402
 
 FAULTS = {"simulate.malformed": 0.02, "simulate.late": 0.05, "simulate.late_by": "200ms", "simulate.out_of_order": 0.05,
           "simulate.duplicate_every": 20}
@@ -26,30 +28,13 @@ def require(condition, what):
         raise AssertionError(what)
 
 
-def wait_for(what, condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited in vain for {what}")
-
-
 class Bench:
     """A data directory of its own, and the program."""
 
     def __init__(self, program):
         self.program = program
-        self.root = tempfile.mkdtemp(prefix="tidemill-e2e-")
-        self.processes = []
-
-    def close(self):
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        shutil.rmtree(self.root, ignore_errors=True)
+        self.place = Place("tidemill-e2e-")
+        self.root, self.file, self.close = self.place.path, self.place.write, self.place.close
 
     def command(self, *arguments):
         return [self.program, "--data-dir", os.path.join(self.root, "data"), *map(str, arguments)]
@@ -62,18 +47,10 @@ class Bench:
         return done.stdout
 
     def start(self, *arguments):
-        process = subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-        self.processes.append(process)
-        return process
-
-    def file(self, name, text):
-        path = os.path.join(self.root, name)
-        with open(path, "w") as out:
-            out.write(text)
-        return path
+        return self.place.start(self.command(*arguments))
 
     def verdict(self, output):
-        return json.loads([line for line in output.splitlines() if line.startswith('{"verdict"')][-1])
+        return verdict_of(output)
 
     def run(self, solution, count, settings=None, status=0, steps=None):
         """The verdict of a run of `count` events."""
@@ -424,7 +401,7 @@ def main():
             print(f"  {name}: FAILED: {type(error).__name__}: {error}", flush=True)
             if options.keep:
                 print(f"    kept: {bench.root}")
-                bench.root = ""
+                bench.place.path = ""
         bench.close()
     return 1 if failed else 0
 

@@ -9,38 +9,24 @@ usage: terminals.py --program PATH --victim P|T
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from program import Place, verdict_of, wait_for  # noqa: E402
 
 COUNT = 15_000
-
-
-def wait_for(what, condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    sys.exit(f"waited in vain for {what}")
 
 
 class Terminals:
     def __init__(self, program):
         self.program = program
-        self.root = tempfile.mkdtemp(prefix="tidemill-terminals-")
-        self.processes = []
+        self.place = Place("tidemill-terminals-")
+        self.root, self.close = self.place.path, self.place.close
 
     def start(self, *arguments):
-        process = subprocess.Popen([self.program, "--data-dir", self.root, *arguments], stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True)
-        self.processes.append(process)
-        return process
+        return self.place.start([self.program, "--data-dir", self.root, *arguments])
 
     def call(self, *arguments):
         return subprocess.run([self.program, "--data-dir", self.root, *arguments], capture_output=True, text=True, timeout=120)
@@ -48,13 +34,6 @@ class Terminals:
     def rows(self):
         answer = self.call("query", "four", "SELECT count(*) AS n FROM rawdata", "--format", "json")
         return int(json.loads(answer.stdout)["n"]) if answer.returncode == 0 and answer.stdout.startswith("{") else 0
-
-    def close(self):
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        shutil.rmtree(self.root, ignore_errors=True)
 
 
 def scenario(program, victim):
@@ -85,7 +64,7 @@ def scenario(program, victim):
         if report.poll() is not None:
             sys.exit(f"the report ended: {report.communicate()[0]}")
         verdict = four.call("verify", "four", "--format", "json")
-        found = json.loads(verdict.stdout)
+        found = verdict_of(verdict.stdout)
         if verdict.returncode != 0 or found["verdict"] != "PASS" or found["stored"] != COUNT:
             sys.exit(f"{verdict.stdout}{verdict.stderr}")
         stopped = four.call("stop", "four")

@@ -127,6 +127,14 @@ class BadFiles(UserTest):
             for word in words:
                 self.assertIn(word, said[0])
 
+    def test_fields_inside_of_objects_are_named_by_their_paths(self):
+        path = self.write("wind.yaml", "event:\n  fields:\n    wind: {speed: double, from: integer}\nserve: duckdb\n")
+        self.refused("check", path, says="wind.yaml:3: event.fields.wind: a field inside of an object is named by its path; give wind.speed:")
+
+    def test_a_solution_that_simulates_nothing_says_so(self):
+        path = self.write("mine.yaml", "event: {fields: {temp: double}}\nserve: duckdb\n")
+        self.refused("simulate", path, says="mine simulates nothing; add a section simulate")
+
     def test_files_that_are_no_solution_are_refused(self):
         for name, text, says in [("empty.yaml", "", "empty.yaml"), ("list.yaml", "- a\n- b\n", "list.yaml:1"),
                                  ("tab.yaml", "event:\n\tfields: {}\n", "tab.yaml:2"),

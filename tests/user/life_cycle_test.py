@@ -159,7 +159,7 @@ class Runs(UserTest):
         self.assertIn("run relay/1 has ended", self.end(report))
 
     def test_solutions_of_a_file_are_found_by_the_file_too(self):
-        path = self.write("mine.yaml", "event: sensor\nsimulate: {count: 100}\nserve: duckdb\n")
+        path = self.write("mine.yaml", "event: sensor\nsimulate: {count: 100, duplicate_every: never}\nserve: duckdb\n")
         self.do("run", path, "--duration", "forever", "-q")
         self.assertEqual(self.rows("mine"), 100)
         self.assertEqual(self.rows(path), 100)
@@ -230,11 +230,11 @@ class Rekey(UserTest):
 
 class Clean(UserTest):
     def test_removes_what_runs_made_and_nothing_else(self):
-        path = self.write("files.yaml", "event: sensor\nsimulate: {count: 500, rate: max}\nserve: {files: {directory: out}}\n"
+        path = self.write("files.yaml", "event: sensor\nsimulate: {count: 500, rate: max, duplicate_every: never}\nserve: {files: {directory: out}}\n"
                                         "dead_letters: {name: bad}\n")
         self.do("run", path, "--steps", "CIDPTM", "--duration", "forever", "-q")
         self.do("run", "relay", "--name", "other", *SMALL, "-q")
-        own = self.write("own.yaml", "event: sensor\nsimulate: {count: 500, rate: max}\nserve: {duckdb: {database: own.duckdb}}\n")
+        own = self.write("own.yaml", "event: sensor\nsimulate: {count: 500, rate: max, duplicate_every: never}\nserve: {duckdb: {database: own.duckdb}}\n")
         self.do("run", own, "--duration", "forever", "-q")
         mine = pathlib.Path(self.root, "own/1/notes.txt")
         mine.write_text("mine")
@@ -253,6 +253,18 @@ class Clean(UserTest):
         self.assertIn("no runs", self.do("status").out)
         self.refused("clean", says="which run?")
         self.refused("clean", "nothing", "--yes", says="no run of 'nothing'")
+
+
+class Retention(UserTest):
+    def test_what_was_deleted_is_neither_lost_nor_passed_and_verify_says_what_to_do(self):
+        small = {"log.segment_bytes": "1MiB", "log.max_batch_bytes": "1MiB", "event.max_bytes": "256KiB",
+                 "simulate.max_batch_bytes": "256KiB", "log.retention_bytes": "2MiB"}
+        self.do("run", "relay", "--steps", "CIDPT", "--count", "10000", "--rate", "8000", "-q",
+                *(word for path, value in small.items() for word in ("--set", f"{path}={value}")))
+        answer = self.do("verify", "relay", "--format", "json", status=1)
+        verdict = self.verdict(answer)
+        self.assertEqual((verdict["verdict"], verdict["lost"], verdict["unexpected"], len(verdict["why"])), ("FAIL", 0, 0, 1))
+        self.assertRegex(verdict["why"][0], r"relay-in-\d: offsets 0 to \d+ were deleted by retention, .*verify earlier, or keep more \(log.retention")
 
 
 class OtherVersions(UserTest):

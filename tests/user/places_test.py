@@ -19,7 +19,7 @@ class Paths(UserTest):
         self.root = os.path.join(self.place, "it's a \"place\" für $HOME [x]*")
         self.assert_pass(self.do("run", "telemetry", *SMALL, "--format", "json"), 1000)
         self.assertEqual(self.rows("telemetry"), 1000)
-        path = self.write("my file.yaml", "name: mine\nevent: sensor\nsimulate: {count: 100, rate: max}\nserve: files\n")
+        path = self.write("my file.yaml", "name: mine\nevent: sensor\nsimulate: {count: 100, rate: max, duplicate_every: never}\nserve: files\n")
         self.do("run", path, "--duration", "forever", "--steps", "CIDPTM", "-q")
         self.assertEqual(self.rows("mine", "files"), 100)
         self.do("clean", "--all", "--yes")

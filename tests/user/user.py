@@ -5,27 +5,17 @@ Every test works in a directory of its own and waits for conditions with a bound
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from program import Place, verdict_of, wait_for  # noqa: E402
 
 SOURCES = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.path.abspath(os.environ.get("TIDEMILL", SOURCES / "build/test/tidemill"))
 BOUND = 60  # seconds that any condition may take
-
-
-def wait_for(what, condition, seconds=BOUND):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"waited in vain for {what}")
 
 
 class Answer:
@@ -44,18 +34,10 @@ class UserTest(unittest.TestCase):
     maxDiff = None
 
     def setUp(self):
-        self.place = tempfile.mkdtemp(prefix="tidemill-user-")
+        self.own = Place("tidemill-user-")
+        self.addCleanup(self.own.close)
+        self.place, self.started, self.write = self.own.path, self.own.started, self.own.write
         self.root = os.path.join(self.place, "data")
-        self.started = []
-
-    def tearDown(self):
-        for process in self.started:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            if process.stdout:
-                process.stdout.close()
-        shutil.rmtree(self.place, ignore_errors=True)
 
     def environment(self, **more):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TIDEMILL")}
@@ -83,10 +65,7 @@ class UserTest(unittest.TestCase):
         return answer
 
     def start(self, *arguments, env=None, stdin=subprocess.DEVNULL, cwd=None):
-        process = subprocess.Popen([PROGRAM, *arguments], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   env=self.environment(**(env or {})), cwd=cwd or SOURCES, text=True)
-        self.started.append(process)
-        return process
+        return self.own.start([PROGRAM, *arguments], stdin=stdin, env=self.environment(**(env or {})), cwd=cwd or SOURCES)
 
     def end(self, process, status=0, seconds=BOUND):
         output, _ = process.communicate(timeout=seconds)
@@ -116,17 +95,12 @@ class UserTest(unittest.TestCase):
         return wait_for(f"{at_least} rows in {run}", lambda: (n := self.rows(run, table)) >= at_least and n)
 
     def verdict(self, answer):
-        return [line for line in answer.json() if "verdict" in line][-1]
+        return verdict_of(answer.out)
 
     def assert_pass(self, answer, expected):
         self.assertEqual(answer.status, 0, str(answer))
         verdict = self.verdict(answer)
         self.assertEqual((verdict["verdict"], verdict["expected"], verdict["stored"]), ("PASS", expected, expected), str(answer))
-
-    def write(self, name, text):
-        path = os.path.join(self.place, name)
-        pathlib.Path(path).write_text(text)
-        return path
 
 
 def main():
