@@ -58,7 +58,7 @@ class Documented(UserTest):
                 if option in words:
                     del words[words.index(option):words.index(option) + 2]
             words += SMALL
-        words = ["100ms" if word == "10s" else word for word in words]
+        words = [{"10s": "100ms", "observe.prometheus=9400": "observe.prometheus=0"}.get(word, word) for word in words]
         data = (SOURCES / input_file).read_bytes() if input_file else None
         if words[0] == "query" and self.started:  # the pipeline in another terminal may still be creating the table
             return wait_for(command, lambda: (answer := self.ask(*words)).status == 0 and answer)
