@@ -21,7 +21,7 @@ extern "C" duckdb_state duckdb_appender_clear(duckdb_appender appender);
   F(query) F(destroy_result) F(result_error) F(rows_changed)                                            \
   F(extract_statements) F(extract_statements_error) F(prepare_extracted_statement) F(destroy_extracted) \
   F(prepare_error) F(destroy_prepare) F(nparams) F(param_type) F(prepared_statement_type)                                          \
-  F(bind_boolean) F(bind_int64) F(bind_double) F(bind_timestamp) F(bind_timestamp_tz)                   \
+  F(bind_boolean) F(bind_int32) F(bind_int64) F(bind_double) F(bind_timestamp) F(bind_timestamp_tz)                   \
   F(bind_varchar_length) F(bind_null) F(execute_prepared) F(execute_prepared_streaming) F(fetch_chunk)  \
   F(column_count) F(column_name) F(column_logical_type)                                                 \
   F(get_type_id) F(logical_type_get_alias) F(destroy_logical_type) F(decimal_width) F(decimal_scale)    \

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <unordered_map>
 #include <utility>
 
 #include "duck/error.h"
@@ -18,9 +19,14 @@ Status bind_one(duckdb_prepared_statement statement, idx_t index, const Value& v
     case Kind::kBoolean:
       state = api().bind_boolean(statement, index, value.integer != 0);
       break;
-    case Kind::kInteger:
-      state = api().bind_int64(statement, index, value.integer);
+    case Kind::kInteger: {
+      // A value of another type than the parameter's has DuckDB plan the statement again.
+      bool narrow = api().param_type(statement, index) == DUCKDB_TYPE_INTEGER &&
+                    value.integer == static_cast<int32_t>(value.integer);
+      state = narrow ? api().bind_int32(statement, index, static_cast<int32_t>(value.integer))
+                     : api().bind_int64(statement, index, value.integer);
       break;
+    }
     case Kind::kDouble:
       state = api().bind_double(statement, index, value.real);
       break;
@@ -46,8 +52,16 @@ class ConnectionImpl final : public Connection {
   explicit ConnectionImpl(std::shared_ptr<ConnectionHandle> handle) : handle_(std::move(handle)) {}
 
   Result<int64_t> execute(const std::string& sql, const std::vector<Value>& values) override {
-    TM_ASSIGN(OwnedStatement last, run_all_but_last(sql, values));
-    return run(last.get());
+    auto known = values.empty() ? kept_.end() : kept_.find(sql);
+    if (known != kept_.end()) {
+      TM_TRY(bind(known->second.get(), values));
+      return run(known->second.get());
+    }
+    bool alone = false;
+    TM_ASSIGN(OwnedStatement last, run_all_but_last(sql, values, &alone));
+    auto result = run(last.get());
+    if (result.ok() && alone && !values.empty() && kept_.size() < kMostKept) kept_[sql] = std::move(last);
+    return result;
   }
 
   Result<std::unique_ptr<Rows>> query(const std::string& sql, const std::vector<Value>& values) override {
@@ -96,9 +110,11 @@ class ConnectionImpl final : public Connection {
 
  private:
   // Statements are prepared one after another, since the first may create what the next one names.
-  Result<OwnedStatement> run_all_but_last(const std::string& sql, const std::vector<Value>& values) {
+  Result<OwnedStatement> run_all_but_last(const std::string& sql, const std::vector<Value>& values,
+                                          bool* alone = nullptr) {
     OwnedStatements statements;
     idx_t count = api().extract_statements(handle_->connection, sql.c_str(), statements.out());
+    if (alone != nullptr) *alone = count == 1;
     if (count == 0) {
       return error_of(
           text_or(api().extract_statements_error(statements.get()), "Parser Error: no statement"));
@@ -135,7 +151,11 @@ class ConnectionImpl final : public Connection {
     return static_cast<int64_t>(api().rows_changed(&result.result));
   }
 
+  static constexpr size_t kMostKept = 16;
+
   std::shared_ptr<ConnectionHandle> handle_;
+  // Statements with parameters that were executed: planning one costs more than running it.
+  std::unordered_map<std::string, OwnedStatement> kept_;
 };
 
 }  // namespace

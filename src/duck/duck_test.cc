@@ -240,6 +240,35 @@ TEST_F(DuckTest, BindsValuesOfEveryKind) {
   EXPECT_TRUE(row->boolean(6, 0));
 }
 
+TEST_F(DuckTest, AStatementThatIsExecutedAgainSeesTheTableAsItIsNow) {
+  ASSERT_TRUE(connection_->execute("CREATE TABLE t (i INTEGER, n BIGINT)").ok());
+  const std::string insert = "INSERT INTO t BY NAME SELECT ? AS i, ? AS n";
+  const int64_t large = int64_t{1} << 40;
+  ASSERT_TRUE(connection_->execute(insert, {Value::of(int64_t{1}), Value::of(large)}).ok());
+  EXPECT_FALSE(connection_->execute(insert, {Value::of(large), Value::of(large)}).ok()) << "no INTEGER";
+  ASSERT_TRUE(connection_->execute(insert, {Value(), Value::of(int64_t{2})}).ok());
+  ASSERT_TRUE(connection_->execute("ALTER TABLE t ADD COLUMN more VARCHAR DEFAULT 'x'").ok());
+  ASSERT_TRUE(connection_->execute(insert, {Value::of(int64_t{3}), Value::of(int64_t{3})}).ok());
+  ASSERT_TRUE(connection_->execute("BEGIN").ok());
+  EXPECT_EQ(
+      connection_->execute("UPDATE t SET n = n + ? WHERE i = ?", {Value::of(large), Value::of(int64_t{3})})
+          .value(),
+      1);
+  EXPECT_EQ(
+      connection_->execute("UPDATE t SET n = n + ? WHERE i = ?", {Value::of(large), Value::of(int64_t{4})})
+          .value(),
+      0);
+  ASSERT_TRUE(connection_->execute("ROLLBACK").ok());
+  EXPECT_EQ(
+      connection_->execute("UPDATE t SET n = n + ? WHERE i = ?", {Value::of(large), Value::of(int64_t{1})})
+          .value(),
+      1);
+  auto row = first("SELECT sum(n)::BIGINT, count(more), count(i) FROM t");
+  EXPECT_EQ(row->integer(0, 0), 2 * large + 5);
+  EXPECT_EQ(row->integer(1, 0), 3);
+  EXPECT_EQ(row->integer(2, 0), 2);
+}
+
 TEST_F(DuckTest, AWrongNumberOfValuesIsAnError) {
   EXPECT_THAT(connection_->query("SELECT ?", {}).error().message, HasSubstr("1 parameters, but 0 values"));
 }

@@ -72,7 +72,7 @@ struct SimulateOptions {
 
   // How it is sent. These change no event, and may differ when a run is resumed.
   Compression compression = Compression::kNone;
-  int64_t linger_us = 5'000;
+  int64_t linger_us = 25'000;
   size_t max_batch_bytes = 1u << 20;       // before compression
   size_t max_in_flight_bytes = 32u << 20;  // appended, not yet acknowledged; per instance
 

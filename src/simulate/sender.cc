@@ -246,7 +246,13 @@ bool Sender::flush_due(Schedule::Next last) const {
   if (buffered_ == 0) return false;
   // Behind the schedule everything is overdue: what counts is how long it has been collected.
   const int64_t since = last == Schedule::Next::kNotYet ? oldest_buffered_us_ : first_buffered_us_;
-  return now_us() - since >= config_.linger_us;
+  return now_us() >= linger_ends_us(since);
+}
+
+// At whole multiples of the linger time, so that the batches of all instances share one sync of the log.
+int64_t Sender::linger_ends_us(int64_t since_us) const {
+  const int64_t linger_us = config_.linger_us;
+  return linger_us > 0 ? (since_us / linger_us + 1) * linger_us : since_us;
 }
 
 Status Sender::publish_manifest() {
@@ -259,7 +265,7 @@ void Sender::sleep_until_due() {
   // Up to the end of the next linger time: everything due by then is sent together.
   const int64_t from =
       buffered_ > 0 ? oldest_buffered_us_ : generator_->not_before_us().value_or(INT64_MAX / 2);
-  const int64_t wake = std::min(from + config_.linger_us, next_publish_us_);
+  const int64_t wake = std::min(linger_ends_us(from), next_publish_us_);
   const int64_t left = wake - now_us();
   if (left > 0) config_.clock->sleep_us(std::min(left, kNapUs));
 }

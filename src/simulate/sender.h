@@ -33,7 +33,7 @@ class Sender {
     std::string manifest_path;
     // How it is sent; see SimulateOptions.
     Compression compression = Compression::kNone;
-    int64_t linger_us = 5'000;
+    int64_t linger_us = 25'000;
     size_t max_batch_bytes = 1u << 20;
     size_t max_in_flight_bytes = 32u << 20;
     OnStop on_stop = OnStop::kEnd;
@@ -83,6 +83,7 @@ class Sender {
   Status flush(int32_t partition);
   Status flush_all();
   bool flush_due(Schedule::Next last) const;
+  int64_t linger_ends_us(int64_t since_us) const;
   Status publish_manifest();
   Status check_all_found() const;
   bool time_is_over() const;

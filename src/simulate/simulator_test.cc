@@ -27,6 +27,7 @@ class SimulatorTest : public testing::Test {
     options_.seed = 7;
     options_.start_us = kTestStartUs;
     options_.count = 2000;
+    options_.linger_us = 5'000;
     // The disk is gone with the process.
     files_.set_fault([this](MemoryFiles::Operation, const std::string&) { return log_ && log_->crashed(); });
   }
