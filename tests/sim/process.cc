@@ -101,7 +101,9 @@ Status Process::start_pipeline() {
   ingest::LogSourceOptions source;
   source.topic = kInput;
   source.pipeline = kPipeline;
-  TM_ASSIGN(source_, ingest::LogSource::open(*log_, source));
+  TM_ASSIGN(log_source_, ingest::LogSource::open(*log_, source));
+  group_ = std::make_unique<Group>(*log_);
+  source_ = make_group_source(*log_source_, *group_);
   if (scenario.sink == SinkKind::kModelWithChangelog) {
     changelog_ = std::make_unique<pipeline::testing::ModelChangelog>(around_.store);
   } else {
@@ -112,6 +114,7 @@ Status Process::start_pipeline() {
     Owner owner;
     owner.number = next_number_++;
     for (int p = t; p < scenario.partitions; p += scenario.tasks) owner.partitions.push_back(input(p));
+    for (const TopicPartition& tp : owner.partitions) group_->begin(tp, owner.number);
     owner.task = make_task(owner.number, owner.partitions);
     tasks_.push_back(std::move(owner));
   }
@@ -148,6 +151,8 @@ void Process::stop_pipeline() {
   tasks_.clear();
   changelog_.reset();
   source_.reset();
+  group_.reset();
+  log_source_.reset();
   sink_.reset();
   plan_.reset();
 }
@@ -160,6 +165,10 @@ Status Process::add_rival(size_t number) {
   former_.push_back(std::move(tasks_[number]));
   tasks_[number] = std::move(rival);
   return open_task(number);
+}
+
+void Process::move(const TopicPartition& tp, size_t to, bool lost) {
+  group_->move(tp, tasks_[to].number, lost);
 }
 
 Status Process::step_former(size_t number, bool commit) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "group.h"
 #include "log/log.h"
 #include "pipeline/task.h"
 #include "pipeline/testing/model_sink.h"
@@ -44,6 +45,11 @@ class Process {
   size_t former_owners() const { return former_.size(); }
   // One step of an owner that was taken over. It must be fenced before it commits anything.
   Status step_former(size_t number, bool commit);
+  // A partition goes to a task (maybe the same): revoked from the one that has it, or lost to it.
+  void move(const TopicPartition& tp, size_t to, bool lost);
+  bool moving() const { return group_ != nullptr && !group_->idle(); }
+  // Its commits may be fenced, and it does not know why yet.
+  bool loses(size_t number) const { return group_ != nullptr && group_->loses(tasks_[number].number); }
   void drop_former(size_t number) { former_.erase(former_.begin() + static_cast<ptrdiff_t>(number)); }
 
  private:
@@ -59,7 +65,9 @@ class Process {
 
   Surroundings around_;
   std::unique_ptr<log::Log> log_;
-  std::unique_ptr<pipeline::Source> source_;
+  std::unique_ptr<pipeline::Source> log_source_;
+  std::unique_ptr<Group> group_;
+  std::unique_ptr<pipeline::Source> source_;  // log_source_, as the group shares it out
   std::unique_ptr<pipeline::Sink> sink_;
   std::unique_ptr<pipeline::Changelog> changelog_;
   std::unique_ptr<pipeline::Plan> plan_;

@@ -108,6 +108,8 @@ Scenario Scenario::draw(uint64_t seed) {
   it.lives = 2 + static_cast<int>(chance.below(6));
   it.steps = pick(chance, {30, 100, 100, 300});
   if (chance.below(10) == 0) it.read_errors = pick(chance, {3, 10, 50});
+  // A rival is of another group.
+  if (it.rivals == 0 && chance.below(4) == 0) it.moves = pick(chance, {100, 400});
   return it;
 }
 
@@ -122,12 +124,14 @@ std::string Scenario::to_string() const {
       "journal of {}, {} devices with {} ids; {} lives of {} steps; write errors {}, sync errors {}, read "
       "errors {}, lies "
       "{}, "
-      "flips {}, full {}, slow {}, jumps {}, lost answers {}, rivals {}, deletions {}, power only {}",
+      "flips {}, full {}, slow {}, jumps {}, lost answers {}, rivals {}, moves {}, deletions {}, power only "
+      "{}",
       seed, partitions, tasks, kSinkNames[static_cast<size_t>(sink)], durability_name(log.durability),
       log.segment_bytes, log.index_interval_bytes, retention_bytes, names, compression_name(compression),
       enrich, dedup_last.value_or(0), dedup_horizon_us.value_or(0), snapshot_min_bytes, max_events, epoch_us,
       files_roll_bytes, journal_compact_bytes, devices, ids, lives, steps, write_errors, sync_errors,
-      read_errors, lies, flips, disk_full, slow, clock_jumps, lost_answers, rivals, deletions, power_only);
+      read_errors, lies, flips, disk_full, slow, clock_jumps, lost_answers, rivals, moves, deletions,
+      power_only);
 }
 
 }  // namespace tidemill::sim

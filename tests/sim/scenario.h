@@ -68,6 +68,7 @@ struct Scenario {
   int clock_jumps = 0;
   int lost_answers = 0;     // the model store's
   int rivals = 0;           // a second owner takes over
+  int moves = 0;            // a partition is revoked from a task or lost to it
   int deletions = 0;        // delete_records, also of what is not yet committed
   bool power_only = false;  // lives end by power cuts alone
 

@@ -231,13 +231,17 @@ void Simulation::finish() {
       if (process_->task(t).commit_waiting()) process_->task(t).run_commit();
       auto step = process_->task(t).step(0);
       if (step.ok()) continue;
-      pipeline_failed("task", step.error());
+      if (step.error().code == Code::kFenced && process_->loses(t)) {
+        process_->stop_pipeline();
+      } else {
+        pipeline_failed("task", step.error());
+      }
       if (stopped()) return;
       if (!open_pipeline()) return;
       break;
     }
     world_.clock.advance_us(20'000);
-    if (settled()) break;
+    if (settled() && !process_->moving()) break;
   }
   verify_sink();
   if (stopped() || log_model_.lost_something()) return;

@@ -52,6 +52,7 @@ class Simulation {
   void step_task(bool commit);
   void step_former();
   void take_over();
+  void move_partition();
   void delete_records();
   void check_retention();
   std::optional<int64_t> sink_position(int partition);

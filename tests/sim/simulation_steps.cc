@@ -25,6 +25,7 @@ void Simulation::act() {
     world_.disk.set_capacity(UINT64_MAX);
   }
   if (world_.happens(scenario.rivals)) return take_over();
+  if (world_.happens(scenario.moves)) return move_partition();
   if (world_.happens(scenario.deletions)) return delete_records();
   if (world_.happens(scenario.lost_answers)) {
     using pipeline::testing::Outcome;
@@ -92,7 +93,9 @@ void Simulation::step_task(bool commit) {
   auto step = task.step(0);
   world_.note("task {} steps: {}", number,
               step.ok() ? std::to_string(static_cast<int>(*step)) : step.error().message);
-  if (!step.ok()) pipeline_failed("task", step.error());
+  if (step.ok()) return;
+  if (step.error().code == Code::kFenced && process_->loses(number)) return restart_pipeline();
+  pipeline_failed("task", step.error());
 }
 
 void Simulation::step_former() {
@@ -115,6 +118,17 @@ void Simulation::take_over() {
   Status taken = process_->add_rival(number);
   world_.note("a rival takes task {} over: {}", number, answer(taken));
   if (!taken.ok()) pipeline_failed("takeover", taken.error());
+}
+
+void Simulation::move_partition() {
+  if (!process_->pipeline_runs()) return;
+  TopicPartition tp =
+      input(static_cast<int>(world_.chance.below(static_cast<uint64_t>(world_.scenario.partitions))));
+  size_t to = static_cast<size_t>(world_.chance.below(process_->tasks()));
+  bool lost = world_.chance.below(2) == 0;
+  if (process_->moving()) return;  // one after the other
+  world_.note("{} {} and goes to task {}", tp.to_string(), lost ? "is lost" : "is revoked", to);
+  process_->move(tp, to, lost);
 }
 
 void Simulation::delete_records() {
