@@ -219,7 +219,10 @@ void Client::finish(log::Log& log) {
   if (!usable()) return world_.violation("{}: cannot connect although nothing is wrong any more", name_);
   if (transactional() && transaction_ >= 0) return commit(log);
   resend(log);
-  while (!flights_.empty() && !world_.violated()) wait(log);
+  for (size_t left = SIZE_MAX; !flights_.empty() && flights_.size() < left && !world_.violated();) {
+    left = flights_.size();  // where a step forward is not to be had, it was judged
+    wait(log);
+  }
 }
 
 }  // namespace tidemill::sim
