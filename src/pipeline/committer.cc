@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kLookUpUs = 20'000;  // how often a wait looks whether it was abandoned
 
 std::string seconds(int64_t us) {
+  if (us < 1'000'000) return std::to_string((us + 999) / 1000) + " ms";
   std::string text = std::to_string(us / 1'000'000) + "." + std::to_string(us / 100'000 % 10);
   return text + " s";
 }

@@ -134,9 +134,9 @@ TEST_P(Verify, EventsThatAreTooLongAreDeadLetters) {
                           .value = event.value.substr(0, limit)});
     }
     ASSERT_GT(too_long, 0u);
-    auto judged = [&](size_t event_limit) {
+    auto judged = [&, with_manifests = manifests](size_t event_limit) {
       VerifyRequest asked = request(run);
-      if (!manifests) {
+      if (!with_manifests) {
         asked.manifests.clear();
         asked.fields = telemetry_fields(23, 0);
       }
