@@ -68,7 +68,7 @@ class Runs(UserTest):
         self.do("run", "telemetry", "--steps", "P", "--until-end")
         self.assertEqual(self.rows("telemetry", "mine"), 2000)
         topics = self.do("log", "topics", "telemetry", "--format", "json").json()
-        self.assertEqual(len(topics), 8)  # partitions of size 10
+        self.assertEqual(len(topics), 4)  # partitions of size 10
         self.do("log", "produce", "telemetry", stdin='{"eventId": "x"}\n')
         self.refused("run", "telemetry", "--steps", "P", "--partitions", "3", says=["telemetry/1", "begun with other settings"])
 
