@@ -41,7 +41,7 @@ bool parse_uuid(std::string_view text, uint64_t* high, uint64_t* low) {
     if (c >= '0' && c <= '9')
       digit = static_cast<uint64_t>(c - '0');
     else if (c >= 'a' && c <= 'f')
-      digit = static_cast<uint64_t>(c - 'a' + 10);
+      digit = static_cast<uint64_t>(c - 'a') + 10;
     else
       return false;
     uint64_t& half = halves[nibbles / 16];
