@@ -49,7 +49,7 @@ TEST(AddedMembers, AreTheSameAsThoseWrittenForEachRowAlone) {
     text.append_text(random.below(2) == 0 ? "a" : "b\n");
   }
   batch.columns = {time, number, text, flag};
-  for (std::vector<uint32_t> added :
+  for (const std::vector<uint32_t>& added :
        {std::vector<uint32_t>{0}, {0, 1}, {1, 0}, {3, 0}, {0, 2, 1}, {0, 1, 2, 3}}) {
     batch.added = added;
     AddedMembers members;

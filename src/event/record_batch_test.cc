@@ -232,7 +232,7 @@ TEST_P(Codecs, SurviveEverySingleChangedByte) {
 TEST(Snappy, ReadsTheFramingOfJavaClients) {
   std::string framed("\x82SNAPPY\0\0\0\0\1\0\0\0\1", 16);
   std::string expected;
-  for (std::string part : {std::string(40'000, 'a'), std::string("tail")}) {
+  for (const std::string& part : {std::string(40'000, 'a'), std::string("tail")}) {
     std::string packed = compress(Compression::kSnappy, part).value();
     ByteWriter(framed).be(static_cast<int32_t>(packed.size()));
     framed += packed;

@@ -44,7 +44,7 @@ def main():
     build = pathlib.Path(sys.argv[1]).resolve()
     commands = json.loads((build / "compile_commands.json").read_text())
     compiled = sorted({pathlib.Path(command["file"]) for command in commands})
-    compiled = [path for path in compiled if path.is_relative_to(ROOT)]
+    compiled = [path for path in compiled if path.is_relative_to(ROOT) and path.is_file()]
     if "--all" in sys.argv:
         files = compiled
     elif len(sys.argv) > 2:
