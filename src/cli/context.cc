@@ -9,9 +9,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "solution/catalogue.h"
 #include "solution/interrupt.h"
+#include "solution/run_command.h"
 
 namespace tidemill::cli {
 
@@ -162,6 +164,19 @@ int ask_and_print(const Globals& globals, const std::string& run, solution::Requ
   if (!asked.ok()) return report_error(asked.error());
   if (solution::interrupted()) return kStopped;
   return failed_verdict ? kFailed : kOk;
+}
+
+bool taken_over(const solution::RunStore& runs, const solution::RunRecord& record) {
+  constexpr int64_t kLookUpUs = 100'000;
+  constexpr int kLookUps = 600;
+  constexpr int kFreeLookUps = 5;  // whoever takes an owner's place does so within that many
+  int free = 0;
+  for (int i = 0; i < kLookUps && free < kFreeLookUps && !solution::interrupted(); ++i) {
+    if (solution::is_live(runs, record)) return true;
+    free = solution::lock_idle_run(runs, record).ok() ? free + 1 : 0;
+    Clock::system().sleep_us(kLookUpUs);
+  }
+  return false;
 }
 
 }  // namespace tidemill::cli

@@ -79,4 +79,8 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
 void add_solution_commands(CLI::App& program, const Globals& globals, int* exit_code);
 void add_lifecycle_commands(CLI::App& program, const Globals& globals, int* exit_code);
 
+// Waits until another process takes the place of a run's owner that has left; false: the run has ended, or a
+// signal came.
+bool taken_over(const solution::RunStore& runs, const solution::RunRecord& record);
+
 }  // namespace tidemill::cli

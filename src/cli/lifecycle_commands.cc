@@ -60,19 +60,19 @@ int stop(const Globals& globals, const std::string& word) {
   if (!record.ok()) return report_error(record.error());
   solution::RunStore runs(FileSystem::posix(), globals.root);
   std::string directory = runs.directory(record->name, record->number);
-  // Between two owners nobody hears it; whoever takes over does so within a moment.
-  for (int left = 20;; --left) {
+  // An owner that is leaving by itself passes the run on: the stop is for whoever takes its place.
+  while (true) {
     auto client = solution::SocketClient::connect(directory);
     if (client.ok()) {
       auto asked = (*client)->ask(solution::Request{"stop", {}, ""});
       if (asked.ok()) break;
       if (!asked.error().retryable) return report_error(asked.error());
+      Clock::system().sleep_us(20'000);
     }
-    if (left == 0) {
+    if (!taken_over(runs, *record)) {
       print("run " + record->id() + " is not running\n");
       return kOk;
     }
-    Clock::system().sleep_us(50'000);
   }
   // It ends its epochs and closes its log; wait for that, so that the next command finds it stopped.
   for (int i = 0; i < 3000 && solution::is_live(runs, *record); ++i) Clock::system().sleep_us(20'000);

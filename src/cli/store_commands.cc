@@ -11,21 +11,6 @@
 namespace tidemill::cli {
 namespace {
 
-constexpr int64_t kLookUpUs = 100'000;
-constexpr int kLookUps = 600;
-constexpr int kFreeLookUps = 5;  // whoever takes an owner's place does so within that many
-
-// Whether another process takes the place of a run's owner that has left; else the run has ended.
-bool taken_over(const solution::RunStore& runs, const solution::RunRecord& record) {
-  int free = 0;
-  for (int i = 0; i < kLookUps && free < kFreeLookUps && !solution::interrupted(); ++i) {
-    if (solution::is_live(runs, record)) return true;
-    free = solution::lock_idle_run(runs, record).ok() ? free + 1 : 0;
-    Clock::system().sleep_us(kLookUpUs);
-  }
-  return false;
-}
-
 // Row after row for as long as the run has an owner, whoever that is.
 int report(const Globals& globals, const std::string& run, const std::string& format, int64_t every_us,
            int64_t rows) {
