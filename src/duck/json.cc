@@ -71,33 +71,15 @@ bool is_number(std::string_view text) {
 
 void append_scalar(duckdb_logical_type type, duckdb_vector vector, size_t row, std::string* out) {
   const std::string text = display_text(type, vector, row);
-  switch (api().get_type_id(type)) {
-    case DUCKDB_TYPE_BOOLEAN:
-      *out += text;
-      return;
-    case DUCKDB_TYPE_TINYINT:
-    case DUCKDB_TYPE_SMALLINT:
-    case DUCKDB_TYPE_INTEGER:
-    case DUCKDB_TYPE_BIGINT:
-    case DUCKDB_TYPE_UTINYINT:
-    case DUCKDB_TYPE_USMALLINT:
-    case DUCKDB_TYPE_UINTEGER:
-    case DUCKDB_TYPE_UBIGINT:
-    case DUCKDB_TYPE_HUGEINT:
-    case DUCKDB_TYPE_UHUGEINT:
-    case DUCKDB_TYPE_BIGNUM:
-    case DUCKDB_TYPE_DECIMAL:
-    case DUCKDB_TYPE_FLOAT:
-    case DUCKDB_TYPE_DOUBLE:
-      if (!is_number(text)) break;
-      *out += text;
-      return;
-    case DUCKDB_TYPE_VARCHAR:
-      if (!is_json(type)) break;
-      append_embedded(text, out);
-      return;
-    default:
-      break;
+  if (is_json(type)) return append_embedded(text, out);
+  const duckdb_type id = api().get_type_id(type);
+  const Kind kind = kind_of(id);
+  const bool wide = id == DUCKDB_TYPE_HUGEINT || id == DUCKDB_TYPE_UHUGEINT || id == DUCKDB_TYPE_BIGNUM ||
+                    id == DUCKDB_TYPE_DECIMAL;
+  const bool number = kind == Kind::kInteger || kind == Kind::kDouble || wide;
+  if (kind == Kind::kBoolean || (number && is_number(text))) {
+    *out += text;
+    return;
   }
   append_json_string(text, out);
 }
