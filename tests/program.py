@@ -2,9 +2,15 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
+
+# nohup, and a shell for what it runs in the background, start programs with signals ignored, which every child
+# inherits and tidemill respects; those of the tests are to hear them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def wait_for(what, condition, seconds=60):
