@@ -393,17 +393,22 @@ int64_t Host::lag() const {
 }
 
 Result<std::vector<pipeline::Committed>> Host::committed(const std::vector<TopicPartition>& sources) {
+  auto reader_of = [&](std::vector<Stage>& stages) -> Stage& {
+    return *std::find_if(stages.begin(), stages.end() - 1,
+                         [&](const Stage& stage) { return stage.input_topic == sources.front().topic; });
+  };
   auto ask = [&](pipeline::Sink& sink) -> Result<std::vector<pipeline::Committed>> {
     TM_ASSIGN(auto writer, sink.open_writer(0));
     return writer->committed(sources);
   };
   std::lock_guard lock(processing_mutex_);
   // A sink that is at work may have locked its store, and answers itself.
-  if (running_) return ask(*running_->stages.back().sink);
+  if (running_) return ask(*reader_of(running_->stages).sink);
   TM_ASSIGN(Ground ground, this->ground());
   TM_ASSIGN(std::vector<Stage> stages, wire(solution_, ground));
-  TM_TRY(stages.back().sink->prepare(stages.back().plan.sink_schema));
-  return ask(*stages.back().sink);
+  Stage& stage = reader_of(stages);
+  TM_TRY(stage.sink->prepare(stage.plan.sink_schema));
+  return ask(*stage.sink);
 }
 
 }  // namespace tidemill::solution

@@ -67,7 +67,8 @@ class Host {
   // Of every partition of the log; empty while nobody has needed the log.
   std::vector<log::PartitionInfo> log_partitions() const;
 
-  // What the sink of the last stage holds for partitions of its input, whether anything is processing or not.
+  // What the sink of the stage that reads them holds for partitions of one topic, whether anything is
+  // processing or not.
   Result<std::vector<pipeline::Committed>> committed(const std::vector<TopicPartition>& sources);
 
   // Answers one request of any process (docs/formats/socket.md).

@@ -169,7 +169,11 @@ std::optional<RunRecord> RunStore::latest(const std::string& name) const {
 Result<RunRecord> RunStore::create(RunRecord record, int64_t latest_seen) const {
   TM_TRY(check_run_name(record.name));
   const std::string names = join_path(root_, record.name);
-  TM_TRY(files_.create_directories(names));
+  if (Status made = files_.create_directories(names); !made.ok()) {
+    Error error = made.error();
+    error.message += "; --data-dir or TIDEMILL_DATA_DIR names a directory that runs can be kept in";
+    return error;
+  }
   // Past every directory with something in it, run or not: nothing is taken over by accident.
   record.number = 1;
   TM_ASSIGN(std::vector<std::string> entries, files_.list(names));

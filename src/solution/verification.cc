@@ -50,18 +50,16 @@ Result<verify::TopicFiles> topic_files(const log::Log& log, const std::string& d
   return files;
 }
 
-Status add_committed(Host& host, verify::VerifyRequest* request) {
-  // Where there are several stages, the last one's counters count another topic's records.
-  if (last_input(host.solution()) != request->input.topic) return {};
+// What the pipeline that reads the topic committed.
+Status add_committed(Host& host, verify::TopicFiles* topic) {
   std::vector<TopicPartition> sources;
-  for (const verify::PartitionSpan& span : request->input.partitions) {
-    sources.push_back({request->input.topic, Partition(span.partition)});
+  for (const verify::PartitionSpan& span : topic->partitions) {
+    sources.push_back({topic->topic, Partition(span.partition)});
   }
   TM_ASSIGN(std::vector<pipeline::Committed> committed, host.committed(sources));
   for (size_t i = 0; i < sources.size(); ++i) {
-    if (!committed[i].position) continue;
-    verify::PartitionSpan& span = request->input.partitions[i];
-    span.committed = committed[i].position->offset.value();
+    verify::PartitionSpan& span = topic->partitions[i];
+    span.committed = committed[i].position ? committed[i].position->offset.value() : span.start;
     const pipeline::Counters& c = committed[i].counters;
     span.counters = verify::PartitionCounters{static_cast<int64_t>(c.read), static_cast<int64_t>(c.stored),
                                               static_cast<int64_t>(c.dead), static_cast<int64_t>(c.dropped)};
@@ -96,7 +94,6 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         request->topology.filter = true;
         break;
       case OperatorKind::kRekey:
-        request->topology.rekeyed = true;
         request->store.columns.partition.clear();
         request->store.columns.offset.clear();
         break;
@@ -172,7 +169,16 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
       return user_error("verify: a null sink keeps nothing to verify; serve with duckdb, log or files");
   }
   add_topology(solution, &request);
-  TM_TRY(add_committed(host, &request));
+  for (const std::string& topic : input_topics(solution)) {
+    if (topic == request.input.topic) continue;
+    verify::Way way;
+    TM_ASSIGN(way.topic, topic_files(*log, log_directory, topic));
+    auto dead = topic_files(*log, log_directory, dead_topic_of(topic));
+    if (dead.ok()) way.dead_letters = std::move(*dead);
+    request.ways.push_back(std::move(way));
+  }
+  TM_TRY(add_committed(host, &request.input));
+  for (verify::Way& way : request.ways) TM_TRY(add_committed(host, &way.topic));
   for (const Field& field : solution.event.schema.fields) {
     request.fields.push_back({field.name, field.path, field_type(field.type), field.nullable});
   }

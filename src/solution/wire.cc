@@ -200,6 +200,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
         serve::LogSinkOptions options;
         options.pipeline = stage.name;
         options.topic = stage.output_topic;
+        options.dead_topic = dead_topic_of(stage.output_topic);
         options.source_topic = stage.input_topic;
         options.partitions = config.rekey.partitions;
         options.rekey = config.rekey.by;
@@ -254,6 +255,10 @@ std::vector<std::string> input_topics(const Solution& solution) {
     if (op.kind == OperatorKind::kRekey) topics.push_back(rekey_topic(solution, op.rekey));
   }
   return topics;
+}
+
+std::string dead_topic_of(const std::string& rekey_topic) {
+  return rekey_topic + ".dead";
 }
 
 Status create_topics(const Solution& solution, log::Log& log) {

@@ -79,7 +79,7 @@ class ByContent {
       if (fate == Fate::kStored) input_chains_[n].add(hash);
       if (fate == Fate::kStored && pending) ++pending_;
       if (fate == Fate::kDead && pending) ++pending_dead_;
-      if (fate == Fate::kDropped) ++dropped_by_dedup_;
+      if (fate == Fate::kDropped && !pending) ++dropped_by_dedup_;
       if (fate == Fate::kDead) {
         ++dead_due;
         dead_sum += content_hash(run_.dead_value(record.value));
@@ -87,6 +87,11 @@ class ByContent {
       if (fate == Fate::kUnsure)
         run_.faults.reason("an event that the verifier cannot decode needs positions in the store");
     }));
+    uint64_t waiting = 0;
+    TM_TRY(read_ways(run_, &found_, [&](const LogRecord&) { ++waiting; }));
+    pending_ += waiting;
+    pending_dead_ += waiting;
+    dropped_by_dedup_ -= std::min(dropped_by_dedup_, waiting);
     run_.progress("reading the store", 0.4);
     TM_TRY(read_rows([&](const StoredRow& row, Sum128 hash) {
       ++run_.verdict.stored;
@@ -134,7 +139,7 @@ class ByContent {
   std::unordered_map<int32_t, Chain> output_chains_;
   Found found_;
   uint64_t dropped_by_dedup_ = 0;
-  uint64_t pending_ = 0, pending_dead_ = 0;  // of the input, what no pipeline has committed yet
+  uint64_t pending_ = 0, pending_dead_ = 0;  // of the input and the ways, what no pipeline has committed yet
 };
 
 Status ByContent::read_input(const OnRecord& on_record) {
@@ -142,7 +147,7 @@ Status ByContent::read_input(const OnRecord& on_record) {
   std::string wrong;
   for (size_t n = 0; n < run_.input->size(); ++n) {
     // Behind a re-keying topic the copies of all partitions meet.
-    if (!run_.request.topology.rekeyed) decoder.new_partition();
+    if (!run_.request.rekeyed()) decoder.new_partition();
     RecordReader reader(run_.input->files(n));
     TM_TRY(reader.seek(run_.input->span(n).start));
     for (;;) {
@@ -255,7 +260,7 @@ Status ByContent::check_dead_letters(uint64_t due, Sum128 due_sum) {
 }
 
 Status ByContent::check_order() {
-  if (!run_.rows->shape().in_order || run_.request.topology.filter || run_.request.topology.rekeyed) {
+  if (!run_.rows->shape().in_order || run_.request.topology.filter || run_.request.rekeyed()) {
     run_.faults.note("order is not compared: the store does not keep the input's positions");
     return ok_status();
   }

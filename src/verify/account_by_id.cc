@@ -15,7 +15,7 @@ namespace {
 struct Cell {
   uint8_t input = 0;    // records of the input topic
   uint8_t kept = 0;     // of those, what is left of them behind the dedup
-  uint8_t pending = 0;  // of what is left, what no pipeline has committed yet
+  uint8_t pending = 0;  // records that no pipeline has committed yet
   uint8_t stored = 0;
   uint8_t dead = 0;
   bool too_long = false;
@@ -257,7 +257,7 @@ Status ById::read_input(bool first) {
   const Topology& topology = run_.request.topology;
   DedupModel model(topology.dedup);
   for (size_t n = 0; n < run_.input->size(); ++n) {
-    if (!topology.rekeyed) model.clear();
+    if (!run_.request.rekeyed()) model.clear();
     RecordReader reader(run_.input->files(n));
     TM_TRY(reader.seek(run_.input->span(n).start));
     for (;;) {
@@ -289,7 +289,7 @@ Status ById::read_input(bool first) {
       Cell* counts = cell(slot);
       if (counts != nullptr && too_long) counts->too_long = true;
       if (dedup_ && !malformed) {
-        if (topology.rekeyed) {
+        if (run_.request.rekeyed()) {
           // The order in which partitions met on their way through another topic is not known; the
           // copies of an event are close to one another in any.
           copy = counts != nullptr && counts->kept > 0;
@@ -301,8 +301,7 @@ Status ById::read_input(bool first) {
       if (counts != nullptr) {
         count_up(&counts->input);
         if (!copy && !malformed) count_up(&counts->kept);
-        if (!copy && pending) count_up(&counts->pending);
-        if (copy) ++dropped_by_dedup_;
+        if (pending) count_up(&counts->pending);
         if (!positions_) {
           int64_t& place_of = first_places_[slots_.index(slot)];
           if (place_of < 0) place_of = place;
@@ -313,7 +312,12 @@ Status ById::read_input(bool first) {
       due->pending = pending;
     }
   }
-  return ok_status();
+  return read_ways(run_, first ? &found_ : nullptr, [&](const LogRecord& record) {
+    int64_t i = 0;
+    Instance* of = find(find_event_id(record.value), &i);
+    Cell* counts = of == nullptr ? nullptr : cell(of->slot(i));
+    if (counts != nullptr) count_up(&counts->pending);
+  });
 }
 
 // The row's fields against the event's, and its position against the input.
@@ -451,7 +455,7 @@ Status ById::read_dead_letters(bool first) {
              std::to_string(letter.offset) + " (" + std::string(letter.reason) + ")";
     };
     size_t n = run_.input->find(letter.partition);
-    bool ours = !run_.request.topology.rekeyed;
+    bool ours = !run_.request.rekeyed();
     if (ours && n != Input::kNone && letter.topic == run_.request.input.topic &&
         letter.offset < run_.input->span(n).start)
       continue;
@@ -517,6 +521,8 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
     want = 0;
   else if (dedup_)
     want = std::max<uint64_t>(counts.kept, acknowledged ? 1 : 0);
+  const uint64_t settled = counts.input - std::min<uint64_t>(counts.input, counts.pending);
+  if (dedup_ && !malformed && settled > counts.kept) dropped_by_dedup_ += settled - counts.kept;
   // A later copy takes the place of an earlier one.
   if (run_.request.topology.upsert) want = std::min<uint64_t>(want, 1);
   uint64_t want_dead = malformed ? in_log : 0;

@@ -89,7 +89,7 @@ Status ByPosition::read_input(bool first) {
       if (counts == nullptr) continue;
       counts->record = true;
       counts->fate = fate;
-      if (fate == Fate::kDropped) ++dropped_by_dedup_;
+      if (fate == Fate::kDropped && !run_.input->pending(n, record->offset)) ++dropped_by_dedup_;
     }
   }
   return ok_status();

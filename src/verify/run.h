@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +24,7 @@ inline void count_up(uint8_t* counter) {
   if (*counter < kFull) ++*counter;
 }
 
-// The input topic: records by position, and positions as places in one dense space.
+// A topic that a pipeline reads: records by position, and positions as places in one dense space.
 class Input {
  public:
   explicit Input(TopicPartitions topic) : topic_(std::move(topic)) {
@@ -84,6 +85,7 @@ struct Run {
   std::vector<Manifest> manifests;
   std::vector<FieldSpec> fields;
   std::unique_ptr<Input> input;
+  std::vector<std::unique_ptr<Input>> ways;  // of request.ways
   std::unique_ptr<RowStore> rows;
   std::unique_ptr<DeadLetterStore> dead;  // null: the store has none
   Faults faults;
@@ -136,11 +138,15 @@ Status account_by_content(Run& run);
 Status check_input_content(Run& run);
 // The committed counters against what was found, and what is not yet committed.
 struct Found {
-  std::vector<int64_t> input_records;  // per partition of the input
+  std::vector<int64_t> input_records;             // per partition of the input
+  std::vector<std::vector<int64_t>> way_records;  // per way and partition of it
   int64_t stored = 0;
   int64_t dead = 0;
 };
 void check_counters(Run& run, const Found& found);
+// Goes through the ways, and gives what no pipeline has committed yet. `found`: nullptr, or counts the
+// records.
+Status read_ways(Run& run, Found* found, const std::function<void(const LogRecord&)>& waiting);
 // Behind a filter: of `missing` events, how many it dropped by the committed counters. What is
 // missing beyond that is lost.
 int64_t filtered_out(Run& run, int64_t dropped_by_dedup, int64_t missing);

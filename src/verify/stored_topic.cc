@@ -126,18 +126,43 @@ class TopicDeadLetterStore final : public DeadLetterStore {
   TopicPartitions topic_;
 };
 
-class NoDeadLetters final : public DeadLetterStore, public DeadLetterRows {
+class JoinedDeadLetterRows final : public DeadLetterRows {
  public:
-  Result<std::unique_ptr<DeadLetterRows>> rows() override {
-    return std::unique_ptr<DeadLetterRows>(std::make_unique<NoDeadLetters>());
+  explicit JoinedDeadLetterRows(const std::vector<std::unique_ptr<DeadLetterStore>>& stores)
+      : stores_(stores) {}
+  Result<bool> next(DeadLetter* letter) override {
+    for (; at_ < stores_.size(); ++at_, rows_ = nullptr) {
+      if (!rows_) {
+        TM_ASSIGN(rows_, stores_[at_]->rows());
+      }
+      TM_ASSIGN(bool more, rows_->next(letter));
+      if (more) return true;
+    }
+    return false;
   }
-  Result<bool> next(DeadLetter*) override { return false; }
+
+ private:
+  const std::vector<std::unique_ptr<DeadLetterStore>>& stores_;
+  size_t at_ = 0;
+  std::unique_ptr<DeadLetterRows> rows_;
+};
+
+class JoinedDeadLetters final : public DeadLetterStore {
+ public:
+  explicit JoinedDeadLetters(std::vector<std::unique_ptr<DeadLetterStore>> stores)
+      : stores_(std::move(stores)) {}
+  Result<std::unique_ptr<DeadLetterRows>> rows() override {
+    return std::unique_ptr<DeadLetterRows>(std::make_unique<JoinedDeadLetterRows>(stores_));
+  }
+
+ private:
+  std::vector<std::unique_ptr<DeadLetterStore>> stores_;
 };
 
 }  // namespace
 
-std::unique_ptr<DeadLetterStore> no_dead_letters() {
-  return std::make_unique<NoDeadLetters>();
+std::unique_ptr<DeadLetterStore> join_dead_letters(std::vector<std::unique_ptr<DeadLetterStore>> stores) {
+  return std::make_unique<JoinedDeadLetters>(std::move(stores));
 }
 
 Result<TopicPartitions> open_topic(FileSystem& files, const TopicFiles& topic) {

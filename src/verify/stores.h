@@ -47,8 +47,8 @@ Result<std::unique_ptr<DeadLetterStore>> open_file_dead_letters(FileSystem& file
 Result<std::unique_ptr<DeadLetterStore>> open_duck_dead_letters(std::shared_ptr<DuckSession> session,
                                                                 const std::string& table);
 Result<std::unique_ptr<DeadLetterStore>> open_topic_dead_letters(FileSystem& files, const TopicFiles& topic);
-// A store of dead letters that holds none.
-std::unique_ptr<DeadLetterStore> no_dead_letters();
+// The dead letters of several stores, one after another; of none: there are no dead letters.
+std::unique_ptr<DeadLetterStore> join_dead_letters(std::vector<std::unique_ptr<DeadLetterStore>> stores);
 
 // The partitions of a topic, scanned. A partition whose folder is missing is an error.
 struct TopicPartitions {

@@ -121,21 +121,41 @@ Status open_rows(Run& run, const std::vector<std::string>& projected, std::share
   return ok_status();
 }
 
+Status open_dead_letters(Run& run, const std::shared_ptr<DuckSession>& session) {
+  const DeadLetters& dead = run.request.dead_letters;
+  std::vector<std::unique_ptr<DeadLetterStore>> stores;
+  auto add = [&](Result<std::unique_ptr<DeadLetterStore>> opened) -> Status {
+    TM_ASSIGN(std::unique_ptr<DeadLetterStore> store, std::move(opened));
+    if (store) stores.push_back(std::move(store));
+    return ok_status();
+  };
+  bool kept = true;
+  if (dead.topic) {
+    TM_TRY(add(open_topic_dead_letters(run.files, *dead.topic)));
+  } else if (dead.files) {
+    TM_TRY(add(open_file_dead_letters(run.files, *dead.files)));
+  } else if (!dead.duck_table.empty()) {
+    if (!session) return user_error("a table of dead letters needs a store in DuckDB");
+    TM_TRY(add(open_duck_dead_letters(session, dead.duck_table)));
+  } else {
+    kept = false;
+  }
+  for (const Way& way : run.request.ways) {
+    if (!way.dead_letters) continue;
+    TM_TRY(add(open_topic_dead_letters(run.files, *way.dead_letters)));
+    kept = true;
+  }
+  if (kept)
+    run.dead = join_dead_letters(std::move(stores));
+  else
+    run.faults.note("no dead letters are kept: malformed events are not accounted for");
+  return ok_status();
+}
+
 Status open_stores(Run& run) {
   std::shared_ptr<DuckSession> session;
   TM_TRY(open_rows(run, run.request.projected, &session));
-  const DeadLetters& dead = run.request.dead_letters;
-  if (dead.topic) {
-    TM_ASSIGN(run.dead, open_topic_dead_letters(run.files, *dead.topic));
-  } else if (dead.files) {
-    TM_ASSIGN(run.dead, open_file_dead_letters(run.files, *dead.files));
-  } else if (!dead.duck_table.empty()) {
-    if (!session) return user_error("a table of dead letters needs a store in DuckDB");
-    TM_ASSIGN(run.dead, open_duck_dead_letters(session, dead.duck_table));
-    if (!run.dead) run.dead = no_dead_letters();
-  } else {
-    run.faults.note("no dead letters are kept: malformed events are not accounted for");
-  }
+  TM_TRY(open_dead_letters(run, session));
   const std::vector<std::string>& projected = run.request.projected;
   for (size_t n = 0; n < run.fields.size(); ++n) {
     const std::string& name = run.fields[n].name;
@@ -160,6 +180,10 @@ Status account(Run& run) {
   }
   TM_TRY(check_kept(run));
   TM_TRY(open_input(run));
+  for (const Way& way : run.request.ways) {
+    TM_ASSIGN(TopicPartitions opened, open_topic(run.files, way.topic));
+    run.ways.push_back(std::make_unique<Input>(std::move(opened)));
+  }
   TM_TRY(open_stores(run));
   bool telemetry = !run.manifests.empty() && run.manifests.front().profile == Profile::kTelemetry;
   if (telemetry && run.rows->shape().has_field[0] != 0) return account_by_id(run);
@@ -168,7 +192,7 @@ Status account(Run& run) {
         "rows that are replaced by key are accounted for by event ids, which this store does not keep");
   }
   TM_TRY(check_input_content(run));
-  if (run.rows->shape().positions && !run.request.topology.rekeyed) return account_by_position(run);
+  if (run.rows->shape().positions && !run.request.rekeyed()) return account_by_position(run);
   return account_by_content(run);
 }
 

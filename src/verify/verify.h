@@ -32,7 +32,7 @@ struct PartitionSpan {
   int32_t partition = 0;
   int64_t start = 0;         // first offset that is kept
   int64_t visible_end = -1;  // what readers see is below it; -1: as far as the files show
-  // Input only, where a pipeline committed positions: the next offset to read, and its counters.
+  // Where a pipeline that reads it committed positions: the next offset to read, and its counters.
   std::optional<int64_t> committed;
   std::optional<PartitionCounters> counters;
 };
@@ -47,7 +47,7 @@ struct TopicFiles {
 // Names of columns (DuckDB) or top-level members (topic, files) beside the event's own fields. A name that
 // is empty, or that the store does not have, is not used.
 struct StoreColumns {
-  std::string partition = "partition";  // of the input; leave empty behind a re-keying topic
+  std::string partition = "partition";  // of the input; leave empty where there are ways
   std::string offset = "offset";
   std::string enqueued_at = "enqueuedAt";
   std::string processed_at = "processedAt";  // not compared
@@ -90,6 +90,12 @@ struct DeadLetters {
   std::optional<FilesFolder> files;
 };
 
+// A topic between the input and the store: one pipeline writes it with other keys, the next one reads it.
+struct Way {
+  TopicFiles topic;
+  std::optional<TopicFiles> dead_letters;  // of the pipeline that writes it
+};
+
 enum class DedupKind { kNone, kLastN, kHorizon };
 struct Dedup {
   DedupKind kind = DedupKind::kNone;
@@ -102,9 +108,8 @@ struct Dedup {
 
 struct Topology {
   Dedup dedup;
-  bool filter = false;   // events may be dropped on purpose: as many as the counters say
-  bool upsert = false;   // the store replaces rows of the same id: each event is stored once
-  bool rekeyed = false;  // records take a way through another topic before they are stored
+  bool filter = false;  // events may be dropped on purpose: as many as the counters say
+  bool upsert = false;  // the store replaces rows of the same id: each event is stored once
 };
 
 enum class Rules { kStrict, kReference };
@@ -127,6 +132,7 @@ struct VerifyRequest {
   // One manifest per simulator instance; none for data that a stranger sent.
   std::vector<std::string> manifests;
   TopicFiles input;
+  std::vector<Way> ways;  // in the order in which records take them
   Store store;
   DeadLetters dead_letters;
   Topology topology;
@@ -147,6 +153,8 @@ struct VerifyRequest {
   std::function<bool()> stop;
   // Called now and then from verify()'s thread: what it does, and how far it is (0 to 1).
   std::function<void(std::string_view phase, double done)> progress;
+
+  bool rekeyed() const { return !ways.empty(); }
 };
 
 struct Quantiles {

@@ -195,6 +195,28 @@ def rekeyed(bench):
     require_pass(bench.run(path, 5000, {"simulate.duplicate_every": 20}), stored=5000)
 
 
+def rekeyed_and_sifted(bench):
+    """Both pipelines have dead letters and drop events; what one that was killed has yet to process is not lost."""
+    telemetry = ("telemetry", "{malformed: 0.01, duplicate_every: 20}", "deviceId", "value > 50")
+    pumps = (PUMPS, TEMPLATE.replace("KEY", "none"), "pump", "bar > 4.1")
+    for event, simulate, key, kept in (telemetry, pumps):
+        name = f"sifted-{key}"
+        path = bench.file(f"{name}.yaml", solution(name, event=event, simulate=simulate, serve="duckdb",
+                                                   process=f"[filter: {key} <> 'nobody', rekey: {key}, dedup, filter: {kept}]"))
+        command = ("run", path, "--count", 60000, "--rate", "max", "--format", "json")
+        process = bench.start(*command)
+        wait_for("rows", lambda: bench.call("query", name, "SELECT 1 FROM rawdata LIMIT 1", "--format", "json", status=None).startswith("{"))
+        process.kill()
+        process.wait()
+        verdict = bench.verdict(bench.call("verify", name, "--format", "json", status=1))
+        require(verdict["verdict"] == "FAIL" and verdict["lost"] == verdict["unexpected"] == verdict["altered"] == 0, json.dumps(verdict))
+        require(all("still to be processed" in why for why in verdict["why"]), json.dumps(verdict))
+        verdict = bench.verdict(bench.call(*command))
+        require_pass(verdict)
+        require(0 < verdict["stored"] < 59000 and verdict["dropped"] > 1000, json.dumps(verdict))
+        require(verdict["dead_letters"] > 300 or key == "pump", json.dumps(verdict))
+
+
 def horizon(bench):
     path = bench.file("horizon.yaml", solution("horizon", serve="duckdb",
                                                process="[enrich: [partition, offset], dedup: {horizon: 10m}]"))
@@ -378,7 +400,7 @@ def report(bench):
 
 
 CASES = [duckdb_with_faults, topic_with_faults, files_with_faults, without_dedup, sensor, template, keyless_dedup_stops,
-         rekeyed, horizon, upsert, columns, filter_and_project, projected_files, reference_rules, metrics, metrics_port,
+         rekeyed, rekeyed_and_sifted, horizon, upsert, columns, filter_and_project, projected_files, reference_rules, metrics, metrics_port,
          hostile_queries, query_without_log, report]
 
 
