@@ -35,7 +35,6 @@ void compare(const Options& options, const Batches& made, size_t most, bool sync
   baseline::PlainFile plain(directory + "/plain");
   int32_t sequence = 0;
   Pair pair;
-  baseline::Content appended;
   {
     Housekeeping housekeeping(*log);
     for (size_t at = 0; at < most; at += kTurn) {
