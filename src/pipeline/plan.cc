@@ -22,6 +22,8 @@ Result<Plan> make_plan(Schema schema, std::vector<std::unique_ptr<Operator>> ope
   if (needs.all_columns) {
     for (const Field& field : plan.event_schema.fields) wanted.insert(field.name);
   }
+  // Where events are checked, one without a usable identity is none.
+  if (needs.validate && !plan.event_schema.id_field.empty()) wanted.insert(plan.event_schema.id_field);
   for (const std::string& column : needs.columns) {
     if (plan.sink_schema.find(column) < 0)
       return user_error("the sink needs field " + column + ", which the event has not");

@@ -85,7 +85,7 @@ struct SinkNeeds {
   bool all_columns = false;          // decode every field of the schema
   std::vector<std::string> columns;  // else these
   bool added_members = false;        // it splices added fields into the events' JSON bytes
-  bool validate = false;             // events are checked as JSON even where no field is decoded
+  bool validate = false;             // events and their ids are checked even where no field is decoded
 };
 
 class Sink {

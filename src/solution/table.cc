@@ -226,7 +226,7 @@ void add_pipeline(TableWriter& table) {
              "changes of state between two snapshots, at least")
       .range(64 * kKiB, kTiB);
   table.toggle("pipeline.validate", AT(pipeline.validate),
-               "check each event as JSON even where none of its fields is needed");
+               "check each event, and its id, even where no field of it is needed");
   table
       .duration("pipeline.retry.first", AT(pipeline.retry.first_us),
                 "the first wait after a failed commit; each next is longer")

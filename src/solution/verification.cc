@@ -94,8 +94,12 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         request->topology.filter = true;
         break;
       case OperatorKind::kRekey:
-        request->store.columns.partition.clear();
-        request->store.columns.offset.clear();
+        // They are positions in another topic than the input; as members of JSON they are none of the
+        // event's.
+        for (std::string* name : {&request->store.columns.partition, &request->store.columns.offset}) {
+          if (!name->empty()) request->store.added_members.push_back(std::move(*name));
+          name->clear();
+        }
         break;
       case OperatorKind::kProject:
         for (const auto& [name, expression] : op.project.add) request->store.added_members.push_back(name);
@@ -169,9 +173,11 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
       return user_error("verify: a null sink keeps nothing to verify; serve with duckdb, log or files");
   }
   add_topology(solution, &request);
-  for (const std::string& topic : input_topics(solution)) {
-    if (topic == request.input.topic) continue;
+  for (const OperatorConfig& step : solution.process) {
+    if (step.kind != OperatorKind::kRekey) continue;
+    const std::string topic = rekey_topic(solution, step.rekey);
     verify::Way way;
+    way.by = step.rekey.by;
     TM_ASSIGN(way.topic, topic_files(*log, log_directory, topic));
     auto dead = topic_files(*log, log_directory, dead_topic_of(topic));
     if (dead.ok()) way.dead_letters = std::move(*dead);

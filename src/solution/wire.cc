@@ -56,10 +56,6 @@ std::string in_run(const Ground& ground, const std::string& path) {
   return path.starts_with("/") ? path : join_path(ground.run_directory, path);
 }
 
-std::string rekey_topic(const Solution& solution, const RekeyConfig& rekey) {
-  return rekey.topic.empty() ? solution.ingest.log.topic + "-by-" + rekey.by : rekey.topic;
-}
-
 bool reshapes(const std::vector<const OperatorConfig*>& operators) {
   return std::any_of(operators.begin(), operators.end(),
                      [](const OperatorConfig* op) { return op->kind == OperatorKind::kProject; });
@@ -255,6 +251,10 @@ std::vector<std::string> input_topics(const Solution& solution) {
     if (op.kind == OperatorKind::kRekey) topics.push_back(rekey_topic(solution, op.rekey));
   }
   return topics;
+}
+
+std::string rekey_topic(const Solution& solution, const RekeyConfig& rekey) {
+  return rekey.topic.empty() ? solution.ingest.log.topic + "-by-" + rekey.by : rekey.topic;
 }
 
 std::string dead_topic_of(const std::string& rekey_topic) {

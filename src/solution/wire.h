@@ -56,7 +56,8 @@ pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage
 
 // The topics that its pipelines read: the input topic and those of `rekey`.
 std::vector<std::string> input_topics(const Solution& solution);
-// Where the pipeline that writes such a topic of `rekey` puts its dead letters.
+// The topic that a `rekey` writes, and where the pipeline that writes it puts its dead letters.
+std::string rekey_topic(const Solution& solution, const RekeyConfig& rekey);
 std::string dead_topic_of(const std::string& rekey_topic);
 // Creates the solution's input topic (and the topics of `rekey`) where they are missing.
 Status create_topics(const Solution& solution, log::Log& log);

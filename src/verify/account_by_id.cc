@@ -54,7 +54,19 @@ class ById {
       : run_(run),
         ids_(run.manifests.front().seed),
         positions_(run.rows->shape().positions),
-        dedup_(run.request.topology.dedup.kind != DedupKind::kNone) {}
+        dedup_(run.request.topology.dedup.kind != DedupKind::kNone) {
+    for (const Way& way : run.request.ways) {
+      auto by = std::find_if(run.fields.begin(), run.fields.end(),
+                             [&](const FieldSpec& field) { return field.name == way.by; });
+      if (by != run.fields.end()) {
+        rekeyed_by_.push_back(static_cast<size_t>(by - run.fields.begin()));
+        continue;
+      }
+      ordered_ = false;
+      run.faults.note("order is not compared behind a rekey by " + way.by +
+                      ", which the simulated event has not");
+    }
+  }
 
   Status go();
 
@@ -67,7 +79,7 @@ class ById {
   void check_input_record(const LogRecord& record, size_t partition, Instance& of, int64_t i);
   Status read_rows(bool first);
   Status check_row(const StoredRow& row, Instance& of, int64_t i);
-  void check_order(const StoredRow& row, size_t partition, const Instance& of, int64_t i, bool again);
+  void check_order(const StoredRow& row, size_t partition, Instance& of, int64_t i, bool again);
   Status read_dead_letters(bool first);
   void judge_window();
   void judge(Instance& of, int64_t i, Sent status);
@@ -82,6 +94,8 @@ class ById {
   EventIds ids_;
   bool positions_;
   bool dedup_;
+  std::vector<size_t> rekeyed_by_;  // fields
+  bool ordered_ = true;
   std::vector<std::unique_ptr<Instance>> instances_;  // by number
   int64_t slots_total_ = 0;
   int64_t stride_ = 1;
@@ -90,8 +104,9 @@ class ById {
   std::vector<Cell> cells_;
   std::vector<int64_t> first_places_;  // without positions in the store: where the input has it first
   std::vector<Place> place_cells_;
-  std::vector<int64_t> highest_;                            // stored so far, per input partition
-  std::unordered_map<int64_t, int64_t> highest_of_device_;  // the same per device and input partition
+  std::vector<int64_t> highest_;  // stored so far, per input partition
+  // The same per way that a device's events take: by input partition and the fields of new keys.
+  std::unordered_map<uint64_t, int64_t> highest_of_way_;
   std::vector<std::string> dead_reasons_;
   Found found_;
   uint64_t dropped_by_dedup_ = 0;
@@ -194,6 +209,7 @@ void ById::plan_windows() {
     slots_total_ += stride_ * static_cast<int64_t>(of->schedule.order().size());
   }
   uint64_t per_slot = sizeof(Cell) + (positions_ ? 0 : sizeof(int64_t));
+  if (!rekeyed_by_.empty()) per_slot += 48;  // of a hash map with one way for each event, at worst
   uint64_t bytes = static_cast<uint64_t>(slots_total_) * per_slot;
   if (positions_) bytes += static_cast<uint64_t>(run_.input->places()) * sizeof(Place);
   uint64_t limit = std::max<uint64_t>(run_.request.memory_bytes, 64 << 10);
@@ -223,7 +239,7 @@ Status ById::pass(int number) {
     first_places_.assign(slots_.size(), -1);
   }
   highest_.assign(run_.input->size(), -1);
-  highest_of_device_.clear();
+  highest_of_way_.clear();
   run_.progress("reading the input", static_cast<double>(number) / passes_);
   TM_TRY(read_input(first));
   run_.progress("reading the store", (number + 0.3) / passes_);
@@ -367,8 +383,8 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
 
 // A row that comes after one that was accepted later. Copies of what is there already do not count:
 // they are doubles.
-void ById::check_order(const StoredRow& row, size_t partition, const Instance& of, int64_t i, bool again) {
-  if (run_.request.topology.upsert) return;  // a replaced row stands where the first one stood
+void ById::check_order(const StoredRow& row, size_t partition, Instance& of, int64_t i, bool again) {
+  if (!ordered_ || run_.request.topology.upsert) return;  // a replaced row stands where the first one stood
   auto report = [&] {
     run_.faults.add(FaultKind::kOutOfOrder, 1, [&] {
       return run_.rows->describe(row) + ": " + say(of, i) + " comes after an event that was accepted later";
@@ -389,9 +405,15 @@ void ById::check_order(const StoredRow& row, size_t partition, const Instance& o
   while (from + 1 < run_.input->size() &&
          place >= run_.input->place(from + 1, run_.input->span(from + 1).start))
     ++from;
-  int64_t device = of.base + static_cast<int64_t>(of.schedule.position_of(i));
-  int64_t& highest =
-      highest_of_device_[device * static_cast<int64_t>(run_.input->size()) + static_cast<int64_t>(from)];
+  uint64_t way = static_cast<uint64_t>(of.base) + of.schedule.position_of(i);
+  way = way * run_.input->size() + from;
+  if (!rekeyed_by_.empty()) {
+    const std::vector<FieldValue>& values = of.events.values(i);
+    std::vector<FieldValue> keys{FieldValue::of_integer(static_cast<int64_t>(way))};
+    for (size_t field : rekeyed_by_) keys.push_back(values[field]);
+    way = static_cast<uint64_t>(content_hash(keys));
+  }
+  int64_t& highest = highest_of_way_[way];
   if (place < highest) report();
   highest = std::max(highest, place);
 }

@@ -189,7 +189,9 @@ Status account(Run& run) {
   if (telemetry && run.rows->shape().has_field[0] != 0) return account_by_id(run);
   if (run.request.topology.upsert) {
     return user_error(
-        "rows that are replaced by key are accounted for by event ids, which this store does not keep");
+        "rows that are replaced by key are accounted for by the ids of simulated telemetry, which these "
+        "events "
+        "do not have; what is verified has no serve.duckdb.key");
   }
   TM_TRY(check_input_content(run));
   if (run.rows->shape().positions && !run.request.rekeyed()) return account_by_position(run);

@@ -93,6 +93,7 @@ struct DeadLetters {
 // A topic between the input and the store: one pipeline writes it with other keys, the next one reads it.
 struct Way {
   TopicFiles topic;
+  std::string by;                          // the field that the keys are: FieldSpec::name
   std::optional<TopicFiles> dead_letters;  // of the pipeline that writes it
 };
 
