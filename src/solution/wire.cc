@@ -118,8 +118,9 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
   return internal_error("no such sink");
 }
 
+// `schema`: of the events that the stage reads; then of those that it writes.
 Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground, const StartAt& start,
-                    std::vector<std::unique_ptr<pipeline::Operator>> operators,
+                    Schema* schema, std::vector<std::unique_ptr<pipeline::Operator>> operators,
                     const std::function<Result<std::unique_ptr<pipeline::Sink>>()>& make_stage_sink) {
   ingest::LogSourceOptions source;
   source.topic = stage.input_topic;
@@ -144,8 +145,9 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   TM_ASSIGN(stage.sink, make_stage_sink());
   pipeline::SinkNeeds needs = stage.sink->needs();
   if (solution.pipeline.validate) needs.validate = true;
-  TM_ASSIGN(stage.plan, pipeline::make_plan(solution.event.schema, std::move(operators), needs,
+  TM_ASSIGN(stage.plan, pipeline::make_plan(*schema, std::move(operators), needs,
                                             static_cast<size_t>(solution.event.max_bytes)));
+  *schema = stage.plan.sink_schema;
   if (stage.plan.stateful) {
     TM_ASSIGN(log::TopicInfo topic, ground.log->topic(stage.input_topic));
     TM_TRY(pipeline::create_changelog(*ground.log, stage.name, topic.config.partitions));
@@ -170,6 +172,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   std::string input = solution.ingest.log.topic;
   std::vector<const OperatorConfig*> operators;
   bool rekeyed = false;
+  Schema schema = solution.event.schema;
 
   auto make_operators = [&]() -> Result<std::vector<std::unique_ptr<pipeline::Operator>>> {
     std::vector<std::unique_ptr<pipeline::Operator>> made;
@@ -188,11 +191,13 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
     // A replay begins behind the rekeying, whose topic is shared.
     Stage stage;
     stage.output_topic = rekey_topic(solution, config.rekey);
-    if (replay.into.empty()) {
+    TM_ASSIGN(auto made, make_operators());
+    if (!replay.into.empty()) {
+      for (auto& op : made) TM_TRY(op->bind(&schema));
+    } else {
       stage.name = solution.name + "-rekey-" + config.rekey.by;
       stage.input_topic = input;
-      TM_ASSIGN(auto made, make_operators());
-      TM_TRY(finish_stage(stage, solution, ground, start, std::move(made), [&] {
+      TM_TRY(finish_stage(stage, solution, ground, start, &schema, std::move(made), [&] {
         serve::LogSinkOptions options;
         options.pipeline = stage.name;
         options.topic = stage.output_topic;
@@ -220,7 +225,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
     last.output_topic = replay.into.empty() ? solution.serve.log.topic : replay.into;
   TM_ASSIGN(auto made, make_operators());
   StartAt last_start = stages.empty() ? start : StartAt{};
-  TM_TRY(finish_stage(last, solution, ground, last_start, std::move(made),
+  TM_TRY(finish_stage(last, solution, ground, last_start, &schema, std::move(made),
                       [&] { return make_sink(solution, ground, last, operators, replay); }));
   stages.push_back(std::move(last));
   return stages;

@@ -197,12 +197,13 @@ def rekeyed(bench):
 
 def rekeyed_and_sifted(bench):
     """Both pipelines have dead letters and drop events; what one that was killed has yet to process is not lost."""
-    telemetry = ("telemetry", "{malformed: 0.01, duplicate_every: 20}", "deviceId", "value > 50")
-    pumps = (PUMPS, TEMPLATE.replace("KEY", "none"), "pump", "bar > 4.1")
-    for event, simulate, key, kept in (telemetry, pumps):
+    telemetry = ("telemetry", "{malformed: 0.01, duplicate_every: 20}", "deviceId", "drop: [complexData]", "value > 50")
+    pumps = (PUMPS, TEMPLATE.replace("KEY", "none"), "pump", "drop: [state]", "bar > 4.1")
+    for event, simulate, key, less, kept in (telemetry, pumps):
         name = f"sifted-{key}"
         path = bench.file(f"{name}.yaml", solution(name, event=event, simulate=simulate, serve="duckdb",
-                                                   process=f"[filter: {key} <> 'nobody', rekey: {key}, dedup, filter: {kept}]"))
+                                                   process=f"[filter: {key} <> 'nobody', enrich: [partition], project: {{{less}}}, "
+                                                           f"rekey: {key}, filter: partition >= 0, dedup, filter: {kept}]"))
         command = ("run", path, "--count", 60000, "--rate", "max", "--format", "json")
         process = bench.start(*command)
         wait_for("rows", lambda: bench.call("query", name, "SELECT 1 FROM rawdata LIMIT 1", "--format", "json", status=None).startswith("{"))
