@@ -103,10 +103,12 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         break;
       case OperatorKind::kProject:
         for (const auto& [name, expression] : op.project.add) request->store.added_members.push_back(name);
-        for (const Field& field : solution.event.schema.fields) {
-          bool kept = op.project.keep.empty() || names(op.project.keep, field.name);
-          if (kept && !names(op.project.drop, field.name)) request->projected.push_back(field.name);
+        if (request->projected.empty()) {
+          for (const Field& field : solution.event.schema.fields) request->projected.push_back(field.name);
         }
+        std::erase_if(request->projected, [&](const std::string& name) {
+          return (!op.project.keep.empty() && !names(op.project.keep, name)) || names(op.project.drop, name);
+        });
         break;
       case OperatorKind::kEnrich:
         break;
@@ -153,7 +155,11 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
       break;
     }
     case SinkKind::kLog: {
-      TM_ASSIGN(request.store.topic, topic_files(*log, log_directory, solution.serve.log.topic));
+      auto stored = topic_files(*log, log_directory, solution.serve.log.topic);
+      if (!stored.ok() && stored.error().code != Code::kNotFound) return stored.error();
+      // Before the pipeline first started there is no topic, and nothing in it.
+      request.store.topic =
+          stored.ok() ? std::move(*stored) : verify::TopicFiles{log_directory, solution.serve.log.topic, {}};
       auto dead = topic_files(*log, log_directory, solution.dead_letters.name);
       if (dead.ok()) request.dead_letters.topic = std::move(*dead);
       break;
