@@ -36,8 +36,9 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
     want = std::max<uint64_t>(counts.kept, acknowledged ? 1 : 0);
   const uint64_t settled = counts.input - std::min<uint64_t>(counts.input, counts.pending);
   if (dedup_ && !malformed && settled > counts.kept) dropped_by_dedup_ += settled - counts.kept;
-  // A later copy takes the place of an earlier one.
-  if (run_.request.topology.upsert) want = std::min<uint64_t>(want, 1);
+  // A later copy takes the place of an earlier one; a filter that drops the event drops every copy of it.
+  const Topology& topology = run_.request.topology;
+  if (topology.upsert && (counts.stored > 0 || !topology.filter)) want = std::min<uint64_t>(want, 1);
   uint64_t want_dead = malformed ? in_log : 0;
   verdict.expected += want;
   verdict.dead_letters_expected += want_dead;
@@ -52,7 +53,7 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
     verdict.dead_letters_expected -= dead_to_come;
   }
   uint64_t dead_instead = malformed ? 0 : std::min<uint64_t>(missing, counts.dead);
-  if (run_.request.topology.filter && missing > dead_instead && missing > 0) {
+  if (topology.filter && missing > dead_instead && missing > 0) {
     missing_behind_filter_ += static_cast<int64_t>(missing - dead_instead);
     missing = dead_instead;
   }
