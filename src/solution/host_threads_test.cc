@@ -2,41 +2,17 @@
 // reports, metrics, events and replays, leave in the middle, and stop it. Run under ThreadSanitizer too.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <thread>
 
-#include "simulate/log_appender.h"
-#include "simulate/simulator.h"
-#include "solution/host.h"
-#include "solution/load.h"
 #include "solution/run_metrics.h"
+#include "solution/testing/owned_run.h"
 
 namespace tidemill::solution {
 namespace {
 
-constexpr int64_t kEvents = 3000;
+using testing::OwnedRun;
 
-struct OwnedRun {
-  explicit OwnedRun(const std::string& yaml) {
-    char pattern[] = "/tmp/tidemill-host-XXXXXX";
-    root = ::mkdtemp(pattern);
-    LoadRequest request;
-    request.file = "t.yaml";
-    request.text = yaml;
-    auto loaded = load_solution(request);
-    EXPECT_TRUE(loaded.ok()) << loaded.error().message;
-    RunStore runs(FileSystem::posix(), root);
-    RunRecord record;
-    record.name = "t";
-    host = Host::open(runs, runs.create(record, 0).value(), loaded->solution).value();
-  }
-  ~OwnedRun() {
-    host.reset();
-    std::filesystem::remove_all(root);
-  }
-  std::string root;
-  std::unique_ptr<Host> host;
-};
+constexpr int64_t kEvents = 3000;
 
 // One process of many: asks again and again until `over`; `most` pieces of an answer are enough.
 void ask_until(const std::string& directory, const Request& request, int most, const std::atomic<bool>& over,
@@ -62,19 +38,10 @@ TEST(HostThreads, EverythingAtOnceLosesNothing) {
       "max_batch_bytes: 1MiB}\n"
       "ingest: {log: {partitions: 2}}\nprocess: [enrich: [enqueuedAt], dedup]\nserve: log\n");
   Host& host = *run.host;
-  log::Log* log = host.log().value();
+  ASSERT_TRUE(host.log().ok());
   ASSERT_TRUE(host.enter_processing().ok());
 
-  simulate::Simulator::Config config;
-  config.options.count = kEvents;
-  config.options.rate = 3000;
-  config.options.devices = 20;
-  config.options.topic = "t";
-  config.run = "t/1";
-  config.directory = host.directory();
-  config.appenders = simulate::log_appenders(*log);
-  auto simulator = simulate::Simulator::open(std::move(config));
-  ASSERT_TRUE(simulator.ok()) << simulator.error().message;
+  auto simulator = run.simulator(kEvents, 3000);
 
   const std::vector<std::pair<Request, int>> asked = {
       {{"report", {{"every_us", "20000"}, {"format", "json"}}, ""}, 3},
@@ -98,7 +65,7 @@ TEST(HostThreads, EverythingAtOnceLosesNothing) {
     while (!over) scrapes += run_metrics(host).empty() ? 0 : 1;
   });
   std::atomic<bool> never{false};
-  Status simulated = (*simulator)->run(never);
+  Status simulated = simulator->run(never);
   EXPECT_TRUE(simulated.ok()) << simulated.error().message;
   EXPECT_TRUE(host.wait_settled([] { return false; }).ok());
   over = true;
