@@ -16,12 +16,13 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 27> kSteps = {
+constexpr std::array<std::string_view, 28> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
     ,
     "changelog.frame.durable",   // and synced, before the sink's transaction begins
+    "log.txn.data.streamed",     // a batch of output is in its segment; its epoch may still be filling
     "log.txn.data.written",      // output, frame and dead letters are in their segments
     "log.txn.data.durable",      // and synced
     "log.txn.record.written",    // the commit record is written

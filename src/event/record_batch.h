@@ -107,7 +107,8 @@ class RecordBatchBuilder {
   };
   RecordBatchBuilder() { reset({}); }
   explicit RecordBatchBuilder(const Options& options) { reset(options); }
-  void reset(const Options& options);
+  // `memory` is for its bytes: that of a batch which was finished before and is not needed any more.
+  void reset(const Options& options, std::string memory = {});
 
   // `headers` as Record::headers has them; empty means none.
   void add(int64_t timestamp_ms, std::optional<std::string_view> key, std::optional<std::string_view> value,

@@ -24,7 +24,8 @@ static_assert(kRecordOverheadBytes >= kMaxVarint64 + 1 + kMaxVarint64 + kMaxVari
 
 }  // namespace
 
-void RecordBatchBuilder::reset(const Options& options) {
+void RecordBatchBuilder::reset(const Options& options, std::string memory) {
+  if (memory.capacity() > bytes_.capacity()) bytes_ = std::move(memory);
   // Batches of one stream are about as large as the last one: with some room to spare, or every second
   // one would be moved to twice the memory for its last few bytes.
   size_t room = std::max(bytes_.capacity(), last_size_ + last_size_ / 8);

@@ -49,7 +49,7 @@ Status Committer::commit(EpochWork& work, const StopSignals& stop) {
     report.events_in = work.events_in;
     report.bytes_in = work.bytes_in;
     report.rows = work.output->rows();
-    report.bytes_out = work.output->memory_bytes();
+    report.bytes_out = work.output->bytes();
     report.dead = work.dead;
     report.dropped = work.dropped;
     report.created_us = work.created_us;

@@ -7,7 +7,8 @@
 //   commit thread                                          commit(output, request)  [one at a time]
 //
 // begin() and write() of the next output may run while commit() of the last one does; two commits
-// never overlap, and they come in epoch order. acquire() is never called while a commit runs.
+// never overlap, and they come in epoch order: an output is committed, or its last commit has failed for
+// good, or it is destroyed, before the next one is committed. acquire() is never called while a commit runs.
 //
 // What a commit promises (design points 1 and 2). When commit() returns ok, the rows, the dead letters, the
 // positions and, where traits().changelog_in_transaction, the frames are durable together, and a
@@ -58,7 +59,10 @@ class SinkOutput {
   // only where that cannot block for long. May take over the batch (`batch` is then null), or leave it.
   virtual Status write(BatchPtr& batch) = 0;
   virtual size_t rows() const = 0;
-  virtual size_t memory_bytes() const = 0;
+  // Of the rows and dead letters as the store takes them, about.
+  virtual size_t bytes() const = 0;
+  // What of it is in memory.
+  virtual size_t memory_bytes() const { return bytes(); }
 };
 
 struct CommitRequest {

@@ -36,7 +36,7 @@ class DuckDbOutput final : public pipeline::SinkOutput {
     return {};
   }
   size_t rows() const override { return rows_; }
-  size_t memory_bytes() const override { return bytes_; }
+  size_t bytes() const override { return bytes_; }
 
   const std::vector<KeptRows>& kept() const { return kept_; }
   const std::vector<DeadLetter>& dead_letters() const { return dead_letters_; }

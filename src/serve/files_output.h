@@ -18,7 +18,7 @@ class FilesOutput final : public pipeline::SinkOutput {
 
   Status write(BatchPtr& batch) override;
   size_t rows() const override { return rows_; }
-  size_t memory_bytes() const override { return bytes_; }
+  size_t bytes() const override { return bytes_; }
 
   // Of one input partition. Pieces end anywhere; together they are whole lines.
   struct Lines {

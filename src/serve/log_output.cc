@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "base/steps.h"
 #include "event/partitioner.h"
 #include "event/record_size.h"
+#include "pipeline/log_changelog.h"
 #include "serve/dead_letters.h"
 
 namespace tidemill::serve {
@@ -31,10 +33,21 @@ void SpareBuilders::give(RecordBatchBuilder builder) {
   if (spare_.size() < kKept) spare_.push_back(std::move(builder));
 }
 
+LogOutput::~LogOutput() {
+  // Where it cannot be aborted now, whoever takes the partition over does it.
+  if (!over_) static_cast<void>(abort().ok());
+}
+
+LogOutput::Stream& LogOutput::stream(const TopicPartition& source) {
+  auto [at, fresh] = streams_.try_emplace(source);
+  if (fresh) at->second.owned = producers_.find(source);
+  return at->second;
+}
+
 Status LogOutput::write(BatchPtr& batch) {
-  Stream& stream = streams_[batch->source];
-  TM_TRY(write_rows(*batch, stream));
-  TM_TRY(write_dead_letters(*batch, stream));
+  Stream& to = stream(batch->source);
+  TM_TRY(write_rows(*batch, to));
+  TM_TRY(write_dead_letters(*batch, to));
   batch.reset();
   return {};
 }
@@ -116,37 +129,90 @@ Status LogOutput::add(Stream& stream, const TopicPartition& to, Open& open, cons
       open.builder.reset(builder_options(Compression::kZstd));
   }
   open.builder.add_parts(event.timestamp_ms, event.key, event.parts, event.part_count, event.headers);
-  size_t size = open.builder.size_bytes();
-  bytes_ += size - open.counted;
-  open.counted = size;
-  return size < layout_.batch_bytes ? Status() : finish(stream, to, open);
+  count(open, open.builder.size_bytes());
+  return open.builder.size_bytes() < layout_.batch_bytes ? Status() : finish(stream, to, open);
+}
+
+void LogOutput::count(Open& open, size_t bytes) {
+  bytes_ += bytes - open.counted;
+  memory_bytes_ += bytes - open.counted;
+  open.counted = bytes;
 }
 
 Status LogOutput::finish(Stream& stream, const TopicPartition& to, Open& open) {
   if (open.builder.empty()) return {};
-  int32_t count = open.builder.count();
+  int32_t events = open.builder.count();
   TM_ASSIGN(std::string bytes, open.builder.finish(false));
-  bytes_ += bytes.size() - open.counted;
+  count(open, bytes.size());
   open.counted = 0;
-  open.builder.reset(builder_options(layout_.compression));
   if (bytes.size() > layout_.max_batch_bytes) {
+    open.builder.reset(builder_options(layout_.compression));
     return user_error("the event has " + std::to_string(bytes.size()) + " bytes as topic " + to.topic +
                       " would store it, compressed; the log takes batches of " +
                       std::to_string(layout_.max_batch_bytes) +
                       ": raise log.max_batch_bytes, and log.segment_bytes with it");
   }
-  stream.done.push_back({to, std::move(bytes), count});
+  stream.waiting.push_back({to, std::move(bytes), events});
+  if (!refused_ && stream.owned != nullptr && producers_.has_turn(number_)) {
+    refused_ = !append_waiting(stream).ok();
+    if (!refused_) commit_step("log.txn.data.streamed");
+  }
+  open.builder.reset(builder_options(layout_.compression), std::move(appended_));
   return {};
 }
 
-Result<std::vector<LogOutput::Encoded>*> LogOutput::take(const TopicPartition& source) {
-  Stream& stream = streams_[source];
-  for (auto& [to, open] : stream.open) {
-    TM_TRY(finish(stream, to, open));
+Status LogOutput::append_waiting(Stream& stream) {
+  while (!stream.waiting.empty()) {
+    Encoded& batch = stream.waiting.front();
+    stream.appended = true;  // or in part, as far as anyone knows
+    TM_TRY(producers_.append(*stream.owned, batch.to, batch.bytes, batch.count));
+    memory_bytes_ -= batch.bytes.size();
+    appended_ = std::move(batch.bytes);
+    stream.waiting.pop_front();
+  }
+  return {};
+}
+
+Status LogOutput::append_rest(const pipeline::PartitionEpoch& part) {
+  TM_CHECK(producers_.has_turn(number_), "commits come in the order of their outputs");
+  Stream& from = stream(part.source);
+  for (auto& [to, open] : from.open) {
+    TM_TRY(finish(from, to, open));
     spare_.give(std::move(open.builder));
   }
-  stream.open.clear();  // a commit that is tried again finds nothing more to finish
-  return &stream.done;
+  from.open.clear();
+  if (!std::exchange(from.framed, true)) TM_TRY(add_frame(from, part));
+  return append_waiting(from);
+}
+
+Status LogOutput::add_frame(Stream& stream, const pipeline::PartitionEpoch& part) {
+  TopicPartition to{layout_.changelog, part.source.partition};
+  TM_ASSIGN(
+      std::vector<std::string> batches,
+      pipeline::changelog_batches(part.frame, builder_options(Compression::kNone), layout_.batch_bytes));
+  for (std::string& batch : batches) {
+    TM_ASSIGN(auto header, parse_batch_header(batch));
+    TM_CHECK(header.has_value());
+    memory_bytes_ += batch.size();
+    stream.waiting.push_back({to, std::move(batch), header->count});
+  }
+  return {};
+}
+
+Status LogOutput::abort() {
+  Status first;
+  for (auto& [source, stream] : streams_) {
+    if (!stream.appended) continue;
+    Status aborted = producers_.abort(*stream.owned);
+    if (first.ok()) first = std::move(aborted);
+  }
+  over();
+  return first;
+}
+
+void LogOutput::over() {
+  over_ = true;
+  producers_.over(number_);
 }
 
 }  // namespace tidemill::serve

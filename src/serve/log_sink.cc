@@ -1,7 +1,6 @@
 #include "serve/log_sink.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "base/bytes.h"
@@ -18,10 +17,6 @@ using pipeline::Incarnation;
 using pipeline::PartitionEpoch;
 
 namespace {
-
-// Batches of about this size: large enough that headers and appends cost nothing, small enough that a
-// reader takes many at a time.
-constexpr size_t kBatchBytes = 1u << 20;
 
 std::string encode_counters(const Counters& counters) {
   std::string bytes;
@@ -44,47 +39,31 @@ Result<Counters> decode_counters(std::string_view bytes) {
   return counters;
 }
 
-// Sequence numbers begin again at 0 after 2^31 - 1.
-int32_t sequence_after(int32_t sequence, int32_t count) {
-  return static_cast<int32_t>((static_cast<uint32_t>(sequence) + static_cast<uint32_t>(count)) & 0x7fffffffu);
-}
-
 }  // namespace
 
 class LogWriter final : public pipeline::SinkWriter {
  public:
-  explicit LogWriter(LogSink& sink) : sink_(sink), log_(sink.log_) {}
+  explicit LogWriter(LogSink& sink) : sink_(sink), log_(sink.log_), producers_(sink.log_) {}
 
   Result<std::vector<Committed>> acquire(std::span<const TopicPartition> partitions) override;
   void release(std::span<const TopicPartition> partitions) override {
-    for (const TopicPartition& source : partitions) owned_.erase(source);
+    for (const TopicPartition& source : partitions) producers_.disown(source);
   }
   Result<std::unique_ptr<pipeline::SinkOutput>> begin() override {
-    return std::unique_ptr<pipeline::SinkOutput>(std::make_unique<LogOutput>(sink_.layout_, sink_.spare_));
+    return std::unique_ptr<pipeline::SinkOutput>(
+        std::make_unique<LogOutput>(sink_.layout_, sink_.spare_, producers_));
   }
   Status commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) override;
   Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override;
 
  private:
-  // A partition that this writer owns. Used by the commit thread, and by acquire and release, which
-  // never run beside a commit.
-  struct Owned {
-    log::Producer producer;
-    Incarnation token;
-    std::map<TopicPartition, int32_t> next_sequence;  // per partition written to
-  };
-
   std::string group() const { return sink_.options_.pipeline; }
   std::string owner_group() const { return sink_.options_.pipeline + "#owner"; }
-  Status append_all(LogOutput& output, const pipeline::CommitRequest& request);
-  Status append(Owned& owned, const TopicPartition& to, std::string& batch, int32_t count);
-  Status append_frame(Owned& owned, const PartitionEpoch& part);
-  // Lets go of what was appended. The error is why; it becomes fatal where the log cannot abort.
-  Error abort(const pipeline::CommitRequest& request, Error why);
+  Status try_commit(LogOutput& output, const pipeline::CommitRequest& request);
 
   LogSink& sink_;
   log::Log& log_;
-  std::map<TopicPartition, Owned> owned_;
+  LogProducers producers_;
 };
 
 Result<std::vector<Committed>> LogWriter::acquire(std::span<const TopicPartition> partitions) {
@@ -97,16 +76,13 @@ Result<std::vector<Committed>> LogWriter::acquire(std::span<const TopicPartition
     auto last = log_.committed_position(group(), source);
     int64_t token = held ? held->position.offset.value() : 0;
     if (last) token = std::max<int64_t>(token, last->incarnation);
-    Owned owned;
-    owned.producer = producer;
-    owned.token = Incarnation(static_cast<int32_t>(token + 1));
     log::PositionCommit raise;
     raise.group = owner_group();
     raise.source = source;
     if (held) raise.expected = held->position;
     raise.next.position = {Offset(token + 1), LeaderEpoch(0)};
     tokens.push_back(std::move(raise));
-    owned_.insert_or_assign(source, std::move(owned));
+    producers_.own(source, producer, Incarnation(static_cast<int32_t>(token + 1)));
   }
   TM_TRY(log_.commit_positions(tokens));
   return committed(partitions);
@@ -133,10 +109,26 @@ Result<std::vector<Committed>> LogWriter::committed(std::span<const TopicPartiti
 }
 
 Status LogWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) {
+  auto& rows = static_cast<LogOutput&>(output);
+  Status done = try_commit(rows, request);
+  if (done.ok()) {
+    rows.committed();
+    return done;
+  }
+  // What was appended stays, unseen, until the same commit is tried again.
+  if (done.error().retryable || done.error().code == Code::kUnknown) return done;
+  Status aborted = rows.abort();
+  if (aborted.ok() || done.error().code == Code::kFenced) return done;
+  Error why = std::move(done).error();
+  why.message += "; and it could not be aborted: " + aborted.error().message;
+  return why;
+}
+
+Status LogWriter::try_commit(LogOutput& output, const pipeline::CommitRequest& request) {
   std::vector<log::TransactionCommit> transactions;
   for (const PartitionEpoch& part : request.partitions) {
-    auto owned = owned_.find(part.source);
-    if (owned == owned_.end() || owned->second.token != part.owner) {
+    const LogProducers::Owned* owned = output.owner(part.source);
+    if (owned == nullptr || owned != producers_.find(part.source).get() || owned->token != part.owner) {
       return external_error("log: " + part.source.to_string() + ": another owner took over", Code::kFenced);
     }
     log::PositionCommit position;
@@ -144,74 +136,27 @@ Status LogWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitReq
     position.source = part.source;
     position.expected = part.expected;
     position.next = {part.next, part.epoch.value(), part.owner.value(), encode_counters(part.counters)};
-    transactions.push_back({owned->second.producer, {std::move(position)}});
+    transactions.push_back({owned->producer, {std::move(position)}});
   }
-  Status appended = append_all(static_cast<LogOutput&>(output), request);
-  if (!appended.ok()) return abort(request, std::move(appended).error());
+  for (const PartitionEpoch& part : request.partitions) TM_TRY(output.append_rest(part));
   if (canary(Canary::kPositionsBeforeRows)) {
     for (log::TransactionCommit& one : transactions) {
       TM_TRY(log_.commit_positions(one.positions));
       one.positions.clear();
     }
   }
-  Status done = log_.commit(transactions);
-  if (done.ok() || done.error().code == Code::kUnknown) return done;
-  return abort(request, std::move(done).error());
-}
-
-Status LogWriter::append_all(LogOutput& output, const pipeline::CommitRequest& request) {
-  for (const PartitionEpoch& part : request.partitions) {
-    Owned& owned = owned_.at(part.source);
-    TM_ASSIGN(std::vector<LogOutput::Encoded> * batches, output.take(part.source));
-    for (LogOutput::Encoded& batch : *batches) TM_TRY(append(owned, batch.to, batch.bytes, batch.count));
-    TM_TRY(append_frame(owned, part));
-  }
-  return {};
-}
-
-Status LogWriter::append(Owned& owned, const TopicPartition& to, std::string& batch, int32_t count) {
-  int32_t& sequence = owned.next_sequence[to];
-  set_batch_producer(batch.data(), owned.producer.id, owned.producer.epoch, sequence);
-  TM_TRY(log_.append(to, batch, false));
-  sequence = sequence_after(sequence, count);
-  return {};
-}
-
-Status LogWriter::append_frame(Owned& owned, const PartitionEpoch& part) {
-  if (part.frame.empty()) return {};
-  TopicPartition to{pipeline::changelog_topic(sink_.options_.pipeline), part.source.partition};
-  RecordBatchBuilder::Options options;
-  options.transactional = true;
-  TM_ASSIGN(std::vector<std::string> batches,
-            pipeline::changelog_batches(part.frame, options, sink_.layout_.batch_bytes));
-  for (std::string& batch : batches) {
-    TM_ASSIGN(auto header, parse_batch_header(batch));
-    TM_CHECK(header.has_value());
-    TM_TRY(append(owned, to, batch, header->count));
-  }
-  return {};
-}
-
-Error LogWriter::abort(const pipeline::CommitRequest& request, Error why) {
-  for (const PartitionEpoch& part : request.partitions) {
-    Status aborted = log_.abort(owned_.at(part.source).producer);
-    // A fenced producer's transaction was aborted by whoever fenced it.
-    if (aborted.ok() || aborted.error().code == Code::kFenced) continue;
-    if (why.code == Code::kFenced) continue;
-    why.retryable = why.retryable && aborted.error().retryable;
-    why.message += "; and it could not be aborted: " + aborted.error().message;
-  }
-  return why;
+  return log_.commit(transactions);
 }
 
 LogSink::LogSink(log::Log& log, LogSinkOptions options) : log_(log), options_(std::move(options)) {
   layout_.topic = options_.topic;
   layout_.dead_topic = dead_letter_name(options_.dead_topic, options_.topic, ".dead");
+  layout_.changelog = pipeline::changelog_topic(options_.pipeline);
   layout_.rekey = options_.rekey;
   layout_.form = options_.form;
   layout_.compression = options_.compression;
   layout_.max_batch_bytes = options_.max_batch_bytes;
-  layout_.batch_bytes = std::min(kBatchBytes, layout_.max_batch_bytes);
+  layout_.batch_bytes = std::min(options_.batch_bytes, layout_.max_batch_bytes);
 }
 
 pipeline::SinkTraits LogSink::traits() const {

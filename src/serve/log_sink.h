@@ -33,6 +33,9 @@ struct LogSinkOptions {
   bool stateful = false;  // the pipeline keeps state: its changelog topic is created
   JsonForm form = JsonForm::kSplice;
   Compression compression = Compression::kNone;
+  // A batch is appended when it has grown to this: large enough that headers and appends cost nothing, small
+  // enough that it is written while the processor's cache has it.
+  size_t batch_bytes = 256u << 10;
   size_t max_batch_bytes = log::Options{}.max_batch_bytes;  // the log's
   std::string weakness;                                     // of the log's durability
 };

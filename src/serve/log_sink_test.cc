@@ -103,6 +103,7 @@ struct LogStore {
     sut.read_live = [this] { return read_store(*log); };
     sut.steps = {"log.txn.data.written",   "log.txn.data.durable",   "log.txn.record.written",
                  "log.txn.record.durable", "log.txn.marker.written", "log.txn.done"};
+    sut.steps_with_rows = {"log.txn.data.streamed"};
     options.pipeline = "pipe";
     options.topic = "out";
     options.source_topic = kHarnessTopic;
@@ -127,7 +128,15 @@ TEST(LogSink, PassesTheHarness) {
 
 TEST(LogSink, StoresAllOrNothingWhereverItIsKilled) {
   LogStore store("log-sink-kills");
+  store.options.batch_bytes = 1000;
   Status status = check_kills(store.sut);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+TEST(LogSink, PassesTheHarnessWhereEveryEpochIsStreamed) {
+  LogStore store("log-sink-streamed");
+  store.options.batch_bytes = 1000;
+  Status status = check_sink(store.sut);
   EXPECT_TRUE(status.ok()) << status.error().message;
 }
 

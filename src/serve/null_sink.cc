@@ -19,7 +19,7 @@ class NullOutput final : public pipeline::SinkOutput {
   }
   size_t rows() const override { return rows_; }
   // Two counters: nothing of the rows is kept.
-  size_t memory_bytes() const override { return sizeof *this; }
+  size_t bytes() const override { return sizeof *this; }
   size_t dead_letters() const { return dead_letters_; }
 
  private:

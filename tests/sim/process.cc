@@ -74,6 +74,7 @@ Status Process::make_sink() {
       options.source_topic = kInput;
       options.stateful = true;
       options.compression = scenario.compression;
+      options.batch_bytes = scenario.batch_bytes;
       sink_ = std::make_unique<serve::LogSink>(*log_, options);
       return {};
     }

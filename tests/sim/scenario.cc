@@ -110,6 +110,7 @@ Scenario Scenario::draw(uint64_t seed) {
   if (chance.below(10) == 0) it.read_errors = pick(chance, {3, 10, 50});
   // A rival is of another group.
   if (it.rivals == 0 && chance.below(4) == 0) it.moves = pick(chance, {100, 400});
+  it.batch_bytes = pick<size_t>(chance, {100, 400, 400, 1u << 20});
   return it;
 }
 
@@ -129,9 +130,9 @@ std::string Scenario::to_string() const {
       seed, partitions, tasks, kSinkNames[static_cast<size_t>(sink)], durability_name(log.durability),
       log.segment_bytes, log.index_interval_bytes, retention_bytes, names, compression_name(compression),
       enrich, dedup_last.value_or(0), dedup_horizon_us.value_or(0), snapshot_min_bytes, max_events, epoch_us,
-      files_roll_bytes, journal_compact_bytes, devices, ids, lives, steps, write_errors, sync_errors,
-      read_errors, lies, flips, disk_full, slow, clock_jumps, lost_answers, rivals, moves, deletions,
-      power_only);
+      batch_bytes, files_roll_bytes, journal_compact_bytes, devices, ids, lives, steps, write_errors,
+      sync_errors, read_errors, lies, flips, disk_full, slow, clock_jumps, lost_answers, rivals, moves,
+      deletions, power_only);
 }
 
 }  // namespace tidemill::sim

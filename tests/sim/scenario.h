@@ -50,6 +50,7 @@ struct Scenario {
   uint64_t snapshot_min_bytes = 0;
   uint64_t max_events = 0;  // of an epoch
   int64_t epoch_us = 100'000;
+  size_t batch_bytes = 0;  // of the log sink: at which a batch of an epoch is appended
   uint64_t files_roll_bytes = 0;
   uint64_t journal_compact_bytes = 0;
   int devices = 1;

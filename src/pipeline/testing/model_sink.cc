@@ -41,7 +41,7 @@ class ModelOutput final : public SinkOutput {
     return {};
   }
   size_t rows() const override { return rows_.size(); }
-  size_t memory_bytes() const override { return bytes_; }
+  size_t bytes() const override { return bytes_; }
 
   const std::vector<ModelRow>& stored_rows() const { return rows_; }
   const std::vector<DeadLetter>& stored_dead_letters() const { return dead_letters_; }

@@ -141,6 +141,7 @@ Status check_restarts(Store& store) {
       if (stop % 6 == 2) continue;
       TM_ASSIGN(auto untouched, session.writer().begin());
       if (stop % 6 == 3) continue;
+      untouched.reset();
       TM_ASSIGN(FilledEpoch epoch, session.fill(kEach, 120, store.model));
       if (stop % 6 == 4) continue;
       TM_TRY(session.commit_to(epoch, &store.model));
@@ -291,6 +292,7 @@ Status recover_from_kill(Store& store, size_t records) {
   TM_ASSIGN(SinkSession session, store.session());
   for (int32_t partition : kEach) session.assume_token(partition, Incarnation(0));
   TM_ASSIGN(FilledEpoch killed, session.fill(kEach, records, store.model));
+  killed.output.reset();
   TM_ASSIGN(Found found, all_or_nothing(session, killed, store.model));
   if (found == Found::kEverything) {
     for (PartitionEpoch& part : killed.request.partitions) {

@@ -164,8 +164,8 @@ Result<FilledEpoch> SinkSession::fill(const std::vector<int32_t>& partitions, si
     return harness_error("output: says " + std::to_string(epoch.output->rows()) + " rows, was given " +
                          std::to_string(epoch.rows.size()));
   }
-  if (!epoch.rows.empty() && epoch.output->memory_bytes() == 0) {
-    return harness_error("output: says that its rows take no memory");
+  if (!epoch.rows.empty() && epoch.output->bytes() == 0) {
+    return harness_error("output: says that its rows have no bytes");
   }
   return epoch;
 }
