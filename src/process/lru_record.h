@@ -1,7 +1,8 @@
 // One key of LruStore in its block of memory: u32 key size, u16 count, u16 oldest, key, tags, cells.
 //
 //   capacity C   as many ids as the block has room for, `last` at most
-//   tags         C bytes: seven bits of the id's hash, and (lowest bit) whether it is a packed UUID
+//   tags         C × 2 bytes: 15 bits of the id's hash, and (lowest bit) whether it is a packed UUID; so many
+//                that another id's tag is rarely the same, for each cell looked at costs a cache miss
 //   cells        C × 16 bytes: the UUID; or an id of up to 15 bytes, its length in the last byte; or
 //                pointer and length of a longer id, 0xff in the last byte
 //
@@ -9,6 +10,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -24,7 +26,7 @@ namespace tidemill::process {
 
 class LruRecord {
  public:
-  static constexpr size_t kTagsAtOnce = 16;
+  static constexpr size_t kTagsAtOnce = 8;
   static constexpr size_t kLongOverhead = 16;  // about what the heap adds to a long id
 
   LruRecord() = default;
@@ -54,12 +56,13 @@ class LruRecord {
     return at >= count() ? at - count() : at;
   }
 
-  uint8_t tag(size_t at) const { return static_cast<uint8_t>(tags()[at]); }
-  void set_tag(size_t at, uint8_t tag) { tags()[at] = static_cast<char>(tag); }
-  char* cell(size_t at) const { return tags() + capacity_ + at * sizeof(Uuid); }
+  uint16_t tag(size_t at) const { return load<uint16_t>(tags() + at * kTagBytes); }
+  void set_tag(size_t at, uint16_t tag) { store(tags() + at * kTagBytes, tag); }
+  char* cell(size_t at) const { return tags() + capacity_ * kTagBytes + at * sizeof(Uuid); }
 
-  // Bit i: slot from + i (of 16, below count) has this tag.
-  uint32_t match_tags(size_t from, uint8_t tag) const;
+  // Whether slot from + i (of kTagsAtOnce, below count) has this tag: bit 2i.
+  uint32_t match_tags(size_t from, uint16_t tag) const;
+  static size_t slot_of_match(uint32_t matches) { return static_cast<size_t>(std::countr_zero(matches)) / 2; }
   // Makes the id in this slot the most recent; false where it was already.
   bool make_newest(size_t at);
   // A full ring: the oldest id's slot becomes the newest's, and is returned.
@@ -74,7 +77,7 @@ class LruRecord {
     initialise(block_, old.key());
     key_size_ = old.key_size_;
     TM_CHECK(old.count() <= capacity_);
-    std::memcpy(tags(), old.tags(), old.count());
+    std::memcpy(tags(), old.tags(), old.count() * kTagBytes);
     std::memcpy(cell(0), old.cell(0), old.count() * sizeof(Uuid));
     set_count(old.count());
   }
@@ -88,14 +91,14 @@ class LruRecord {
   }
 
   // Ids in cells.
-  static uint8_t tag_of(const Id& id) {
-    return static_cast<uint8_t>((id.hash() >> 57) << 1 | (id.packed() ? 1 : 0));
+  static uint16_t tag_of(const Id& id) {
+    return static_cast<uint16_t>((id.hash() >> 49) << 1 | (id.packed() ? 1 : 0));
   }
-  static bool is_packed(uint8_t tag) { return (tag & 1) != 0; }
-  static bool is_long(uint8_t tag, const char* cell) {
+  static bool is_packed(uint16_t tag) { return (tag & 1) != 0; }
+  static bool is_long(uint16_t tag, const char* cell) {
     return !is_packed(tag) && static_cast<uint8_t>(cell[kLengthAt]) == kLongMark;
   }
-  static Id read(uint8_t tag, const char* cell) {
+  static Id read(uint16_t tag, const char* cell) {
     if (is_packed(tag)) return Id(load<Uuid>(cell));
     if (is_long(tag, cell)) return Id::raw({load<const char*>(cell), load<uint32_t>(cell + 8)});
     return Id::raw({cell, static_cast<size_t>(cell[kLengthAt])});
@@ -129,7 +132,8 @@ class LruRecord {
   static void free_long(const char* cell) { delete[] load<char*>(cell); }
 
  private:
-  static constexpr size_t kHeader = 8, kPerId = 1 + sizeof(Uuid), kLengthAt = 15;
+  static constexpr size_t kHeader = 8, kTagBytes = sizeof(uint16_t), kPerId = kTagBytes + sizeof(Uuid),
+                          kLengthAt = 15;
   static constexpr uint8_t kLongMark = 0xff;
 
   // Blocks are not aligned.
@@ -154,24 +158,22 @@ class LruRecord {
   size_t capacity_ = 0;
 };
 
-inline uint32_t LruRecord::match_tags(size_t from, uint8_t tag) const {
-  // Reads past the tags end in the cells: from + 16 <= capacity + 16 × capacity.
-  const char* at = tags() + from;
+inline uint32_t LruRecord::match_tags(size_t from, uint16_t tag) const {
+  // Reads past the tags end in the cells: from + 8 <= capacity + 8 × capacity.
+  const char* at = tags() + from * kTagBytes;
   uint32_t matches = 0;
 #if defined(__SSE2__)
-  __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  __m128i eight = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   matches = static_cast<uint32_t>(
-      _mm_movemask_epi8(_mm_cmpeq_epi8(sixteen, _mm_set1_epi8(static_cast<char>(tag)))));
+      _mm_movemask_epi8(_mm_cmpeq_epi16(eight, _mm_set1_epi16(static_cast<int16_t>(tag)))));
+  matches &= 0x5555;
 #else
-  constexpr uint64_t kOnes = 0x0101010101010101, kLow = kOnes * 0x7f;
-  for (size_t half = 0; half < 2; ++half) {
-    uint64_t word = load<uint64_t>(at + half * 8) ^ (kOnes * tag);
-    uint64_t equal = ~(((word & kLow) + kLow) | word | kLow) >> 7;  // 1 in every byte that is equal
-    matches |= static_cast<uint32_t>((equal * 0x0102040810204080) >> 56) << (half * 8);
+  for (size_t i = 0; i < kTagsAtOnce; ++i) {
+    matches |= static_cast<uint32_t>(load<uint16_t>(at + i * kTagBytes) == tag) << (2 * i);
   }
 #endif
   size_t left = count() - from;
-  return left >= kTagsAtOnce ? matches : matches & ((1u << left) - 1);
+  return left >= kTagsAtOnce ? matches : matches & ((1u << (2 * left)) - 1);
 }
 
 inline bool LruRecord::make_newest(size_t at) {
@@ -179,10 +181,10 @@ inline bool LruRecord::make_newest(size_t at) {
   size_t first = oldest();
   size_t newest = first == 0 ? size - 1 : first - 1;
   if (at == newest) return false;
-  uint8_t moved_tag = tag(at);
+  uint16_t moved_tag = tag(at);
   Uuid moved = load<Uuid>(cell(at));
   if (at < newest) {
-    std::memmove(tags() + at, tags() + at + 1, newest - at);
+    std::memmove(tags() + at * kTagBytes, tags() + (at + 1) * kTagBytes, (newest - at) * kTagBytes);
     std::memmove(cell(at), cell(at + 1), (newest - at) * sizeof(Uuid));
   } else {
     while (at != newest) {

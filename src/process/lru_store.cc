@@ -1,7 +1,6 @@
 #include "process/lru_store.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace tidemill::process {
 namespace {
@@ -94,6 +93,7 @@ void LruStore::prefetch_record(const Touch& touch) const {
   __builtin_prefetch(record);
   __builtin_prefetch(record + 64);
   __builtin_prefetch(record + 128);
+  __builtin_prefetch(record + 192);
 }
 
 Touched LruStore::touch(const Touch& touch) {
@@ -105,10 +105,10 @@ Touched LruStore::touch(const Touch& touch) {
 
 Touched LruStore::touch_record(const Slot& slot, const Id& id) {
   LruRecord record = view(slot.ref());
-  uint8_t tag = LruRecord::tag_of(id);
+  uint16_t tag = LruRecord::tag_of(id);
   for (size_t from = 0; from < record.count(); from += LruRecord::kTagsAtOnce) {
     for (uint32_t matches = record.match_tags(from, tag); matches != 0; matches &= matches - 1) {
-      size_t at = from + static_cast<size_t>(std::countr_zero(matches));
+      size_t at = from + LruRecord::slot_of_match(matches);
       if (!LruRecord::holds(record.cell(at), id)) continue;
       return record.make_newest(at) ? Touched::kRefreshed : Touched::kUnchanged;
     }
@@ -170,7 +170,7 @@ void LruStore::write_cell(char* cell, const Id& id) {
   }
 }
 
-void LruStore::release_cell(uint8_t tag, const char* cell) {
+void LruStore::release_cell(uint16_t tag, const char* cell) {
   if (!LruRecord::is_long(tag, cell)) return;
   long_id_bytes_ -= LruRecord::read(tag, cell).text().size() + LruRecord::kLongOverhead;
   --long_ids_;

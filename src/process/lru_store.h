@@ -1,11 +1,11 @@
 // The state of dedup by count: for every key its last N ids, in order of recency.
 //
 // Memory. Each key has one record in RecordPools: key, then a ring of N at most. A slot of the ring
-// has a tag (7 bits of the id's hash and whether it is a packed UUID) and 16 bytes: the UUID, or an
+// has a tag (15 bits of the id's hash and whether it is a packed UUID) and 16 bytes: the UUID, or an
 // id of up to 15 bytes, or a pointer to a longer one. The index is one 8-byte word per key. So 10 M
-// keys of 25 bytes with one UUID each take about 70 bytes a key, and a key with 100 UUIDs 1.8 kB.
+// keys of 25 bytes with one UUID each take about 70 bytes a key, and a key with 100 UUIDs 1.9 kB.
 //
-// Lookups compare tags 16 or 8 at a time and then whole ids; keys are compared whole as well.
+// Lookups compare tags 8 at a time and then whole ids; keys are compared whole as well.
 // Not thread-safe.
 #pragma once
 
@@ -113,7 +113,7 @@ class LruStore {
   void load_record(std::string_view key, uint64_t hash, bool packed, uint64_t count, std::string_view ids);
 
   void write_cell(char* cell, const Id& id);
-  void release_cell(uint8_t tag, const char* cell);
+  void release_cell(uint16_t tag, const char* cell);
 
   const uint32_t last_;
   RecordPools pools_;
