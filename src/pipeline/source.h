@@ -45,7 +45,8 @@ struct AssignmentChange {
 };
 
 struct PollRequest {
-  size_t max_bytes = 4u << 20;  // soft: one batch may be larger
+  // Soft: one batch may be larger. Little enough to be still in the processor's cache when it is processed.
+  size_t max_bytes = 1u << 20;
   size_t max_events = SIZE_MAX;
   int64_t timeout_us = 0;  // how long to wait where nothing is there
 };
