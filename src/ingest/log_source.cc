@@ -11,6 +11,8 @@ using pipeline::PollRequest;
 
 namespace {
 
+constexpr size_t kByTimeBytes = 64u << 10;
+
 std::string range(Offset from, Offset to) {
   std::string count = std::to_string(to.since(from));
   return "events " + std::to_string(from.value()) + " to " + std::to_string(to.value() - 1) + " (" + count +
@@ -40,15 +42,24 @@ class LogReader final : public pipeline::SourceReader {
     Position next;        // to read
     Offset uncommitted;   // the first that a restart would read again
     bool at_end = false;  // nothing more when it was last read
+    BatchPtr ahead;       // by time: read, and its turn is still to come
+    size_t ahead_bytes = 0;
   };
 
   Status read_round(const PollRequest& request, Polled* polled);
-  Result<bool> read_partition(Assigned& from, size_t max_bytes, Polled* polled);
+  Status read_by_time(const PollRequest& request, Polled* polled);
+  Result<BatchPtr> read_partition(Assigned& from, size_t max_bytes, size_t* bytes);
+  void give(BatchPtr batch, size_t bytes, Polled* polled) {
+    bytes_ += bytes;
+    events_ += batch->size();
+    polled->batches.push_back(std::move(batch));
+  }
   bool full(const PollRequest& request) const {
     return bytes_ >= request.max_bytes || events_ >= request.max_events;
   }
   bool all_at_end() const {
-    return std::all_of(assigned_.begin(), assigned_.end(), [](const Assigned& one) { return one.at_end; });
+    return std::all_of(assigned_.begin(), assigned_.end(),
+                       [](const Assigned& one) { return one.at_end && !one.ahead; });
   }
   void hold();
 
@@ -108,7 +119,7 @@ Status LogReader::assign(const std::vector<std::pair<TopicPartition, Position>>&
   for (const auto& [tp, position] : partitions) {
     TM_TRY(log_.partition(tp));
     std::erase_if(assigned_, [&, &asked = tp](const Assigned& one) { return one.tp == asked; });
-    assigned_.push_back({tp, position, position.offset, false});
+    assigned_.push_back({tp, position, position.offset, false, nullptr, 0});
   }
   hold();
   return {};
@@ -139,6 +150,7 @@ Result<Polled> LogReader::poll(const PollRequest& request) {
 // Every partition once or more, beginning with the one whose turn it is, until the poll is full or
 // nothing is left. An even share for each at first, so that all move on together.
 Status LogReader::read_round(const PollRequest& request, Polled* polled) {
+  if (options_.by_time) return read_by_time(request, polled);
   for (Assigned& one : assigned_) one.at_end = false;
   size_t share = assigned_.empty() ? 0 : request.max_bytes / assigned_.size();
   for (size_t idle = 0; idle < assigned_.size() && !full(request); ++turn_) {
@@ -148,21 +160,43 @@ Status LogReader::read_round(const PollRequest& request, Polled* polled) {
       size_t events_left = request.max_events - events_;
       if (events_left < most / event_bytes_) most = events_left * event_bytes_;
     }
-    bool moved = false;
+    BatchPtr batch;
+    size_t bytes = 0;
     if (!one.at_end) {
-      TM_ASSIGN(moved, read_partition(one, std::max<size_t>(most, 1), polled));
+      TM_ASSIGN(batch, read_partition(one, std::max<size_t>(most, 1), &bytes));
     }
-    idle = moved ? 0 : idle + 1;
+    idle = batch ? 0 : idle + 1;
+    if (batch) give(std::move(batch), bytes, polled);
   }
   return {};
 }
 
-// Whether anything was there.
-Result<bool> LogReader::read_partition(Assigned& from, size_t max_bytes, Polled* polled) {
+// Of the partitions' next batches always the oldest. What was read and did not fit waits for the next poll.
+Status LogReader::read_by_time(const PollRequest& request, Polled* polled) {
+  const auto time_of = [](const Batch& batch) {
+    return batch.size() == 0 ? INT64_MIN : batch.records().front().timestamp_ms;
+  };
+  while (!full(request)) {
+    Assigned* oldest = nullptr;
+    for (Assigned& one : assigned_) {
+      if (!one.ahead) {
+        TM_ASSIGN(one.ahead, read_partition(one, kByTimeBytes, &one.ahead_bytes));
+      }
+      if (one.ahead && (oldest == nullptr || time_of(*one.ahead) < time_of(*oldest->ahead))) oldest = &one;
+    }
+    if (oldest == nullptr) return {};
+    give(std::move(oldest->ahead), oldest->ahead_bytes, polled);
+  }
+  return {};
+}
+
+// Null where nothing is there.
+Result<BatchPtr> LogReader::read_partition(Assigned& from, size_t max_bytes, size_t* bytes) {
   TM_ASSIGN(log::Fetched fetched,
             log_.read(from.tp, from.next.offset, max_bytes, log::Isolation::kReadCommitted));
   from.at_end = fetched.at_end;
-  if (fetched.end.offset <= from.next.offset) return false;
+  if (fetched.end.offset <= from.next.offset) return BatchPtr();
+  *bytes = 0;
   auto batch = std::make_unique<Batch>();
   batch->source = from.tp;
   batch->first = from.next.offset;
@@ -178,14 +212,12 @@ Result<bool> LogReader::read_partition(Assigned& from, size_t max_bytes, Polled*
       batch->end = **set;
       from.at_end = false;
     }
-    bytes_ += std::max(fetched.batches->size(), batch->payload_bytes());
-    events_ += batch->size();
+    *bytes = std::max(fetched.batches->size(), batch->payload_bytes());
     if (batch->size() > 0) event_bytes_ = fetched.batches->size() / batch->size() + 1;
   }
   batch->select_all();
   from.next = batch->end;
-  polled->batches.push_back(std::move(batch));
-  return true;
+  return batch;
 }
 
 void LogReader::committed(const std::vector<std::pair<TopicPartition, Position>>& positions) {

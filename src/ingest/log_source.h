@@ -13,6 +13,9 @@ struct LogSourceOptions {
   std::string pipeline;
   enum class Start { kEarliest, kLatest, kTime } start = Start::kEarliest;
   int64_t start_time_us = 0;  // kTime: the first event whose batch is of this time or later
+  // The partitions' batches as near to the order of their times as reading 64 KiB of each at a time gives it,
+  // however far behind the reader is. Else whole shares of each, in turn.
+  bool by_time = false;
   // What is decompressed at once. A batch that alone decompresses to more is refused.
   size_t max_decompressed_bytes = kMaxDecompressedBytes;
   // What the log's durability may lose, as pipeline::SourceTraits::weakness; empty under kSync.

@@ -31,8 +31,10 @@ class LogSourceTest : public testing::Test {
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     log_ = std::move(opened).value();
   }
-  std::unique_ptr<LogSource> open(LogSourceOptions::Start start = LogSourceOptions::Start::kEarliest) {
+  std::unique_ptr<LogSource> open(LogSourceOptions::Start start = LogSourceOptions::Start::kEarliest,
+                                  bool by_time = false) {
     LogSourceOptions options;
+    options.by_time = by_time;
     options.topic = "in";
     options.pipeline = "pipe";
     options.start = start;
@@ -51,18 +53,22 @@ class LogSourceTest : public testing::Test {
     return {};
   }
 
+  void check_harness(bool by_time);
+
   std::unique_ptr<MemoryFiles> files_;
   std::unique_ptr<log::Log> log_;
   const TopicPartition zero_{"in", Partition(0)};
 };
 
-TEST_F(LogSourceTest, PassesTheHarness) {
+void LogSourceTest::check_harness(bool by_time) {
   pipeline::testing::SourceUnderTest sut;
   sut.clear = [&]() -> Status {
     clear();
     return {};
   };
-  sut.open = [&]() -> Result<std::unique_ptr<Source>> { return std::unique_ptr<Source>(open()); };
+  sut.open = [&]() -> Result<std::unique_ptr<Source>> {
+    return std::unique_ptr<Source>(open(LogSourceOptions::Start::kEarliest, by_time));
+  };
   // Between the batches that are read, transactions that are aborted: offsets that hold no event.
   log::Producer producer;
   sut.produce = [&](int32_t partition, int first, int count) -> Status {
@@ -77,6 +83,40 @@ TEST_F(LogSourceTest, PassesTheHarness) {
   };
   Status status = check_source(sut);
   EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+TEST_F(LogSourceTest, PassesTheHarness) {
+  check_harness(false);
+}
+
+TEST_F(LogSourceTest, ByTimePassesTheHarness) {
+  check_harness(true);
+}
+
+TEST_F(LogSourceTest, ByTimeGivesBatchesOfAllPartitionsInTheOrderOfTheirTimes) {
+  // Timestamps are numbers: those of the partitions' batches alternate, and a read of 64 KiB holds few of
+  // them.
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(append(i % 2, 400 * i, 400).ok());
+  auto source = open(LogSourceOptions::Start::kEarliest, true);
+  auto reader = source->open_reader(0).value();
+  const TopicPartition one{"in", Partition(1)};
+  ASSERT_TRUE(
+      reader->assign({{zero_, {Offset(0), LeaderEpoch(1)}}, {one, {Offset(0), LeaderEpoch(1)}}}).ok());
+  pipeline::PollRequest request;
+  request.max_events = 1;
+  std::vector<int64_t> firsts;
+  size_t events = 0;
+  for (int polls = 0; polls < 60; ++polls) {
+    pipeline::Polled polled = reader->poll(request).value();
+    for (const BatchPtr& batch : polled.batches) {
+      firsts.push_back(batch->records().front().timestamp_ms);
+      events += batch->size();
+    }
+    EXPECT_EQ(polled.caught_up, events == 20000) << polls;
+  }
+  EXPECT_EQ(events, 20000u);
+  EXPECT_GE(firsts.size(), 10u);
+  EXPECT_TRUE(std::is_sorted(firsts.begin(), firsts.end()));
 }
 
 TEST_F(LogSourceTest, SeesATransactionOnlyWhenItIsCommitted) {

@@ -75,11 +75,13 @@ bool names(const std::vector<std::string>& list, const std::string& field) {
 }
 
 void add_topology(const Solution& solution, verify::VerifyRequest* request) {
+  size_t ways = 0;
   for (const OperatorConfig& op : solution.process) {
     switch (op.kind) {
       case OperatorKind::kDedup: {
         verify::Dedup& dedup = request->topology.dedup;
         dedup.kind = op.dedup.horizon_us > 0 ? verify::DedupKind::kHorizon : verify::DedupKind::kLastN;
+        dedup.ways = ways;
         dedup.last_n = static_cast<size_t>(op.dedup.last);
         dedup.horizon_us = op.dedup.horizon_us;
         const std::string& id = op.dedup.id.empty() ? solution.event.schema.id_field : op.dedup.id;
@@ -94,6 +96,7 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         request->topology.filter = true;
         break;
       case OperatorKind::kRekey:
+        ++ways;
         // They are positions in another topic than the input; as members of JSON they are none of the
         // event's.
         for (std::string* name : {&request->store.columns.partition, &request->store.columns.offset}) {

@@ -17,6 +17,8 @@
 namespace tidemill::solution {
 namespace {
 
+constexpr uint64_t kRekeyedEvents = 2048;  // of an epoch
+
 Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& config,
                                                           bool partitioned_by_key) {
   switch (config.kind) {
@@ -125,6 +127,7 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   ingest::LogSourceOptions source;
   source.topic = stage.input_topic;
   source.pipeline = stage.name;
+  source.by_time = stage.rekeys;
   source.weakness = ingest::durability_weakness(solution.log.options.durability);
   switch (start.kind) {
     case StartAt::kEarliest:
@@ -191,6 +194,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
     // A replay begins behind the rekeying, whose topic is shared.
     Stage stage;
     stage.output_topic = rekey_topic(solution, config.rekey);
+    stage.rekeys = true;
     TM_ASSIGN(auto made, make_operators());
     if (!replay.into.empty()) {
       for (auto& op : made) TM_TRY(op->bind(&schema));
@@ -245,6 +249,13 @@ pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage
   options.tasks =
       task_count(solution, static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency())));
   options.limits = solution.pipeline.limits;
+  if (stage.rekeys) {
+    // Copies of an event come from several partitions, and a dedup behind it forgets: one task reads all of
+    // them in the order of their times, and commits before one partition gets far ahead of another.
+    options.tasks = 1;
+    const uint64_t most = options.limits.max_events > 0 ? options.limits.max_events : kRekeyedEvents;
+    options.limits.max_events = std::min(most, kRekeyedEvents);
+  }
   options.retry = solution.pipeline.retry;
   options.snapshot_min_bytes = static_cast<uint64_t>(solution.pipeline.snapshot_min_bytes);
   return options;

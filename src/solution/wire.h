@@ -39,6 +39,7 @@ struct Stage {
   TopicPartition first_input() const { return {input_topic, Partition(0)}; }
   std::string input_topic;
   std::string output_topic;  // empty: the sink is no topic
+  bool rekeys = false;
   std::unique_ptr<pipeline::Source> source;
   std::unique_ptr<pipeline::Sink> sink;
   std::unique_ptr<pipeline::Changelog> changelog;

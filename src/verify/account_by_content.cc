@@ -18,6 +18,7 @@ struct Difference {
   uint64_t missing = 0;  // in the first, not in the second
   uint64_t extra = 0;    // more often in the second than in the first
   uint64_t unknown = 0;  // in the second only
+  uint64_t gone = 0;     // of missing, each once: not at all in the second
 };
 
 // Exact: sorts class after class of the hashes, as many as the memory allows at a time.
@@ -44,6 +45,7 @@ Result<Difference> compare(const Source& first, const Source& second, uint64_t t
       for (; i < a.size() && a[i] == hash; ++i) ++in_a;
       for (; j < b.size() && b[j] == hash; ++j) ++in_b;
       if (in_a > in_b) out.missing += in_a - in_b;
+      if (in_a > 0 && in_b == 0) ++out.gone;
       if (in_b > in_a) (in_a > 0 ? out.extra : out.unknown) += in_b - in_a;
     }
   }
@@ -87,11 +89,7 @@ class ByContent {
       if (fate == Fate::kUnsure)
         run_.faults.reason("an event that the verifier cannot decode needs positions in the store");
     }));
-    uint64_t waiting = 0;
-    TM_TRY(read_ways(run_, &found_, [&](const LogRecord&) { ++waiting; }));
-    pending_ += waiting;
-    pending_dead_ += waiting;
-    dropped_by_dedup_ -= std::min(dropped_by_dedup_, waiting);
+    TM_TRY(read_ways());
     run_.progress("reading the store", 0.4);
     TM_TRY(read_rows([&](const StoredRow& row, Sum128 hash) {
       ++run_.verdict.stored;
@@ -120,6 +118,7 @@ class ByContent {
     return content_hash(values);
   }
   Status read_input(const OnRecord& on_record);
+  Status read_ways();
   Status read_rows(const OnRow& on_row);
   std::optional<int64_t> created_us(const StoredRow& row) const {
     for (size_t f = 0; f < run_.fields.size(); ++f) {
@@ -131,6 +130,7 @@ class ByContent {
     return std::nullopt;
   }
   Status check_rows();
+  Status check_rows_of_ways(uint64_t in);
   Status check_dead_letters(uint64_t due, Sum128 due_sum);
   Status check_order();
 
@@ -146,8 +146,7 @@ Status ByContent::read_input(const OnRecord& on_record) {
   InputDecoder decoder(run_);
   std::string wrong;
   for (size_t n = 0; n < run_.input->size(); ++n) {
-    // Behind a re-keying topic the copies of all partitions meet.
-    if (!run_.request.rekeyed()) decoder.new_partition();
+    decoder.new_partition();
     RecordReader reader(run_.input->files(n));
     TM_TRY(reader.seek(run_.input->span(n).start));
     for (;;) {
@@ -158,6 +157,37 @@ Status ByContent::read_input(const OnRecord& on_record) {
     }
   }
   return ok_status();
+}
+
+// What is still on its way is pending. A dedup behind ways drops what it has seen there.
+Status ByContent::read_ways() {
+  const Dedup& dedup = run_.request.topology.dedup;
+  JsonFields decoder(
+      {{"id", dedup.id_path, FieldType::kJson, true}, {"key", dedup.key_path, FieldType::kJson, true}},
+      static_cast<size_t>(run_.request.event_limit_bytes));
+  DedupModel model(dedup);
+  std::vector<FieldValue> values;
+  std::vector<uint8_t> unreadable;
+  std::string wrong;
+  size_t partition = 0;
+  return verify::read_ways(run_, &found_, [&](const WayRecord& at) -> Status {
+    if (at.waiting) {
+      ++pending_;
+      ++pending_dead_;
+    }
+    if (dedup.kind == DedupKind::kNone || dedup.ways != at.way + 1) return ok_status();
+    if (partition != at.partition) model.clear();
+    partition = at.partition;
+    if (decoder.decode(at.record.value, &values, &unreadable, &wrong) != Decoded::kOk) {
+      run_.faults.reason("offset " + std::to_string(at.record.offset) + " of " +
+                         run_.request.ways[at.way].topic.topic + "-" + std::to_string(partition) + ": " +
+                         wrong);
+      return ok_status();
+    }
+    const bool copy = model.seen(values[1].text, values[0].text, at.record.timestamp_ms);
+    if (copy && !at.waiting) ++dropped_by_dedup_;
+    return ok_status();
+  });
 }
 
 Status ByContent::read_rows(const OnRow& on_row) {
@@ -187,6 +217,7 @@ Status ByContent::check_rows() {
   run_.verdict.expected = in;
   run_.verdict.dropped = dropped_by_dedup_;
   bool filter = run_.request.topology.filter;
+  if (run_.request.topology.dedup.ways > 0) return check_rows_of_ways(in);
   if (in == run_.verdict.stored && in_sum == out_sum && !filter) return ok_status();
   run_.progress("comparing contents", 0.6);
   Source from_input = [&](const std::function<void(Sum128)>& give) {
@@ -214,6 +245,47 @@ Status ByContent::check_rows() {
   }
   run_.faults.add(FaultKind::kLost, missing, [] { return "contents of the input that the store lacks"; });
   run_.faults.add(FaultKind::kDuplicated, diff.extra,
+                  [] { return "contents that the store holds more often"; });
+  run_.faults.add(FaultKind::kUnexpected, diff.unknown - altered,
+                  [] { return "contents that the input lacks"; });
+  run_.faults.add(FaultKind::kAltered, altered,
+                  [] { return "contents of the input are gone, as many others are there"; });
+  return ok_status();
+}
+
+// Behind a dedup that reads a way: which copy it dropped its order says, and no content. So what is stored is
+// of what was sent, each as often at most, and how many there are the dedup's model says.
+Status ByContent::check_rows_of_ways(uint64_t in) {
+  run_.progress("comparing contents", 0.6);
+  Source from_input = [&](const std::function<void(Sum128)>& give) {
+    return read_input([&](size_t, const LogRecord&, Fate fate, Sum128 hash) {
+      if (fate == Fate::kStored) give(hash);
+    });
+  };
+  Source from_store = [&](const std::function<void(Sum128)>& give) {
+    return read_rows([&](const StoredRow&, Sum128 hash) { give(hash); });
+  };
+  const uint64_t stored = run_.verdict.stored;
+  TM_ASSIGN(Difference diff, compare(from_input, from_store, in + stored, run_.request.memory_bytes));
+  const uint64_t altered = std::min(diff.gone, diff.unknown);
+  const uint64_t left = in - std::min(in, dropped_by_dedup_);
+  uint64_t missing = left > stored ? left - stored : 0;
+  const uint64_t still_to_come = std::min(missing, pending_);
+  missing -= still_to_come;
+  run_.verdict.expected = left - still_to_come;
+  if (run_.request.topology.filter) {
+    const auto accepted = static_cast<uint64_t>(
+        filtered_out(run_, static_cast<int64_t>(dropped_by_dedup_), static_cast<int64_t>(missing)));
+    run_.verdict.dropped += accepted;
+    run_.verdict.expected -= accepted;
+    missing = 0;
+  } else {
+    const uint64_t gone = diff.gone - altered;
+    missing = std::max(missing, gone > pending_ ? gone - pending_ : 0);
+  }
+  const uint64_t more = stored > left ? stored - left : 0;
+  run_.faults.add(FaultKind::kLost, missing, [] { return "contents of the input that the store lacks"; });
+  run_.faults.add(FaultKind::kDuplicated, std::max(diff.extra, more),
                   [] { return "contents that the store holds more often"; });
   run_.faults.add(FaultKind::kUnexpected, diff.unknown - altered,
                   [] { return "contents that the input lacks"; });

@@ -166,7 +166,7 @@ Status ById::read_input(bool first) {
   const Topology& topology = run_.request.topology;
   DedupModel model(topology.dedup);
   for (size_t n = 0; n < run_.input->size(); ++n) {
-    if (!run_.request.rekeyed()) model.clear();
+    model.clear();
     RecordReader reader(run_.input->files(n));
     TM_TRY(reader.seek(run_.input->span(n).start));
     for (;;) {
@@ -197,19 +197,11 @@ Status ById::read_input(bool first) {
       int64_t slot = of->slot(i);
       Cell* counts = cell(slot);
       if (counts != nullptr && too_long) counts->too_long = true;
-      if (dedup_ && !malformed) {
-        if (run_.request.rekeyed()) {
-          // The order in which partitions met on their way through another topic is not known; the
-          // copies of an event are close to one another in any.
-          copy = counts != nullptr && counts->kept > 0;
-        } else {
-          std::string id(reinterpret_cast<const char*>(&slot), sizeof slot);
-          copy = model.seen(record->key, id, record->timestamp_ms);
-        }
-      }
+      if (dedup_ && topology.dedup.ways == 0 && !malformed)
+        copy = model.seen(record->key, name_of(slot), record->timestamp_ms);
       if (counts != nullptr) {
         count_up(&counts->input);
-        if (!copy && !malformed) count_up(&counts->kept);
+        if (!copy && !malformed && topology.dedup.ways == 0) count_up(&counts->kept);
         if (pending) count_up(&counts->pending);
         if (!positions_) {
           int64_t& place_of = first_places_[slots_.index(slot)];
@@ -221,11 +213,27 @@ Status ById::read_input(bool first) {
       due->pending = pending;
     }
   }
-  return read_ways(run_, first ? &found_ : nullptr, [&](const LogRecord& record) {
+  return read_ways(first);
+}
+
+// What is still on its way is pending. A dedup behind ways sees the records in the order that they have
+// there.
+Status ById::read_ways(bool first) {
+  const Dedup& dedup = run_.request.topology.dedup;
+  DedupModel model(dedup);
+  size_t partition = 0;
+  return verify::read_ways(run_, first ? &found_ : nullptr, [&](const WayRecord& at) -> Status {
     int64_t i = 0;
-    Instance* of = find(find_event_id(record.value), &i);
-    Cell* counts = of == nullptr ? nullptr : cell(of->slot(i));
-    if (counts != nullptr) count_up(&counts->pending);
+    Instance* of = find(find_event_id(at.record.value), &i);
+    if (of == nullptr) return ok_status();
+    Cell* counts = cell(of->slot(i));
+    if (counts != nullptr && at.waiting) count_up(&counts->pending);
+    if (!dedup_ || dedup.ways != at.way + 1) return ok_status();
+    if (partition != at.partition) model.clear();
+    partition = at.partition;
+    const bool copy = model.seen(at.record.key, name_of(of->slot(i)), at.record.timestamp_ms);
+    if (counts != nullptr && !copy) count_up(&counts->kept);
+    return ok_status();
   });
 }
 

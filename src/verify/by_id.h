@@ -77,6 +77,7 @@ class ById {
   void plan_windows();
   Status pass(int number);
   Status read_input(bool first);
+  Status read_ways(bool first);
   void check_input_record(const LogRecord& record, size_t partition, Instance& of, int64_t i);
   Status read_rows(bool first);
   Status check_row(const StoredRow& row, Instance& of, int64_t i);
@@ -88,6 +89,7 @@ class ById {
   void finish();
 
   Instance* find(std::string_view id, int64_t* i);
+  static std::string name_of(int64_t slot) { return {reinterpret_cast<const char*>(&slot), sizeof slot}; }
   std::string say(const Instance& of, int64_t i) const;
   Cell* cell(int64_t slot) { return slots_.holds(slot) ? &cells_[slots_.index(slot)] : nullptr; }
 

@@ -33,9 +33,9 @@ void ById::judge(Instance& of, int64_t i, Sent status) {
   if (malformed)
     want = 0;
   else if (dedup_)
-    want = std::max<uint64_t>(counts.kept, acknowledged ? 1 : 0);
+    want = std::max<uint64_t>(counts.kept, in_log > 0 ? 1 : 0);
   const uint64_t settled = counts.input - std::min<uint64_t>(counts.input, counts.pending);
-  if (dedup_ && !malformed && settled > counts.kept) dropped_by_dedup_ += settled - counts.kept;
+  if (dedup_ && !malformed && settled > want) dropped_by_dedup_ += settled - want;
   // A later copy takes the place of an earlier one; a filter that drops the event drops every copy of it.
   const Topology& topology = run_.request.topology;
   if (topology.upsert && (counts.stored > 0 || !topology.filter)) want = std::min<uint64_t>(want, 1);

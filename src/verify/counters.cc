@@ -71,20 +71,19 @@ bool add_counters(Run& run, const Hop& hop, int64_t* stored, int64_t* dead) {
 
 }  // namespace
 
-Status read_ways(Run& run, Found* found, const std::function<void(const LogRecord&)>& waiting) {
+Status read_ways(Run& run, Found* found, const std::function<Status(const WayRecord&)>& each) {
   if (found) found->way_records.clear();
-  for (auto& way : run.ways) {
-    std::vector<int64_t> records(way->size(), 0);
-    for (size_t n = 0; n < way->size(); ++n) {
-      const PartitionSpan& span = way->span(n);
-      const int64_t committed = std::max(span.start, span.committed.value_or(span.start));
-      RecordReader reader(way->files(n));
-      TM_TRY(reader.seek(found ? span.start : committed));
+  for (size_t w = 0; w < run.ways.size(); ++w) {
+    const Input& way = *run.ways[w];
+    std::vector<int64_t> records(way.size(), 0);
+    for (size_t n = 0; n < way.size(); ++n) {
+      RecordReader reader(way.files(n));
+      TM_TRY(reader.seek(way.span(n).start));
       for (;;) {
         TM_ASSIGN(const LogRecord* record, reader.next());
         if (record == nullptr) break;
         ++records[n];
-        if (record->offset >= committed) waiting(*record);
+        TM_TRY(each({w, n, *record, way.pending(n, record->offset)}));
       }
     }
     if (found) found->way_records.push_back(std::move(records));

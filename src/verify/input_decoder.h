@@ -31,6 +31,7 @@ class InputDecoder {
     if (dedup_.kind == DedupKind::kNone) return Fate::kStored;
     const std::string_view id = values_[fields_].text, key = values_[fields_ + 1].text;
     if (id.empty() || key.empty() || id == "null" || key == "null") return Fate::kDead;
+    if (dedup_.ways > 0) return Fate::kStored;  // whether it is a copy shows on its way
     return model_.seen(key, id, record.timestamp_ms) ? Fate::kDropped : Fate::kStored;
   }
   void new_partition() { model_.clear(); }

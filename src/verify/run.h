@@ -144,9 +144,14 @@ struct Found {
   int64_t dead = 0;
 };
 void check_counters(Run& run, const Found& found);
-// Goes through the ways, and gives what no pipeline has committed yet. `found`: nullptr, or counts the
-// records.
-Status read_ways(Run& run, Found* found, const std::function<void(const LogRecord&)>& waiting);
+struct WayRecord {
+  size_t way;
+  size_t partition;
+  const LogRecord& record;
+  bool waiting;  // no pipeline has committed it yet
+};
+// Goes through the ways, partition by partition, and counts their records where `found` is given.
+Status read_ways(Run& run, Found* found, const std::function<Status(const WayRecord&)>& each);
 // Behind a filter: of `missing` events, how many it dropped by the committed counters. What is
 // missing beyond that is lost.
 int64_t filtered_out(Run& run, int64_t dropped_by_dedup, int64_t missing);

@@ -102,6 +102,8 @@ struct Dedup {
   DedupKind kind = DedupKind::kNone;
   size_t last_n = 100;
   int64_t horizon_us = 0;
+  size_t ways =
+      0;  // that records have taken before they come to it: its pipeline reads that way, 0: the input
   // Members of the event; needed where it is not the telemetry event.
   std::vector<std::string> id_path;
   std::vector<std::string> key_path;
