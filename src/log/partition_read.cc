@@ -150,7 +150,7 @@ Status PartitionLog::gather(Cursor& cursor, Offset from, Offset visible, size_t 
     size_t done = 0;
     size_t held = 0;
     while (true) {
-      bytes.resize(want);
+      if (bytes.size() < want) bytes.resize(want);  // never less: what grows again is zero-filled again
       TM_ASSIGN(size_t read, cursor.file->read_at(cursor.position + held, bytes.data() + held, want - held));
       auto damaged = [&](const std::string& what) {
         return corrupt_segment(cursor.file->path(), cursor.position + done, what);
@@ -159,7 +159,7 @@ Status PartitionLog::gather(Cursor& cursor, Offset from, Offset visible, size_t 
       held = want;
       size_t needed = 0;
       while (done < want) {
-        std::string_view rest = std::string_view(bytes).substr(done);
+        std::string_view rest(bytes.data() + done, want - done);
         auto header = parse_batch_header(rest);
         if (!header.ok()) return damaged(header.error().message);
         if (!header->has_value()) break;
