@@ -53,6 +53,9 @@ Status PartitionLog::recover_files(RecoveryInput input) {
     TM_ASSIGN(clean, open_clean(*input.clean));
   }
   if (!clean) {
+    // What an opening as clean has loaded before it gave up is of the log's end.
+    producers_ = ProducerStates();
+    aborted_.clear();
     if (input.synced_rolls) input.recovery_point = std::max(input.recovery_point, segments_.back().base);
     size_t first = segments_.size() - 1;
     // Without synced rolls the recovery point says nothing of the indexes of the segment that ends there.

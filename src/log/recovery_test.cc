@@ -89,6 +89,25 @@ TEST_F(RecoveryTest, MissingIndexesAreRebuilt) {
   }
 }
 
+TEST_F(RecoveryTest, AnIndexThatIsMissingAfterAnOrderlyCloseLeavesAbortedBatchesHidden) {
+  fixture_.options.segment_bytes = 1u << 20;
+  {
+    auto log = fixture_.open();
+    must(log->create_topic("t", {}));
+    Producer producer = must(log->init_transactional("p"));
+    must(append(*log, kT0, {"aborted"}, {producer, 0, true}));
+    must(log->abort(producer));
+    // Open when the log is closed: what the end knows of the producer begins here.
+    must(append(*log, kT0, {"open"}, {producer, 1, true}));
+    must(log->close());
+  }
+  must(fixture_.files.remove(files(".index").front()));
+  auto log = fixture_.open();
+  must(append(*log, kT0, {"plain"}));
+  must(log->wait_durable(must(append(*log, kT0, {"more"})).sync_ticket));
+  EXPECT_EQ(values(*log), (Values{"plain", "more"}));
+}
+
 TEST_F(RecoveryTest, StaleAndTornIndexesAreNotTrusted) {
   fill();
   for (const std::string& path : files("index")) {

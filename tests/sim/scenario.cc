@@ -121,7 +121,7 @@ std::string Scenario::to_string() const {
       "seed {}: {} partitions, {} tasks, sink {}, durability {}, segments of {}, index every {}, retention "
       "{}, "
       "clients{}, {}, enrich {}, dedup last {} horizon {}, snapshots at {}, epochs of {} events or {} us, "
-      "files of {}, "
+      "batches of {}, files of {}, "
       "journal of {}, {} devices with {} ids; {} lives of {} steps; write errors {}, sync errors {}, read "
       "errors {}, lies "
       "{}, "
