@@ -22,6 +22,7 @@ TEST(LogConcurrency, ThreadsOfProducersAndReadersSeeEveryEventOnceInOrder) {
   constexpr int kBatches = 120;
   LogFixture fixture;
   fixture.options.segment_bytes = 5000;
+  fixture.options.sync_threads = 3;
   auto log = fixture.open();
   must(log->create_topic("t", {.partitions = 2}));
   std::atomic<int> running{2 * kProducers};
@@ -149,6 +150,7 @@ class LogConcurrencyInFiles : public ::testing::Test {
     std::filesystem::remove_all(directory_);
     std::filesystem::create_directories(directory_);
     Options options;
+    options.sync_threads = 3;
     options.segment_bytes = 6000;
     log_ = must(Log::open(FileSystem::posix(), Clock::system(), random_, directory_ / "log", options));
     // Retention deletes all but the newest segments, and a reader holds it back now and then.

@@ -25,6 +25,54 @@ Error Fatal::set(Error error) {
   return error_;
 }
 
+SyncThreads::~SyncThreads() {
+  {
+    std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  more_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+Status SyncThreads::sync(const std::vector<std::shared_ptr<Syncable>>& all) {
+  std::unique_lock lock(mutex_);
+  while (threads_.size() + 1 < all.size() && threads_.size() < static_cast<size_t>(most_))
+    threads_.emplace_back([this] { work(); });
+  round_ = &all;
+  next_ = 0;
+  left_ = all.size();
+  failed_ = ok_status();
+  if (all.size() > 1) more_.notify_all();
+  take(lock);
+  done_.wait(lock, [this] { return left_ == 0; });
+  round_ = nullptr;
+  return std::move(failed_);
+}
+
+void SyncThreads::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    more_.wait(lock, [this] { return ending_ || (round_ != nullptr && next_ < round_->size()); });
+    if (ending_) return;
+    take(lock);
+  }
+}
+
+void SyncThreads::take(std::unique_lock<std::mutex>& lock) {
+  while (round_ != nullptr && next_ < round_->size()) {
+    Syncable& one = *(*round_)[next_++];
+    lock.unlock();
+    Status synced = one.sync_written();
+    lock.lock();
+    --left_;
+    if (!synced.ok() && failed_.ok()) {
+      failed_ = std::move(synced);
+      left_ -= round_->size() - std::exchange(next_, round_->size());
+    }
+    if (left_ == 0) done_.notify_all();
+  }
+}
+
 uint64_t GroupCommit::written(const std::shared_ptr<Syncable>& who) {
   // Queued before the ticket is drawn: a round that covers the ticket finds `who` in its queue, or
   // cleared the flag before and then reads `who`'s end under the lock that the caller holds now.
@@ -71,10 +119,8 @@ Status GroupCommit::sync_round() {
     std::lock_guard lock(queue_mutex_);
     queue.swap(queue_);
   }
-  for (const auto& who : queue) {
-    who->queued_.store(false, std::memory_order_release);
-    if (Status synced = who->sync_written(); !synced.ok()) return fatal_.set(std::move(synced).error());
-  }
+  for (const auto& who : queue) who->queued_.store(false, std::memory_order_release);
+  if (Status synced = threads_.sync(queue); !synced.ok()) return fatal_.set(std::move(synced).error());
   synced_.store(target, std::memory_order_release);
   return {};
 }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -43,10 +44,37 @@ class Syncable {
   std::atomic<bool> queued_{false};
 };
 
+// Threads that sync beside the one that leads a round: file systems do the syncs of several files that wait
+// at once in about the time of one. They start when they are first needed. Used by one thread at a time.
+class SyncThreads {
+ public:
+  // 0: the caller syncs one after another.
+  explicit SyncThreads(int most) : most_(most) {}
+  ~SyncThreads();
+  SyncThreads(const SyncThreads&) = delete;
+  SyncThreads& operator=(const SyncThreads&) = delete;
+
+  // Returns when all are done, or one failed and those under way have ended. Errors: the first one.
+  Status sync(const std::vector<std::shared_ptr<Syncable>>& all);
+
+ private:
+  void work();
+  void take(std::unique_lock<std::mutex>& lock);  // until nothing is left to take
+
+  const int most_;
+  std::mutex mutex_;
+  std::condition_variable more_, done_;
+  const std::vector<std::shared_ptr<Syncable>>* round_ = nullptr;
+  size_t next_ = 0, left_ = 0;  // of the round: to take, to end
+  Status failed_;
+  bool ending_ = false;
+  std::vector<std::thread> threads_;
+};
+
 // Thread-safe.
 class GroupCommit {
  public:
-  explicit GroupCommit(Fatal& fatal) : fatal_(fatal) {}
+  GroupCommit(Fatal& fatal, int sync_threads) : fatal_(fatal), threads_(sync_threads) {}
 
   // `who` has written. Called under the lock that orders its writes; returns the write's ticket.
   uint64_t written(const std::shared_ptr<Syncable>& who);
@@ -61,6 +89,7 @@ class GroupCommit {
   Status sync_round();
 
   Fatal& fatal_;
+  SyncThreads threads_;  // the leader's
   std::atomic<uint64_t> written_{0};
   std::atomic<uint64_t> synced_{0};
   std::mutex mutex_;

@@ -37,6 +37,7 @@ enum class Durability {
 struct Options {
   Durability durability = Durability::kSync;
   int64_t sync_interval_us = 1'000'000;
+  int sync_threads = 0;  // beside whoever waits for a sync; 0: files are synced one after another
   uint64_t segment_bytes = 256u << 20;  // a segment rolls before it would exceed this (max 2^31 - 1)
   int64_t segment_us = 24LL * 3600 * 1'000'000;
   uint32_t index_interval_bytes = 4096;

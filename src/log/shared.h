@@ -49,7 +49,7 @@ struct Shared {
   Options options;
   LeaderEpoch leader_epoch;  // of this opening
   Fatal fatal{[this] { note_failed_sync(); }};
-  GroupCommit group{fatal};
+  GroupCommit group{fatal, options.sync_threads};
   VisibleSignal visible;
   std::shared_ptr<BufferPool> buffers = std::make_shared<BufferPool>();
   TransactionGate* gate = nullptr;

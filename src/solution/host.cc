@@ -13,6 +13,7 @@ namespace tidemill::solution {
 namespace {
 
 constexpr auto kHousekeepingPause = std::chrono::milliseconds(100);
+constexpr int kSyncThreads = 7;
 constexpr int64_t kSettlePauseUs = 2'000;
 constexpr int64_t kFirstReopenPauseNs = 1'000'000'000;
 constexpr int64_t kLongestReopenPauseNs = 8'000'000'000;
@@ -70,8 +71,9 @@ Result<log::Log*> Host::log() {
   if (log::Log* opened = opened_log_) return opened;
   FileSystem& files = FileSystem::posix();
   std::string log_directory = join_path(directory_, "log");
-  TM_ASSIGN(auto opened,
-            log::Log::open(files, Clock::system(), Random::system(), log_directory, solution_.log.options));
+  log::Options options = solution_.log.options;
+  options.sync_threads = kSyncThreads;
+  TM_ASSIGN(auto opened, log::Log::open(files, Clock::system(), Random::system(), log_directory, options));
   if (Status created = create_topics(solution_, *opened); !created.ok()) {
     Error error = std::move(created).error();
     if (error.code != Code::kExists) return error;
