@@ -198,6 +198,7 @@ class Soak:
             self.directory = self.wait_for_socket(process, output)
             follower = None
             if self.solution == "relay":
+                self.wait_for_topic("relay-out")
                 follower = Follower(self.base, "relay-out")
                 follower.start()
             sampler = Sampler(process.pid, self.directory)
@@ -222,6 +223,14 @@ class Soak:
                 return found.parent
             time.sleep(0.02)
         raise Failure(f"{self.solution}: {''.join(output)}")
+
+    def wait_for_topic(self, topic):
+        """The sink makes it; a follower that comes before finds none."""
+        deadline = time.monotonic() + 60
+        while topic not in self.tidemill("log", "topics", "soak"):
+            if time.monotonic() > deadline:
+                raise Failure(f"{self.solution}: no topic {topic} within a minute")
+            time.sleep(0.05)
 
     def account(self, follower):
         manifests = [json.loads(path.read_text()) for path in self.directory.glob("simulate/manifest-*.json")]
