@@ -113,9 +113,18 @@ class ByContent {
   Sum128 hash_of(std::vector<FieldValue> values) const {
     const StoreShape& shape = run_.rows->shape();
     for (size_t f = 0; f < values.size(); ++f) {
+      if (only_ && f != *only_) values[f] = {};
       if (shape.has_field[f] == 0) values[f] = {};
     }
     return content_hash(values);
+  }
+  // The field that the dedup goes by, where the store keeps it.
+  std::optional<size_t> stored_id() const {
+    for (size_t f = 0; f < run_.fields.size(); ++f) {
+      const bool its = run_.fields[f].path == run_.request.topology.dedup.id_path;
+      if (its && run_.rows->shape().has_field[f] != 0) return f;
+    }
+    return std::nullopt;
   }
   Status read_input(const OnRecord& on_record);
   Status read_ways();
@@ -138,6 +147,7 @@ class ByContent {
   std::vector<Chain> input_chains_;
   std::unordered_map<int32_t, Chain> output_chains_;
   Found found_;
+  std::optional<size_t> only_;  // hashes are of this field alone
   uint64_t dropped_by_dedup_ = 0;
   uint64_t pending_ = 0, pending_dead_ = 0;  // of the input and the ways, what no pipeline has committed yet
 };
@@ -280,8 +290,16 @@ Status ByContent::check_rows_of_ways(uint64_t in) {
     run_.verdict.expected -= accepted;
     missing = 0;
   } else {
-    // Copies by their id may differ in the rest: then what was dropped is gone as a content, too.
-    const uint64_t gone = diff.gone - altered, may_be = pending_ + dropped_by_dedup_;
+    // Copies by their id may differ in the rest: then what was dropped is gone as a content, but not as an
+    // id.
+    uint64_t gone = diff.gone - altered, may_be = pending_ + dropped_by_dedup_;
+    if (only_ = stored_id(); only_) {
+      auto ids = compare(from_input, from_store, in + stored, run_.request.memory_bytes);
+      only_.reset();
+      if (!ids.ok()) return std::move(ids).error();
+      gone = ids->gone - std::min(ids->gone, altered);
+      may_be = pending_;
+    }
     missing = std::max(missing, gone > may_be ? gone - may_be : 0);
   }
   const uint64_t more = stored > left ? stored - left : 0;
