@@ -11,7 +11,7 @@ SEEDS ?= 2000
 
 program = build/release/tidemill
 
-.PHONY: help run test sim kill bench soak fuzz build install clean deps format
+.PHONY: help run test sim kill bench soak fuzz build kafka install clean deps format
 .NOTPARALLEL:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make kill     kills the program at every commit step and at KILLS ($(KILLS)) random instants; SEED=…, SOLUTIONS=…'
 	@echo 'make bench    measures everything against its baseline and target; EVENTS=100000 for a quick look'
 	@echo 'make sim      the deterministic simulation: SEEDS=N of them ($(SEEDS)), or SEEDS=A-B'
+	@echo 'make kafka    builds librdkafka, which solutions with Kafka load; tools/kafka up starts a broker here'
 	@echo 'make build    the optimised program at $(program)'
 	@echo 'make soak     MINUTES of the solutions at 10,000 events/s: memory, files and disk stay flat (15)'
 	@echo 'make fuzz     SECONDS of every fuzz target, or of TARGET (600)'
@@ -32,6 +33,7 @@ help:
 deps:
 	@tools/install-packages build
 	@tools/fetch-duckdb
+	@tools/fetch-librdkafka header
 
 # ninja configures again by itself when a CMake file changes.
 build/release/build.ninja:
@@ -40,11 +42,16 @@ build/release/build.ninja:
 build: deps build/release/build.ninja
 	@cmake --build --preset release --target tidemill
 
+# Only solutions that use Kafka need it.
+kafka:
+	@tools/install-packages build kafka
+	@tools/fetch-librdkafka
+
 run: build
 	$(program) run telemetry --size $(SIZE) --duration $(DURATION)
 
 test: deps
-	@tools/install-packages test
+	@tools/install-packages test kafka
 	@tools/test
 
 kill: build

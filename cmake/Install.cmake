@@ -1,9 +1,12 @@
-# make install: the program, DuckDB where it was fetched, the catalogue, and shell completions, which
+# make install: the program, DuckDB and librdkafka where they were fetched, the catalogue, and shell completions, which
 # the program writes itself.
 include(GNUInstallDirs)
 install(TARGETS tidemill RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(DUCKDB_LIBRARY MATCHES "^${CMAKE_SOURCE_DIR}/build/deps/")
   install(FILES ${DUCKDB_LIBRARY} DESTINATION lib/tidemill)
+endif()
+if(RDKAFKA_LIBRARY MATCHES "^${CMAKE_SOURCE_DIR}/build/deps/")
+  install(FILES ${RDKAFKA_LIBRARY} DESTINATION lib/tidemill OPTIONAL)
 endif()
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/solutions DESTINATION share/tidemill FILES_MATCHING PATTERN "*.yaml" PATTERN "*.schema.json")
 
