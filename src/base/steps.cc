@@ -16,7 +16,7 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 28> kSteps = {
+constexpr std::array<std::string_view, 34> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
@@ -38,6 +38,12 @@ constexpr std::array<std::string_view, 28> kSteps = {
     "files.record.durable",      // and synced
     "files.roll.synced",         // a full file is synced under its temporary name
     "files.roll.renamed",        // and renamed, its directory not yet synced
+    "kafka.fenced",              // at a takeover, the old owner's producer is fenced
+    "kafka.claimed",             // and the partition claimed
+    "kafka.begun",               // a transaction is open
+    "kafka.rows.produced",       // output, frame and dead letters are on their way
+    "kafka.offsets.sent",        // the positions are in the transaction
+    "kafka.committed",           // its commit has returned
     "snapshot.written",          // a snapshot is in the changelog
     "snapshot.durable",          // and synced
     "snapshot.truncated",        // what it replaces is cut

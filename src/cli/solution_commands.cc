@@ -34,6 +34,7 @@ class Scratch {
     scratch->ground_.files = &FileSystem::posix();
     scratch->ground_.clock = &Clock::system();
     scratch->ground_.run_directory = std::move(run_directory);
+    scratch->ground_.dry = true;
     scratch->ground_.database = [] { return duck::Database::open(":memory:"); };
     return scratch;
   }
@@ -72,7 +73,7 @@ int check(const Globals& globals, const SolutionOptions& options) {
     whole = std::min(whole, stage.guarantee.guarantee);
   }
   // Stages have much in common: what holds for several is said once.
-  std::vector<std::string> reasons, limits;
+  std::vector<std::string> reasons, limits, notes;
   auto add = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
     for (const std::string& text : from) {
       if (std::find(to->begin(), to->end(), text) == to->end()) to->push_back(text);
@@ -81,11 +82,18 @@ int check(const Globals& globals, const SolutionOptions& options) {
   for (const solution::Stage& stage : *stages) {
     add(stage.guarantee.reasons, &reasons);
     add(stage.guarantee.limits, &limits);
+    const pipeline::SourceTraits source = stage.source->traits();
+    if (source.timestamp_type == TimestampType::kCreateTime) {
+      add({source.system + " has CreateTime: enqueuedAt, and the latency from it, are what producers say"},
+          &notes);
+    }
+    if (!stage.unasked.empty()) add({"the cluster could not be asked: " + stage.unasked}, &notes);
   }
   print("\nguarantee: " + pipeline::guarantee_name(whole) +
         (limits.empty() ? "\n" : ", within the limits below\n"));
   for (const std::string& reason : reasons) print("  - " + reason + "\n");
   for (const std::string& limit : limits) print("  ! " + limit + "\n");
+  for (const std::string& note : notes) print("  ! " + note + "\n");
   if (solution.serve.kind == solution::SinkKind::kDuckDb) {
     print("  - the database file belongs to one process; others reach it through tidemill query\n");
   }

@@ -289,4 +289,14 @@ Result<std::unique_ptr<pipeline::SourceReader>> LogSource::open_reader(int task)
   return std::unique_ptr<pipeline::SourceReader>(std::make_unique<LogReader>(log_, options_, config_, task));
 }
 
+Result<std::vector<std::pair<TopicPartition, Offset>>> LogSource::ends() {
+  std::vector<std::pair<TopicPartition, Offset>> all;
+  TM_ASSIGN(std::vector<TopicPartition> partitions, this->partitions());
+  for (const TopicPartition& tp : partitions) {
+    TM_ASSIGN(log::PartitionInfo info, log_.partition(tp));
+    all.emplace_back(tp, info.last_stable);
+  }
+  return all;
+}
+
 }  // namespace tidemill::ingest

@@ -34,6 +34,7 @@ class LogSource final : public pipeline::Source {
   pipeline::SourceTraits traits() const override;
   Result<std::vector<TopicPartition>> partitions() override;
   Result<std::unique_ptr<pipeline::SourceReader>> open_reader(int task) override;
+  Result<std::vector<std::pair<TopicPartition, Offset>>> ends() override;
 
  private:
   LogSource(log::Log& log, LogSourceOptions options, log::TopicConfig config)

@@ -56,7 +56,10 @@ struct Polled {
   std::vector<BatchPtr> batches;
   std::vector<AssignmentChange> changes;  // take effect after the batches
   bool caught_up = false;                 // every assigned partition was read to its end
-  bool ended = false;                     // a bounded source that will never give more
+  // Nothing more is at hand, though some may be on its way: an epoch that is old enough may end. What has
+  // caught up is idle, too.
+  bool idle = false;
+  bool ended = false;  // a bounded source that will never give more
 };
 
 class SourceReader {
@@ -91,6 +94,10 @@ class Source {
   // All partitions; tasks share them out where the system does not assign them itself.
   virtual Result<std::vector<TopicPartition>> partitions() = 0;
   virtual Result<std::unique_ptr<SourceReader>> open_reader(int task) = 0;
+  // Where each partition ends now for a reader: who waits until everything is processed waits for that.
+  virtual Result<std::vector<std::pair<TopicPartition, Offset>>> ends() {
+    return external_error("the source cannot tell where it ends", Code::kNotFound);
+  }
 };
 
 }  // namespace tidemill::pipeline

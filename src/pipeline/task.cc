@@ -109,6 +109,7 @@ Result<Task::Step> Task::poll_and_process(int64_t timeout_us) {
   }
   poll_backoff_->reset();
   caught_up_ = polled->caught_up;
+  idle_ = polled->caught_up || polled->idle;
   source_ended_ = polled->ended;
   bool worked = !polled->batches.empty();
   for (BatchPtr& batch : polled->batches) TM_TRY(process(std::move(batch)));
@@ -132,7 +133,11 @@ Result<Task::Step> Task::poll_and_process(int64_t timeout_us) {
 Status Task::poll_error(const Error& error) {
   if (!error.retryable) return error;
   int64_t wait = poll_backoff_->next_us();
-  if (wait < 0) return Error(error).within("source: gave up");
+  if (wait < 0) {
+    Error last = error;
+    last.retryable = false;
+    return std::move(last).within("source: gave up");
+  }
   if (parts_.listener != nullptr) parts_.listener->on_retry("source: " + error.message + "; trying again");
   parts_.clock->sleep_us(wait);
   return {};
@@ -257,7 +262,7 @@ bool Task::epoch_due(int64_t now_ns) const {
   int64_t age_us = (now_ns - epoch_.first_event_ns) / 1000;
   if (age_us >= parts_.limits.max_interval_us) return true;
   // Nothing gains by keeping the first events after a start waiting.
-  if (!caught_up_ || (age_us < parts_.limits.interval_us && !first_epoch_)) return false;
+  if (!idle_ || (age_us < parts_.limits.interval_us && !first_epoch_)) return false;
   // While the last commit is still under way this epoch grows on, rather than wait at the slot.
   std::lock_guard lock(mutex_);
   return slot_state_ != Slot::kFull;
@@ -265,7 +270,7 @@ bool Task::epoch_due(int64_t now_ns) const {
 
 int64_t Task::gather_us() const {
   constexpr int64_t kPollsAnEpoch = 8, kLookAgainUs = 500;
-  if (epoch_.empty() || !caught_up_ || stop_.draining || source_ended_ || ended_) return 0;
+  if (epoch_.empty() || !idle_ || stop_.draining || source_ended_ || ended_) return 0;
   const int64_t most_us = parts_.limits.interval_us / kPollsAnEpoch;
   int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
   // An epoch that is overdue grows on while the last one commits; its end must be seen soon.

@@ -134,6 +134,7 @@ class Task {
   OpenEpoch epoch_;
   std::optional<EpochWork> ended_;  // waits for the slot
   bool caught_up_ = false;
+  bool idle_ = false;
   bool first_epoch_ = true;  // none has ended yet
   bool source_ended_ = false;
   bool snapshot_due_ = false;

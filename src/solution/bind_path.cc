@@ -115,6 +115,14 @@ bool Binder::applies(const std::string& path, const Place& place) {
     report_at(problems_, place, path, "this solution simulates nothing; add a section simulate to its file");
     return false;
   }
+  const std::string& source = source_names()[static_cast<size_t>(draft_.solution.ingest.kind)];
+  if (path.starts_with("ingest.") && !path.starts_with("ingest." + source + ".")) {
+    std::string wanted = path.substr(7, path.find('.', 7) - 7);
+    report_at(problems_, place, path,
+              "this solution reads from " + source + "; set ingest=" + wanted +
+                  " first, or a setting of ingest." + source);
+    return false;
+  }
   const std::string& sink = sink_names()[static_cast<size_t>(draft_.solution.serve.kind)];
   if (path.starts_with("serve.") && !path.starts_with("serve." + sink + ".")) {
     std::string wanted = path.substr(6, path.find('.', 6) - 6);

@@ -21,6 +21,7 @@ class Checker {
     check_simulation();
     for (size_t i = 0; i < solution_.process.size(); ++i)
       check_step(solution_.process[i], step_path(draft_, i));
+    check_kafka_source();
     check_sink();
     check_names();
     check_limits();
@@ -210,10 +211,11 @@ class Checker {
 
   void check_sink() {
     if (!draft_.has_section("serve") && !draft_.given("serve")) {
-      report("serve", "is missing; give exactly one of log, duckdb, files or null, as serve: duckdb");
+      report("serve", "is missing; give exactly one of log, duckdb, files, null or kafka, as serve: duckdb");
       return;
     }
     const std::string& letters = solution_.dead_letters.name;
+    if (solution_.serve.kind == SinkKind::kKafka) check_kafka_sink();
     if (solution_.serve.kind == SinkKind::kDuckDb) {
       check_duckdb(solution_.serve.duckdb);
       check_fault("dead_letters.name", identifier_fault(letters, "table"));
@@ -227,6 +229,42 @@ class Checker {
         report("dead_letters.name", letters + " is the folder of the events; give another");
       }
     }
+  }
+
+  void check_kafka_source() {
+    if (!reads_kafka(solution_)) return;
+    check_connection("ingest.kafka", solution_.ingest.kafka.connection);
+    for (size_t i = 0; i < solution_.process.size(); ++i) {
+      if (solution_.process[i].kind == OperatorKind::kRekey) {
+        report(step_path(draft_, i),
+               "works on topics of the embedded log only; with ingest.kafka write to a topic of the other "
+               "key, and read "
+               "that one in a second solution");
+      }
+    }
+  }
+
+  void check_kafka_sink() {
+    const KafkaSink& sink = solution_.serve.kafka;
+    if (!reads_kafka(solution_)) {
+      report("serve.kafka",
+             "reads from Kafka, too: positions and events are one transaction of one cluster; give ingest: "
+             "kafka");
+      return;
+    }
+    check_connection("serve.kafka", sink.connection);
+    if (!kafka::same_cluster(sink.connection, solution_.ingest.kafka.connection)) {
+      report("serve.kafka.brokers",
+             "is another cluster than ingest.kafka, and a transaction has one; give the same brokers");
+    }
+  }
+
+  void check_connection(const std::string& section, const kafka::Connection& connection) {
+    auto properties = kafka::connection_properties(connection);
+    if (properties.ok()) return;
+    const std::string& message = properties.error().message;
+    const size_t colon = message.find(": ");
+    report(section + "." + message.substr(0, colon), message.substr(colon + 2));
   }
 
   void check_duckdb(const DuckDbSink& sink) {
@@ -277,7 +315,7 @@ class Checker {
       }
       topics.emplace_back(topic, path);
     };
-    use("ingest.log.topic", solution_.ingest.log.topic);
+    use(reads_kafka(solution_) ? "ingest.kafka.topic" : "ingest.log.topic", input_topic(solution_));
     for (size_t i = 0; i < solution_.process.size(); ++i) {
       const OperatorConfig& step = solution_.process[i];
       if (step.kind == OperatorKind::kRekey && !step.rekey.topic.empty())
@@ -285,6 +323,10 @@ class Checker {
     }
     if (solution_.serve.kind == SinkKind::kLog) {
       use("serve.log.topic", solution_.serve.log.topic);
+      use("dead_letters.name", solution_.dead_letters.name);
+    }
+    if (solution_.serve.kind == SinkKind::kKafka) {
+      use("serve.kafka.topic", solution_.serve.kafka.topic);
       use("dead_letters.name", solution_.dead_letters.name);
     }
   }

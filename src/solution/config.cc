@@ -7,8 +7,21 @@
 
 namespace tidemill::solution {
 
+bool reads_kafka(const Solution& solution) {
+  return solution.ingest.kind == SourceKind::kKafka;
+}
+const std::string& input_topic(const Solution& solution) {
+  return reads_kafka(solution) ? solution.ingest.kafka.topic : solution.ingest.log.topic;
+}
+const StartAt& input_start(const Solution& solution) {
+  return reads_kafka(solution) ? solution.ingest.kafka.start : solution.ingest.log.start;
+}
+int32_t input_partitions(const Solution& solution) {
+  return reads_kafka(solution) ? solution.ingest.kafka.partitions : solution.ingest.log.partitions;
+}
+
 int32_t task_count(const Solution& solution, int32_t cores) {
-  int32_t partitions = solution.ingest.log.partitions;
+  int32_t partitions = input_partitions(solution);
   for (const OperatorConfig& step : solution.process) {
     if (step.kind == OperatorKind::kRekey) partitions = std::max(partitions, step.rekey.partitions);
   }
@@ -17,7 +30,7 @@ int32_t task_count(const Solution& solution, int32_t cores) {
 }
 
 std::string source_summary(const Solution& solution) {
-  return "log " + solution.ingest.log.topic;
+  return (reads_kafka(solution) ? "Kafka " : "log ") + input_topic(solution);
 }
 
 std::string process_summary(const Solution& solution) {
@@ -37,6 +50,8 @@ std::string sink_summary(const Solution& solution) {
       return "DuckDB table " + solution.serve.duckdb.table;
     case SinkKind::kFiles:
       return "files in " + solution.serve.files.directory;
+    case SinkKind::kKafka:
+      return "Kafka " + solution.serve.kafka.topic;
     case SinkKind::kNull:
       break;
   }
@@ -45,13 +60,14 @@ std::string sink_summary(const Solution& solution) {
 
 std::string guarantee_summary(const Solution& solution) {
   pipeline::GuaranteeFacts facts;
-  facts.source.system = "embedded log";
+  facts.source.system = source_summary(solution);
   facts.sink.store = sink_summary(solution);
   // A sink that stores nothing keeps no promise about it; all others here have transactions.
   if (solution.serve.kind == SinkKind::kNull) return "none";
   facts.sink.capability = pipeline::Capability::kTransactional;
   std::string text = pipeline::guarantee_name(pipeline::compute_guarantee(facts).guarantee);
-  if (solution.log.options.durability != log::Durability::kSync) text += ", but for a power cut";
+  const bool uses_log = !reads_kafka(solution) || solution.serve.kind != SinkKind::kKafka;
+  if (uses_log && solution.log.options.durability != log::Durability::kSync) text += ", but for a power cut";
   return text;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "event/schema.h"
+#include "kafka/connection.h"
 #include "log/log.h"
 #include "pipeline/committer.h"
 #include "pipeline/task.h"
@@ -57,10 +58,20 @@ struct LogSource {
   bool create = true;  // create the topic where it is missing
 };
 
-enum class SourceKind : uint8_t { kLog };
+struct KafkaSource {
+  kafka::Connection connection;
+  std::string topic;        // default: the solution's name
+  int32_t partitions = 4;   // when it is created
+  int32_t replication = 0;  // when it is created; 0: the cluster's default
+  StartAt start;
+  bool create = true;  // create the topic where it is missing
+};
+
+enum class SourceKind : uint8_t { kLog, kKafka };
 struct IngestConfig {
   SourceKind kind = SourceKind::kLog;
   LogSource log;
+  KafkaSource kafka;
 };
 
 // ---- process: a list of operators, in the order in which they act
@@ -105,11 +116,20 @@ struct OperatorConfig {
 
 // ---- serve: exactly one sink
 
-enum class SinkKind : uint8_t { kLog, kDuckDb, kFiles, kNull };
+enum class SinkKind : uint8_t { kLog, kDuckDb, kFiles, kNull, kKafka };
 
 struct LogSink {
   std::string topic;       // default: <name>-out
   int32_t partitions = 0;  // 0: as many as the source has
+};
+struct KafkaSink {
+  kafka::Connection connection;  // default: that of ingest.kafka
+  std::string topic;             // default: <name>-out
+  int32_t partitions = 0;        // when it is created; 0: as many as the source has
+  int32_t replication = 0;       // when it is created; 0: the cluster's default
+  bool create = true;            // create the topics where they are missing
+  Compression compression = Compression::kNone;
+  int64_t transaction_timeout_us = 60'000'000;
 };
 enum class Nested : uint8_t {
   kStruct,   // complexData.moreData0 … become one STRUCT column complexData
@@ -134,6 +154,7 @@ struct ServeConfig {
   LogSink log;
   DuckDbSink duckdb;
   FilesSink files;
+  KafkaSink kafka;
 };
 
 // What cannot be decoded or stored goes into the main sink's store, in its transactions.
@@ -197,6 +218,13 @@ struct Solution {
   ObserveConfig observe;
   QueryConfig query;
 };
+
+// The topic that the solution reads first, where it begins there, and how many partitions a new one has; in
+// the embedded log or in Kafka.
+const std::string& input_topic(const Solution& solution);
+const StartAt& input_start(const Solution& solution);
+int32_t input_partitions(const Solution& solution);
+bool reads_kafka(const Solution& solution);
 
 // The tasks of a run on a machine with `cores`: as the file says, or one per core; never more than
 // there are partitions.

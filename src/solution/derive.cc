@@ -32,8 +32,9 @@ void fill(Draft& draft, const std::string& path, std::string& value, std::string
 
 void as_source(Draft& draft, const std::string& path, int32_t& partitions) {
   if (partitions != 0) return;
-  partitions = draft.solution.ingest.log.partitions;
-  draft.derived(path, "as ingest.log.partitions");
+  partitions = input_partitions(draft.solution);
+  draft.derived(path,
+                reads_kafka(draft.solution) ? "as ingest.kafka.partitions" : "as ingest.log.partitions");
 }
 
 void derive_event(Draft& draft) {
@@ -79,7 +80,7 @@ void derive_simulation(Draft& draft) {
     draft.derived("duration", "as simulate.count ends it");
   }
   options.duration_us = solution.duration_us;
-  options.topic = solution.ingest.log.topic;
+  options.topic = input_topic(solution);
 }
 
 void derive_steps(Draft& draft) {
@@ -109,6 +110,16 @@ void derive_sink(Draft& draft) {
   const std::string& name = solution.name;
   std::string dead_letters;
   switch (solution.serve.kind) {
+    case SinkKind::kKafka: {
+      KafkaSink& sink = solution.serve.kafka;
+      fill(draft, "serve.kafka.topic", sink.topic, name + "-out", "as name");
+      if (reads_kafka(solution) && sink.connection == kafka::Connection{}) {
+        sink.connection = solution.ingest.kafka.connection;
+        draft.derived("serve.kafka.brokers", "as ingest.kafka.brokers");
+      }
+      dead_letters = name + "-dead-letters";
+      break;
+    }
     case SinkKind::kLog:
       fill(draft, "serve.log.topic", solution.serve.log.topic, name + "-out", "as name");
       as_source(draft, "serve.log.partitions", solution.serve.log.partitions);
@@ -187,6 +198,8 @@ void derive_defaults(Draft& draft, const std::string& file) {
   Solution& solution = draft.solution;
   fill(draft, "name", solution.name, name_of_file(file), "as the file's name");
   fill(draft, "ingest.log.topic", solution.ingest.log.topic, solution.name, "as name");
+  if (reads_kafka(solution))
+    fill(draft, "ingest.kafka.topic", solution.ingest.kafka.topic, solution.name, "as name");
   derive_event(draft);
   derive_simulation(draft);
   derive_steps(draft);

@@ -227,7 +227,14 @@ Status Host::enter_processing() {
   if (closing_) return leaving();
   if (!running_ && !store_down_) {
     processing_error_ = {};
-    TM_ASSIGN(running_, start_stages({}, &metrics_));
+    auto started = start_stages({}, &metrics_);
+    if (!started.ok()) {
+      // It has been waited for. Whoever asks would ask again, for ever.
+      Error error = std::move(started).error();
+      error.retryable = false;
+      return error;
+    }
+    running_ = std::move(*started);
     hold_inputs(false);
   }
   ++processing_users_;
@@ -318,16 +325,6 @@ Status Host::reopen() {
   return {};
 }
 
-Result<Host::Ends> Host::ends_of(const std::string& topic_name) const {
-  Ends ends;
-  TM_ASSIGN(log::TopicInfo topic, log_->topic(topic_name));
-  for (int32_t p = 0; p < topic.config.partitions; ++p) {
-    TM_ASSIGN(log::PartitionInfo info, log_->partition({topic.name, Partition(p)}));
-    ends.emplace_back(info.id, info.last_stable);
-  }
-  return ends;
-}
-
 bool Host::reached(const std::vector<pipeline::LaneProgress>& progress, const Ends& ends) {
   return std::all_of(ends.begin(), ends.end(), [&](const auto& end) {
     return std::any_of(progress.begin(), progress.end(), [&](const pipeline::LaneProgress& lane) {
@@ -363,7 +360,7 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
         std::lock_guard lock(processing_mutex_);
         if (!running_ && !store_down_) return closing_ ? leaving() : was_stopped();
         if (running_ && targets.empty()) {
-          TM_ASSIGN(targets, ends_of(running_->stages[i].input_topic));
+          TM_ASSIGN(targets, running_->stages[i].source->ends());
         }
         settled = running_ && reached(running_->pipelines[i]->progress(), targets) &&
                   running_->pipelines[i]->settled();
@@ -388,6 +385,10 @@ std::vector<pipeline::LaneProgress> Host::progress() const {
 int64_t Host::lag() const {
   int64_t lag = -1;
   for (const pipeline::LaneProgress& lane : progress()) {
+    if (reads_kafka(solution_)) {
+      if (lane.lag >= 0) lag = std::max<int64_t>(lag, 0) + lane.lag;
+      continue;
+    }
     auto info = log_->partition(lane.source);
     if (info.ok()) lag = std::max<int64_t>(lag, 0) + info->last_stable.since(lane.committed.offset);
   }

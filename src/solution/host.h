@@ -102,7 +102,6 @@ class Host {
   Result<std::unique_ptr<Running>> start_stages(const Replay& replay, observe::Metrics* metrics);
   // Where a topic ends now, for readers of committed events; and whether lanes have read that far.
   using Ends = std::vector<std::pair<TopicPartition, Offset>>;
-  Result<Ends> ends_of(const std::string& topic) const;
   static bool reached(const std::vector<pipeline::LaneProgress>& progress, const Ends& ends);
 
   RunStore runs_;

@@ -67,7 +67,7 @@ Status Host::replay(const Request& request, const Reply& reply, const std::atomi
   // What it stores is none of the live run's traffic.
   TM_ASSIGN(auto running, start_stages(replay, nullptr));
   pipeline::Pipeline& pipeline = *running->pipelines.back();
-  TM_ASSIGN(auto targets, ends_of(running->stages.back().input_topic));
+  TM_ASSIGN(auto targets, running->stages.back().source->ends());
   uint64_t last_stored = 0;
   int64_t said_ns = 0;
   while (!gone && !stop_asked_ && !closing_) {

@@ -175,6 +175,10 @@ Result<QueryStore> open_query_store(Host& host) {
       return user_error(solution.name +
                         " serves a topic, which has no SQL: read it with `tidemill log read " +
                         solution.name + " " + solution.serve.log.topic + "`, or serve with duckdb");
+    case SinkKind::kKafka:
+      return user_error(
+          solution.name + " serves the Kafka topic " + solution.serve.kafka.topic +
+          ", which has no SQL: read it into DuckDB with a second solution (ingest: kafka, serve: duckdb)");
     case SinkKind::kNull:
       return user_error(solution.name + " serves nothing that could be queried; serve with duckdb or files");
   }

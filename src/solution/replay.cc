@@ -18,6 +18,10 @@ std::vector<std::string> names_in_use(const Solution& solution) {
         if (step.kind == OperatorKind::kRekey) names.push_back(step.rekey.topic);
       }
       break;
+    case SinkKind::kKafka:
+      names.push_back(solution.serve.kafka.topic);
+      names.push_back(input_topic(solution));
+      break;
     case SinkKind::kDuckDb:
       names.push_back(solution.serve.duckdb.table);
       names.emplace_back("tidemill_positions");
@@ -37,6 +41,7 @@ Status check_name(const Solution& solution, const std::string& into) {
   std::string fault;
   switch (solution.serve.kind) {
     case SinkKind::kLog:
+    case SinkKind::kKafka:
       fault = topic_fault(into);
       break;
     case SinkKind::kDuckDb:

@@ -9,6 +9,7 @@
 
 #include "log/owner.h"
 #include "observe/report.h"
+#include "simulate/kafka_appender.h"
 #include "simulate/simulator.h"
 #include "solution/access.h"
 #include "solution/interrupt.h"
@@ -78,12 +79,20 @@ class SimulatorThread {
   static Result<std::unique_ptr<SimulatorThread>> start(RunAccess& access, const Solution& solution) {
     simulate::Simulator::Config config;
     config.options = solution.simulate.options;
-    config.options.topic = solution.ingest.log.topic;
+    config.options.topic = input_topic(solution);
     config.options.max_batch_bytes =
         std::min<size_t>(config.options.max_batch_bytes, solution.log.options.max_batch_bytes);
     config.run = access.record().id();
     config.directory = access.directory();
     config.appenders = run_appenders(access);
+    if (reads_kafka(solution)) {
+      TM_TRY(create_kafka_topic(solution));
+      config.appenders = simulate::kafka_appenders(solution.ingest.kafka.connection,
+                                                   [&access](uint64_t records, uint64_t bytes) {
+                                                     if (auto host = access.host())
+                                                       host->on_incoming(records, bytes);
+                                                   });
+    }
     // A run that is stopped goes on with the same command: what was not sent yet still will be.
     config.on_stop = simulate::OnStop::kPause;
     TM_ASSIGN(auto simulator, simulate::Simulator::open(std::move(config)));

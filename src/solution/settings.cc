@@ -331,11 +331,11 @@ const std::vector<std::string>& operator_names() {
   return names;
 }
 const std::vector<std::string>& source_names() {
-  static const std::vector<std::string> names = {"log"};
+  static const std::vector<std::string> names = {"log", "kafka"};
   return names;
 }
 const std::vector<std::string>& sink_names() {
-  static const std::vector<std::string> names = {"log", "duckdb", "files", "null"};
+  static const std::vector<std::string> names = {"log", "duckdb", "files", "null", "kafka"};
   return names;
 }
 

@@ -15,6 +15,9 @@ bool is_shown(const Setting& setting, const Solution& solution) {
   const std::string& path = setting.path;
   if (path.starts_with("process.")) return false;  // shown step by step
   if (path.starts_with("simulate.")) return solution.simulate.enabled;
+  if (path.starts_with("ingest.")) {
+    return path.starts_with("ingest." + source_names()[static_cast<size_t>(solution.ingest.kind)] + ".");
+  }
   if (path.starts_with("serve.")) {
     return path.starts_with("serve." + sink_names()[static_cast<size_t>(solution.serve.kind)] + ".");
   }

@@ -116,6 +116,7 @@ void add_ingest(TableWriter& table) {
       .word("earliest", static_cast<double>(kStartEarliest))
       .word("latest", static_cast<double>(kStartLatest));
   table.toggle("ingest.log.create", AT(ingest.log.create), "create the topic where it is missing");
+  add_kafka_source_settings(table);
 }
 
 void add_process(TableWriter& table) {
@@ -183,6 +184,7 @@ void add_serve(TableWriter& table) {
       .duration("serve.files.roll_interval", AT(serve.files.roll_interval_us),
                 "and at this age; readers see whole files only")
       .range(100 * kMs, 365 * kDay);
+  add_kafka_sink_settings(table);
   table
       .text("dead_letters.name", AT(dead_letters.name),
             "topic, table or folder, in the sink's own store, for what cannot be decoded or stored")
@@ -314,6 +316,8 @@ std::string_view section_help(std::string_view section) {
        "`simulate: sensor`."},
       {"ingest", "Where events come from. Default: a topic of the log named as the solution."},
       {"ingest.log", "A topic of the embedded log."},
+      {"ingest.kafka",
+       "A topic of Apache Kafka 2.5 or later, or of Azure Event Hubs. Page: docs/connectors/kafka.md."},
       {"process",
        "A list of operators, in the order in which they act: `- dedup`, `- enrich: [enqueuedAt]`."},
       {"process.enrich", "Adds fields. Short: `- enrich: [enqueuedAt, processedAt]`."},
@@ -323,11 +327,14 @@ std::string_view section_help(std::string_view section) {
       {"process.rekey",
        "Partitions the stream anew, through a topic of its own. Short: `- rekey: deviceId`."},
       {"serve",
-       "Where events go: exactly one of `log`, `duckdb`, `files`, `null`. One word takes all defaults: "
+       "Where events go: exactly one of `log`, `duckdb`, `files`, `null`, `kafka`. One word takes all "
+       "defaults: "
        "`serve: duckdb`."},
       {"serve.log", "Another topic of the embedded log."},
       {"serve.duckdb", "A table of a DuckDB database."},
       {"serve.files", "JSON Lines files."},
+      {"serve.kafka",
+       "A topic of the cluster that is read from, exactly once. Page: docs/connectors/kafka.md."},
       {"serve.null", "Nowhere, for measurements. It has no settings."},
       {"dead_letters", "What cannot be decoded or stored."},
       {"pipeline", "Tasks, epochs, limits."},

@@ -40,6 +40,11 @@ class TableWriter {
       setting_->choices = std::move(names);
       return *this;
     }
+    // Never printed.
+    Entry& secret() {
+      setting_->secret = true;
+      return *this;
+    }
     Entry& verbatim() {
       setting_->verbatim = true;
       return *this;
@@ -140,6 +145,9 @@ class TableWriter {
 
 // All settings, in the order of the reference.
 std::vector<Setting> make_table();
+// Those of `ingest.kafka` and of `serve.kafka`.
+void add_kafka_source_settings(TableWriter& table);
+void add_kafka_sink_settings(TableWriter& table);
 // Those of `simulate`.
 void add_simulate_settings(TableWriter& table);
 

@@ -9,6 +9,7 @@
 #include "simulate/manifest.h"
 #include "solution/derive.h"
 #include "solution/host.h"
+#include "verify/kafka_copy.h"
 
 namespace tidemill::solution {
 namespace {
@@ -119,13 +120,31 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
   }
 }
 
+// Empty at its beginning, gone at its end.
+class ScratchFolder {
+ public:
+  explicit ScratchFolder(std::string path) : path_(std::move(path)) { clear(); }
+  ~ScratchFolder() { clear(); }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  void clear() {
+    FileSystem& files = FileSystem::posix();
+    if (files.exists(path_)) (void)files.remove_tree(path_).ok();
+  }
+  std::string path_;
+};
+
 std::string in_run(const Host& host, const std::string& path) {
   return path.starts_with("/") ? path : join_path(host.directory(), path);
 }
 
 }  // namespace
 
-Result<verify::VerifyRequest> describe_run(Host& host) {
+Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratch,
+                                           const std::function<bool()>& stop) {
   const Solution& solution = host.solution();
   FileSystem& files = FileSystem::posix();
   verify::VerifyRequest request;
@@ -138,7 +157,14 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
       request.manifests.push_back(join_path(join_path(host.directory(), "simulate"), name));
     }
   }
-  TM_ASSIGN(request.input, topic_files(*log, log_directory, solution.ingest.log.topic));
+  auto from_kafka = [&](const kafka::Connection& connection, const std::string& topic) {
+    return verify::copy_topic(connection, topic, files, scratch, stop);
+  };
+  if (reads_kafka(solution)) {
+    TM_ASSIGN(request.input, from_kafka(solution.ingest.kafka.connection, solution.ingest.kafka.topic));
+  } else {
+    TM_ASSIGN(request.input, topic_files(*log, log_directory, solution.ingest.log.topic));
+  }
   switch (solution.serve.kind) {
     case SinkKind::kDuckDb: {
       verify::DuckTable table;
@@ -172,10 +198,22 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
       folder.directory = in_run(host, solution.serve.files.directory);
       folder.dead_folder = solution.dead_letters.name;
       folder.topic = last_input(solution);
-      TM_ASSIGN(log::TopicInfo topic, log->topic(folder.topic));
-      for (int32_t p = 0; p < topic.config.partitions; ++p) folder.partitions.push_back(p);
+      int32_t partitions = static_cast<int32_t>(request.input.partitions.size());
+      if (!reads_kafka(solution)) {
+        TM_ASSIGN(log::TopicInfo topic, log->topic(folder.topic));
+        partitions = topic.config.partitions;
+      }
+      for (int32_t p = 0; p < partitions; ++p) folder.partitions.push_back(p);
       request.store.files = folder;
       request.dead_letters.files = std::move(folder);
+      break;
+    }
+    case SinkKind::kKafka: {
+      const kafka::Connection& connection = solution.serve.kafka.connection;
+      TM_ASSIGN(request.store.topic, from_kafka(connection, solution.serve.kafka.topic));
+      auto dead = from_kafka(connection, solution.dead_letters.name);
+      if (dead.ok()) request.dead_letters.topic = std::move(*dead);
+      if (!dead.ok() && dead.error().code != Code::kNotFound) return std::move(dead).error();
       break;
     }
     case SinkKind::kNull:
@@ -217,7 +255,8 @@ Result<verify::VerifyRequest> describe_run(Host& host) {
 
 Status answer_verify(Host& host, const Request& request, const Reply& reply,
                      const std::function<bool()>& stop) {
-  TM_ASSIGN(verify::VerifyRequest described, describe_run(host));
+  ScratchFolder scratch(join_path(host.directory(), "verify-copy"));
+  TM_ASSIGN(verify::VerifyRequest described, describe_run(host, scratch.path(), stop));
   described.stop = stop;
   std::string rules = request.get("rules");
   if (!rules.empty()) {

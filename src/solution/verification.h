@@ -11,7 +11,9 @@ namespace tidemill::solution {
 class Host;
 
 // What the run's files and settings say; nothing of the pipeline's code takes part in the checks.
-Result<verify::VerifyRequest> describe_run(Host& host);
+// Topics in Kafka are copied to `scratch` first.
+Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratch,
+                                           const std::function<bool()>& stop = nullptr);
 
 // Arguments: rules=strict|reference (default: the solution's), format=table|json. The last piece of the
 // answer is "\x01PASS" or

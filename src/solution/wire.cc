@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <thread>
 
+#include "ingest/kafka_source.h"
 #include "ingest/log_source.h"
+#include "pipeline/kafka_changelog.h"
 #include "pipeline/log_changelog.h"
 #include "process/dedup.h"
 #include "process/enrich.h"
@@ -11,6 +13,7 @@
 #include "process/project.h"
 #include "serve/duckdb_sink.h"
 #include "serve/files_sink.h"
+#include "serve/kafka_sink.h"
 #include "serve/log_sink.h"
 #include "serve/null_sink.h"
 
@@ -18,6 +21,7 @@ namespace tidemill::solution {
 namespace {
 
 constexpr uint64_t kRekeyedEvents = 2048;  // of an epoch
+constexpr int kDryTimeoutMs = 3'000;
 
 Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& config,
                                                           bool partitioned_by_key) {
@@ -114,16 +118,30 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       return std::unique_ptr<pipeline::Sink>(
           std::make_unique<serve::FilesSink>(*ground.files, *ground.clock, std::move(options)));
     }
+    case SinkKind::kKafka: {
+      serve::KafkaSinkOptions options;
+      options.connection = serve.kafka.connection;
+      options.pipeline = stage.name;
+      options.topic = into.empty() ? serve.kafka.topic : into;
+      options.source_topic = stage.input_topic;
+      options.partitions = serve.kafka.partitions;
+      options.replication = serve.kafka.replication > 0 ? serve.kafka.replication : -1;
+      options.create = serve.kafka.create;
+      options.compression = serve.kafka.compression;
+      options.transaction_timeout_ms = static_cast<int>(serve.kafka.transaction_timeout_us / 1000);
+      options.dead_topic = dead;
+      options.stateful = stage.plan.stateful;
+      if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
+      return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::KafkaSink>(std::move(options)));
+    }
     case SinkKind::kNull:
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::NullSink>());
   }
   return internal_error("no such sink");
 }
 
-// `schema`: of the events that the stage reads; then of those that it writes.
-Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground, const StartAt& start,
-                    Schema* schema, std::vector<std::unique_ptr<pipeline::Operator>> operators,
-                    const std::function<Result<std::unique_ptr<pipeline::Sink>>()>& make_stage_sink) {
+Result<std::unique_ptr<pipeline::Source>> make_log_source(const Solution& solution, const Ground& ground,
+                                                          const Stage& stage, const StartAt& start) {
   ingest::LogSourceOptions source;
   source.topic = stage.input_topic;
   source.pipeline = stage.name;
@@ -140,7 +158,59 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
       source.start_time_us = start.time_us;
       break;
   }
-  TM_ASSIGN(stage.source, ingest::LogSource::open(*ground.log, std::move(source)));
+  TM_ASSIGN(auto opened, ingest::LogSource::open(*ground.log, std::move(source)));
+  return std::unique_ptr<pipeline::Source>(std::move(opened));
+}
+
+Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solution, const Ground& ground,
+                                                            Stage& stage, const StartAt& start) {
+  if (!ground.dry) TM_TRY(create_kafka_topic(solution));
+  ingest::KafkaSourceOptions source;
+  source.connection = solution.ingest.kafka.connection;
+  source.topic = stage.input_topic;
+  source.pipeline = stage.name;
+  switch (start.kind) {
+    case StartAt::kEarliest:
+      break;
+    case StartAt::kLatest:
+      source.start = ingest::KafkaSourceOptions::Start::kLatest;
+      break;
+    case StartAt::kTime:
+      source.start = ingest::KafkaSourceOptions::Start::kTime;
+      source.start_time_us = start.time_us;
+      break;
+  }
+  if (ground.dry) source.timeout_ms = kDryTimeoutMs;
+  auto opened = ingest::KafkaSource::open(source);
+  if (opened.ok()) return std::unique_ptr<pipeline::Source>(std::move(opened).value());
+  if (!ground.dry) return std::move(opened).error();
+  const bool yet_to_come = opened.error().code == Code::kNotFound && solution.ingest.kafka.create;
+  if (!yet_to_come) stage.unasked = opened.error().message;
+  return std::unique_ptr<pipeline::Source>(
+      ingest::KafkaSource::assume(std::move(source), solution.ingest.kafka.partitions));
+}
+
+// Beside the store that the sink writes: in Kafka's transaction, else in the log of the run, whose directory
+// holds the store, too.
+Result<std::unique_ptr<pipeline::Changelog>> make_changelog(const Solution& solution, const Ground& ground,
+                                                            const Stage& stage) {
+  TM_ASSIGN(std::vector<TopicPartition> partitions, stage.source->partitions());
+  if (stage.sink->traits().changelog_in_transaction && reads_kafka(solution)) {
+    if (ground.dry) return std::unique_ptr<pipeline::Changelog>();
+    TM_ASSIGN(auto changelog, pipeline::KafkaChangelog::open(solution.serve.kafka.connection, stage.name));
+    return std::unique_ptr<pipeline::Changelog>(std::move(changelog));
+  }
+  TM_TRY(pipeline::create_changelog(*ground.log, stage.name, static_cast<int32_t>(partitions.size())));
+  return std::unique_ptr<pipeline::Changelog>(std::make_unique<pipeline::LogChangelog>(
+      *ground.log, stage.name, solution.log.options.max_batch_bytes));
+}
+
+// `schema`: of the events that the stage reads; then of those that it writes.
+Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground, const StartAt& start,
+                    Schema* schema, std::vector<std::unique_ptr<pipeline::Operator>> operators,
+                    const std::function<Result<std::unique_ptr<pipeline::Sink>>()>& make_stage_sink) {
+  TM_ASSIGN(stage.source, reads_kafka(solution) ? make_kafka_source(solution, ground, stage, start)
+                                                : make_log_source(solution, ground, stage, start));
 
   // Whether there is state decides what the sink prepares; what the sink needs decides the plan.
   stage.plan.stateful =
@@ -152,10 +222,7 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
                                             static_cast<size_t>(solution.event.max_bytes)));
   *schema = stage.plan.sink_schema;
   if (stage.plan.stateful) {
-    TM_ASSIGN(log::TopicInfo topic, ground.log->topic(stage.input_topic));
-    TM_TRY(pipeline::create_changelog(*ground.log, stage.name, topic.config.partitions));
-    stage.changelog = std::make_unique<pipeline::LogChangelog>(*ground.log, stage.name,
-                                                               solution.log.options.max_batch_bytes);
+    TM_ASSIGN(stage.changelog, make_changelog(solution, ground, stage));
   }
 
   pipeline::GuaranteeFacts facts;
@@ -171,8 +238,8 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
 Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, const Replay& replay) {
   std::vector<Stage> stages;
   const std::string suffix = replay.into.empty() ? "" : "-into-" + replay.into;
-  const StartAt start = replay.into.empty() ? solution.ingest.log.start : replay.from;
-  std::string input = solution.ingest.log.topic;
+  const StartAt start = replay.into.empty() ? input_start(solution) : replay.from;
+  std::string input = input_topic(solution);
   std::vector<const OperatorConfig*> operators;
   bool rekeyed = false;
   Schema schema = solution.event.schema;
@@ -225,8 +292,9 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   Stage last;
   last.name = solution.name + suffix;
   last.input_topic = input;
-  if (solution.serve.kind == SinkKind::kLog)
-    last.output_topic = replay.into.empty() ? solution.serve.log.topic : replay.into;
+  if (solution.serve.kind == SinkKind::kLog) last.output_topic = solution.serve.log.topic;
+  if (solution.serve.kind == SinkKind::kKafka) last.output_topic = solution.serve.kafka.topic;
+  if (!last.output_topic.empty() && !replay.into.empty()) last.output_topic = replay.into;
   TM_ASSIGN(auto made, make_operators());
   StartAt last_start = stages.empty() ? start : StartAt{};
   TM_TRY(finish_stage(last, solution, ground, last_start, &schema, std::move(made),
@@ -236,7 +304,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
 }
 
 std::string last_input(const Solution& solution) {
-  std::string input = solution.ingest.log.topic;
+  std::string input = input_topic(solution);
   for (const OperatorConfig& op : solution.process) {
     if (op.kind == OperatorKind::kRekey) input = rekey_topic(solution, op.rekey);
   }
@@ -262,7 +330,7 @@ pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage
 }
 
 std::vector<std::string> input_topics(const Solution& solution) {
-  std::vector<std::string> topics{solution.ingest.log.topic};
+  std::vector<std::string> topics{input_topic(solution)};
   for (const OperatorConfig& op : solution.process) {
     if (op.kind == OperatorKind::kRekey) topics.push_back(rekey_topic(solution, op.rekey));
   }
@@ -270,7 +338,7 @@ std::vector<std::string> input_topics(const Solution& solution) {
 }
 
 std::string rekey_topic(const Solution& solution, const RekeyConfig& rekey) {
-  return rekey.topic.empty() ? solution.ingest.log.topic + "-by-" + rekey.by : rekey.topic;
+  return rekey.topic.empty() ? input_topic(solution) + "-by-" + rekey.by : rekey.topic;
 }
 
 std::string dead_topic_of(const std::string& rekey_topic) {
@@ -283,7 +351,7 @@ Status create_topics(const Solution& solution, log::Log& log) {
   config.timestamp_type = TimestampType::kLogAppendTime;
   config.retention_us = solution.log.retention_us;
   config.retention_bytes = solution.log.retention_bytes;
-  if (solution.ingest.log.create) {
+  if (solution.ingest.log.create && !reads_kafka(solution)) {
     TM_TRY(log.create_topic(solution.ingest.log.topic, config));
   }
   for (const OperatorConfig& op : solution.process) {
@@ -293,6 +361,20 @@ Status create_topics(const Solution& solution, log::Log& log) {
     TM_TRY(log.create_topic(rekey_topic(solution, op.rekey), rekeyed));
   }
   return {};
+}
+
+Status create_kafka_topic(const Solution& solution) {
+  const KafkaSource& source = solution.ingest.kafka;
+  if (!reads_kafka(solution) || !source.create) return {};
+  TM_ASSIGN(auto admin, kafka::Admin::open(source.connection));
+  TM_ASSIGN(int32_t there, admin->partition_count(source.topic));
+  if (there > 0) return {};
+  kafka::NewTopic topic;
+  topic.name = source.topic;
+  topic.partitions = source.partitions;
+  topic.replication = source.replication > 0 ? source.replication : -1;
+  topic.configs = {{"message.timestamp.type", "LogAppendTime"}};
+  return admin->create_topic(topic);
 }
 
 }  // namespace tidemill::solution

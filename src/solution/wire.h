@@ -22,6 +22,7 @@ struct Ground {
   FileSystem* files = nullptr;
   Clock* clock = nullptr;
   std::string run_directory;
+  bool dry = false;  // nothing is created outside of it, and a Kafka that does not answer is no error
   // Opens (once) the database file that the sink writes to and queries read.
   std::function<Result<std::shared_ptr<duck::Database>>()> database;
 };
@@ -43,6 +44,7 @@ struct Stage {
   std::unique_ptr<pipeline::Source> source;
   std::unique_ptr<pipeline::Sink> sink;
   std::unique_ptr<pipeline::Changelog> changelog;
+  std::string unasked;  // why Kafka could not be asked; empty: it was
   pipeline::Plan plan;
   pipeline::GuaranteeReport guarantee;
 };
@@ -60,7 +62,9 @@ std::vector<std::string> input_topics(const Solution& solution);
 // The topic that a `rekey` writes, and where the pipeline that writes it puts its dead letters.
 std::string rekey_topic(const Solution& solution, const RekeyConfig& rekey);
 std::string dead_topic_of(const std::string& rekey_topic);
-// Creates the solution's input topic (and the topics of `rekey`) where they are missing.
+// Creates the solution's input topic (and the topics of `rekey`) where they are missing; of the log's only.
 Status create_topics(const Solution& solution, log::Log& log);
+// The same of an input topic in Kafka; ok where the solution reads the log.
+Status create_kafka_topic(const Solution& solution);
 
 }  // namespace tidemill::solution

@@ -41,8 +41,10 @@ size_t count(const Events& events) {
   return total;
 }
 
-// Polls until the reader has caught up. `ends` holds where each partition is to go on.
-Status read_on(SourceReader& reader, const PollRequest& request, Read* read) {
+// Polls until the reader has caught up, and has given `at_least` so many events: what was produced a moment
+// ago may reach a reader after it said that there is no more. `ends` holds where each partition is to go on.
+Status read_on(SourceReader& reader, const PollRequest& request, Read* read, size_t at_least = 0) {
+  size_t given = 0;
   // Every poll that has not caught up must bring something, or time out: a bound on empty ones.
   for (int idle = 0; idle < 1000;) {
     TM_ASSIGN(Polled polled, reader.poll(request));
@@ -66,11 +68,18 @@ Status read_on(SourceReader& reader, const PollRequest& request, Read* read) {
       }
       if (batch->selected.size() != batch->size()) return source_error(where + ": not every row selected");
       end->second = batch->end;
+      given += batch->size();
       read->batches.push_back(std::move(batch));
     }
-    if (polled.caught_up) return {};
+    if (polled.caught_up && given >= at_least) return {};
   }
   return source_error("1000 polls brought nothing although the reader has not caught up");
+}
+
+PollRequest request_of(const SourceUnderTest& sut) {
+  PollRequest request;
+  request.timeout_us = sut.poll_us;
+  return request;
 }
 
 Result<Read> read_from(SourceReader& reader, const Starts& starts, const PollRequest& request) {
@@ -133,11 +142,11 @@ Status check_empty(const SourceUnderTest& sut) {
   if (source->traits().system.empty()) return source_error("traits: the system has no name");
   TM_ASSIGN(auto reader, source->open_reader(0));
   TM_ASSIGN(Starts starts, starts_of(*source, *reader));
-  TM_ASSIGN(Read read, read_from(*reader, starts, {}));
+  TM_ASSIGN(Read read, read_from(*reader, starts, request_of(sut)));
   if (count(events_of(read)) != 0) return source_error("events although none were produced");
   // What comes later is seen.
   TM_TRY(sut.produce(0, 0, 3));
-  TM_TRY(read_on(*reader, {}, &read));
+  TM_TRY(read_on(*reader, request_of(sut), &read, 3));
   return expect_all(events_of(read), 0, 3);
 }
 
@@ -148,7 +157,7 @@ Status check_polls(const SourceUnderTest& sut) {
       TM_ASSIGN(auto source, sut.open());
       TM_ASSIGN(auto reader, source->open_reader(0));
       TM_ASSIGN(Starts starts, starts_of(*source, *reader));
-      PollRequest request;
+      PollRequest request = request_of(sut);
       request.max_bytes = max_bytes;
       request.max_events = max_events;
       TM_ASSIGN(Read read, read_from(*reader, starts, request));
@@ -169,7 +178,7 @@ Status check_replay(const SourceUnderTest& sut) {
   TM_ASSIGN(auto source, sut.open());
   TM_ASSIGN(auto reader, source->open_reader(0));
   TM_ASSIGN(Starts starts, starts_of(*source, *reader));
-  TM_ASSIGN(Read all, read_from(*reader, starts, {}));
+  TM_ASSIGN(Read all, read_from(*reader, starts, request_of(sut)));
   TopicPartition tp = starts[0].first;
   std::vector<Event> events = events_of(all)[tp];
   // From after every event: positions that are no batch's border among them.
@@ -182,7 +191,7 @@ Status check_replay(const SourceUnderTest& sut) {
       TM_ASSIGN(reader, source->open_reader(0));
     }
     Position from{events[i].offset.next(), starts[0].second.leader_epoch};
-    TM_ASSIGN(Read rest, read_from(*reader, {{tp, from}}, {}));
+    TM_ASSIGN(Read rest, read_from(*reader, {{tp, from}}, request_of(sut)));
     std::vector<Event> expected(events.begin() + static_cast<std::ptrdiff_t>(i) + 1, events.end());
     if (events_of(rest)[tp] != expected) {
       return source_error("replay from " + std::to_string(from.offset.value()) + " gives other events");
@@ -196,7 +205,7 @@ Status check_batches_outlive_reader(const SourceUnderTest& sut) {
   TM_ASSIGN(auto source, sut.open());
   TM_ASSIGN(auto reader, source->open_reader(0));
   TM_ASSIGN(Starts starts, starts_of(*source, *reader));
-  TM_ASSIGN(Read read, read_from(*reader, starts, {}));
+  TM_ASSIGN(Read read, read_from(*reader, starts, request_of(sut)));
   reader.reset();
   source.reset();
   for (int32_t p = 0; p < 2; ++p) TM_TRY(expect_all(events_of(read), p, kProduced[p]));
@@ -209,8 +218,8 @@ Status check_readers(const SourceUnderTest& sut) {
   TM_ASSIGN(auto one, source->open_reader(0));
   TM_ASSIGN(auto two, source->open_reader(1));
   TM_ASSIGN(Starts starts, starts_of(*source, *one));
-  TM_ASSIGN(Read first, read_from(*one, {starts[0]}, {}));
-  TM_ASSIGN(Read second, read_from(*two, {starts[1]}, {}));
+  TM_ASSIGN(Read first, read_from(*one, {starts[0]}, request_of(sut)));
+  TM_ASSIGN(Read second, read_from(*two, {starts[1]}, request_of(sut)));
   TM_TRY(expect_all(events_of(first), 0, kProduced[0]));
   TM_TRY(expect_all(events_of(second), 1, kProduced[1]));
   // The second hands its partition over to the first, which goes on where it ended.
@@ -218,7 +227,7 @@ Status check_readers(const SourceUnderTest& sut) {
   TM_TRY(one->assign({{starts[1].first, second.ends.at(starts[1].first)}}));
   first.ends[starts[1].first] = second.ends.at(starts[1].first);
   TM_TRY(sut.produce(1, kProduced[1], 5));
-  TM_TRY(read_on(*one, {}, &first));
+  TM_TRY(read_on(*one, request_of(sut), &first, 5));
   if (count(events_of(first)) != static_cast<size_t>(kProduced[0]) + 5) {
     return source_error("a partition handed over is not read on exactly where it ended");
   }
@@ -240,7 +249,7 @@ Status check_positions(const SourceUnderTest& sut) {
   TM_ASSIGN(auto source, sut.open());
   TM_ASSIGN(auto reader, source->open_reader(0));
   TM_ASSIGN(Starts starts, starts_of(*source, *reader));
-  TM_ASSIGN(Read read, read_from(*reader, starts, {}));
+  TM_ASSIGN(Read read, read_from(*reader, starts, request_of(sut)));
   const auto& [tp, start] = starts[0];
   Position end = read.ends.at(tp);
   TM_TRY(reader->check_position(tp, start));

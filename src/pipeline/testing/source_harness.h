@@ -26,6 +26,8 @@ struct SourceUnderTest {
   std::function<Status(int32_t partition, Offset before)> remove_before;
   // Back to empty partitions, at least two, while no source is open.
   std::function<Status()> clear;
+  // How long a poll may wait: a source that is reached over a network gives nothing at once.
+  int64_t poll_us = 0;
 };
 
 std::string source_event(int32_t partition, int number);

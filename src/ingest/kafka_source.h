@@ -1,0 +1,43 @@
+// A Kafka topic as a source, read committed. Page: docs/connectors/kafka.md.
+#pragma once
+
+#include "kafka/admin.h"
+#include "kafka/reader.h"
+#include "pipeline/source.h"
+
+namespace tidemill::ingest {
+
+struct KafkaSourceOptions {
+  kafka::Connection connection;
+  std::string topic;
+  std::string pipeline;  // the group, for the brokers' logs and quotas
+  enum class Start { kEarliest, kLatest, kTime } start = Start::kEarliest;
+  int64_t start_time_us = 0;       // kTime: the first event of this time or later
+  size_t queue_bytes = 24u << 20;  // fetched ahead by one task
+  int timeout_ms = 30'000;         // of what is asked beside reading
+  int fetch_wait_ms = 100;         // how long a broker keeps a request for which it has nothing
+};
+
+// Thread-safe; it must outlive its readers.
+class KafkaSource final : public pipeline::Source {
+ public:
+  // Asks the cluster for the topic. Errors: no broker answers; kNotFound.
+  static Result<std::unique_ptr<KafkaSource>> open(KafkaSourceOptions options);
+  // Asks nobody: for its traits and the number of its partitions, where the topic is yet to be created.
+  static std::unique_ptr<KafkaSource> assume(KafkaSourceOptions options, int32_t partitions);
+
+  pipeline::SourceTraits traits() const override;
+  Result<std::vector<TopicPartition>> partitions() override;
+  Result<std::unique_ptr<pipeline::SourceReader>> open_reader(int task) override;
+  Result<std::vector<std::pair<TopicPartition, Offset>>> ends() override;
+
+ private:
+  friend class KafkaSourceReader;
+  explicit KafkaSource(KafkaSourceOptions options) : options_(std::move(options)) {}
+
+  const KafkaSourceOptions options_;
+  std::unique_ptr<kafka::Admin> admin_;
+  kafka::TopicDescription topic_;
+};
+
+}  // namespace tidemill::ingest

@@ -1,0 +1,308 @@
+#include "kafka/admin.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/clock.h"
+
+namespace tidemill::kafka {
+namespace {
+
+constexpr int64_t kLookAgainUs = 20'000;
+
+template <class T, auto Destroy>
+struct Destroyer {
+  void operator()(T* pointer) const { (api().*Destroy)(pointer); }
+};
+template <class T, auto Destroy>
+using Owned = std::unique_ptr<T, Destroyer<T, Destroy>>;
+
+using OwnedEvent = Owned<rd_kafka_event_t, &Api::event_destroy>;
+using OwnedQueue = Owned<rd_kafka_queue_t, &Api::queue_destroy>;
+using OwnedOptions = Owned<rd_kafka_AdminOptions_t, &Api::AdminOptions_destroy>;
+
+}  // namespace
+
+Result<std::unique_ptr<Admin>> Admin::open(const Connection& connection, int timeout_ms) {
+  TM_ASSIGN(auto client, Client::open(connection, {}));
+  return std::unique_ptr<Admin>(new Admin(connection, std::move(client), timeout_ms));
+}
+
+Status Admin::request(const std::string& what, rd_kafka_admin_op_t operation, int isolation, const Ask& ask,
+                      const Take& take) {
+  OwnedQueue queue(api().queue_new(client_->get()));
+  OwnedOptions wanted(api().AdminOptions_new(client_->get(), operation));
+  char why[256];
+  if (api().AdminOptions_set_request_timeout(wanted.get(), timeout_ms_, why, sizeof why) !=
+      RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return internal_error(what + ": " + why);
+  }
+  auto check = [&](rd_kafka_error_t* error) -> Status {
+    if (error == nullptr) return {};
+    return client_->error(what, error);
+  };
+  if (isolation >= 0) {
+    TM_TRY(check(api().AdminOptions_set_isolation_level(wanted.get(),
+                                                        static_cast<rd_kafka_IsolationLevel_t>(isolation))));
+  }
+  ask(wanted.get(), queue.get());
+  OwnedEvent event(api().queue_poll(queue.get(), timeout_ms_ + 5'000));
+  if (event == nullptr) return client_->error(what, RD_KAFKA_RESP_ERR__TIMED_OUT);
+  api().poll(client_->get(), 0);  // errors of connections
+  if (auto code = api().event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return client_->error(what, code, api().event_error_string(event.get()));
+  }
+  return take(event.get());
+}
+
+Result<int32_t> Admin::partition_count(const std::string& topic) {
+  // A list without the topic: metadata of one name would have a broker create it where it may.
+  const rd_kafka_metadata_t* metadata = nullptr;
+  auto code = api().metadata(client_->get(), 1, nullptr, &metadata, timeout_ms_);
+  api().poll(client_->get(), 0);
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error("list of topics", code);
+  int32_t count = 0;
+  for (int i = 0; i < metadata->topic_cnt; ++i) {
+    if (metadata->topics[i].topic == topic) count = metadata->topics[i].partition_cnt;
+  }
+  api().metadata_destroy(metadata);
+  return count;
+}
+
+Result<TopicDescription> Admin::describe(const std::string& topic) {
+  TopicDescription description;
+  TM_ASSIGN(description.partitions, partition_count(topic));
+  if (description.partitions == 0) {
+    return user_error("Kafka at " + address() + ": there is no topic " + topic +
+                          "; create it, or let the solution create it (create: true)",
+                      Code::kNotFound);
+  }
+  rd_kafka_ConfigResource_t* resource = api().ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str());
+  Status asked = request(
+      "settings of topic " + topic, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, -1,
+      [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+        api().DescribeConfigs(client_->get(), &resource, 1, options, queue);
+      },
+      [&](rd_kafka_event_t* event) -> Status {
+        size_t count = 0;
+        const auto* result = api().event_DescribeConfigs_result(event);
+        const rd_kafka_ConfigResource_t** resources = api().DescribeConfigs_result_resources(result, &count);
+        for (size_t i = 0; i < count; ++i) {
+          size_t entries = 0;
+          const rd_kafka_ConfigEntry_t** entry = api().ConfigResource_configs(resources[i], &entries);
+          for (size_t e = 0; e < entries; ++e) {
+            const char* value = api().ConfigEntry_value(entry[e]);
+            if (std::string_view(api().ConfigEntry_name(entry[e])) == "message.timestamp.type" &&
+                value != nullptr && std::string_view(value) == "LogAppendTime") {
+              description.timestamp_type = TimestampType::kLogAppendTime;
+            }
+          }
+        }
+        return {};
+      });
+  api().ConfigResource_destroy(resource);
+  // Who may not read a topic's settings reads its events all the same; they are then taken for CreateTime.
+  if (!asked.ok() && asked.error().retryable) return std::move(asked).error();
+  return description;
+}
+
+Status Admin::create_topic(const NewTopic& topic) {
+  TM_ASSIGN(int32_t there, partition_count(topic.name));
+  if (there == 0) {
+    char why[512];
+    rd_kafka_NewTopic_t* made =
+        api().NewTopic_new(topic.name.c_str(), topic.partitions, topic.replication, why, sizeof why);
+    if (made == nullptr) return user_error("topic " + topic.name + ": " + why);
+    for (const auto& [name, value] : topic.configs)
+      api().NewTopic_set_config(made, name.c_str(), value.c_str());
+    Status created = request(
+        "creating topic " + topic.name, RD_KAFKA_ADMIN_OP_CREATETOPICS, -1,
+        [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+          api().CreateTopics(client_->get(), &made, 1, options, queue);
+        },
+        [&](rd_kafka_event_t* event) -> Status {
+          size_t count = 0;
+          const auto** results =
+              api().CreateTopics_result_topics(api().event_CreateTopics_result(event), &count);
+          for (size_t i = 0; i < count; ++i) {
+            auto code = api().topic_result_error(results[i]);
+            // Another process was quicker: its partitions are counted below.
+            if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+              continue;
+            const char* text = api().topic_result_error_string(results[i]);
+            return client_->error("creating topic " + topic.name, code, text == nullptr ? "" : text);
+          }
+          return {};
+        });
+    api().NewTopic_destroy(made);
+    TM_TRY(created);
+    // A created topic is known to every broker a moment later.
+    const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms_} * 1'000'000;
+    while (there == 0) {
+      TM_ASSIGN(there, partition_count(topic.name));
+      if (there == 0 && Clock::system().steady_ns() > deadline) {
+        return client_->error("waiting for new topic " + topic.name, RD_KAFKA_RESP_ERR__TIMED_OUT);
+      }
+      if (there == 0) Clock::system().sleep_us(kLookAgainUs);
+    }
+  }
+  if (there == topic.partitions) return {};
+  return user_error("Kafka at " + address() + ": topic " + topic.name + " has " + std::to_string(there) +
+                    " partitions, and " + std::to_string(topic.partitions) +
+                    " are asked for; give their number, or another topic");
+}
+
+Status Admin::delete_topic(const std::string& name) {
+  rd_kafka_DeleteTopic_t* topic = api().DeleteTopic_new(name.c_str());
+  Status deleted = request(
+      "deleting topic " + name, RD_KAFKA_ADMIN_OP_DELETETOPICS, -1,
+      [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+        api().DeleteTopics(client_->get(), &topic, 1, options, queue);
+      },
+      [&](rd_kafka_event_t* event) -> Status {
+        size_t count = 0;
+        const auto** results =
+            api().DeleteTopics_result_topics(api().event_DeleteTopics_result(event), &count);
+        for (size_t i = 0; i < count; ++i) {
+          auto code = api().topic_result_error(results[i]);
+          if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+            return client_->error("deleting topic " + name, code);
+        }
+        return {};
+      });
+  api().DeleteTopic_destroy(topic);
+  return deleted;
+}
+
+Result<std::vector<Position>> Admin::offsets(const std::vector<TopicPartition>& partitions,
+                                             const OffsetQuery& query) {
+  std::vector<Position> found(partitions.size(), Position{Offset(-1), LeaderEpoch(-1)});
+  if (partitions.empty()) return found;
+  auto spec = [&]() -> int64_t {
+    switch (query.kind) {
+      case OffsetQuery::kEarliest:
+        return RD_KAFKA_OFFSET_SPEC_EARLIEST;
+      case OffsetQuery::kEnd:
+      case OffsetQuery::kStableEnd:
+        return RD_KAFKA_OFFSET_SPEC_LATEST;
+      case OffsetQuery::kTime:
+        return std::max<int64_t>(query.time_ms, 0);
+    }
+    return RD_KAFKA_OFFSET_SPEC_LATEST;
+  };
+  PartitionList list(static_cast<int>(partitions.size()));
+  std::map<TopicPartition, size_t> places;
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    list.add(partitions[i].topic, partitions[i].partition.value(), spec());
+    places[partitions[i]] = i;
+  }
+  const int isolation = query.kind == OffsetQuery::kStableEnd ? RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+                                                              : RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED;
+  const std::string what = "offsets of topic " + partitions.front().topic;
+  TM_TRY(request(
+      what, RD_KAFKA_ADMIN_OP_LISTOFFSETS, isolation,
+      [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+        api().ListOffsets(client_->get(), list.get(), options, queue);
+      },
+      [&](rd_kafka_event_t* event) -> Status {
+        size_t count = 0;
+        const auto** infos = api().ListOffsets_result_infos(api().event_ListOffsets_result(event), &count);
+        for (size_t i = 0; i < count; ++i) {
+          const rd_kafka_topic_partition_t* one = api().ListOffsetsResultInfo_topic_partition(infos[i]);
+          if (one->err != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error(what, one->err);
+          auto place = places.find({one->topic, Partition(one->partition)});
+          if (place == places.end()) continue;
+          found[place->second] = {Offset(one->offset),
+                                  LeaderEpoch(api().topic_partition_get_leader_epoch(one))};
+        }
+        return {};
+      }));
+  std::vector<TopicPartition> beyond;
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    if (found[i].offset >= Offset(0)) continue;
+    if (query.kind != OffsetQuery::kTime) return client_->error(what, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION);
+    beyond.push_back(partitions[i]);
+  }
+  if (beyond.empty()) return found;
+  TM_ASSIGN(std::vector<Position> ends, offsets(beyond, {OffsetQuery::kEnd, 0}));
+  for (size_t i = 0, next = 0; i < partitions.size(); ++i) {
+    if (found[i].offset < Offset(0)) found[i] = ends[next++];
+  }
+  return found;
+}
+
+Status Admin::delete_before(const TopicPartition& partition, Offset offset) {
+  PartitionList list(1);
+  list.add(partition.topic, partition.partition.value(), offset.value());
+  rd_kafka_DeleteRecords_t* records = api().DeleteRecords_new(list.get());
+  const std::string what = "deleting the start of " + partition.to_string();
+  Status deleted = request(
+      what, RD_KAFKA_ADMIN_OP_DELETERECORDS, -1,
+      [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+        api().DeleteRecords(client_->get(), &records, 1, options, queue);
+      },
+      [&](rd_kafka_event_t* event) -> Status {
+        const auto* result = api().DeleteRecords_result_offsets(api().event_DeleteRecords_result(event));
+        for (int i = 0; i < result->cnt; ++i) {
+          if (result->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return client_->error(what, result->elems[i].err);
+        }
+        return {};
+      });
+  api().DeleteRecords_destroy(records);
+  return deleted;
+}
+
+Result<Client*> Admin::group_client(const std::string& group, bool stable) {
+  std::lock_guard lock(mutex_);
+  std::unique_ptr<Client>& client = groups_[{group, stable}];
+  if (client == nullptr) {
+    Client::Options options;
+    options.role = Role::kConsumer;
+    options.properties = {{"group.id", group},
+                          {"enable.auto.commit", "false"},
+                          {"isolation.level", stable ? "read_committed" : "read_uncommitted"}};
+    TM_ASSIGN(client, Client::open(connection_, std::move(options)));
+  }
+  return client.get();
+}
+
+Result<std::vector<std::optional<GroupOffset>>> Admin::group_offsets(
+    const std::string& group, const std::vector<TopicPartition>& partitions, int patience_ms,
+    bool else_former) {
+  std::vector<std::optional<GroupOffset>> found(partitions.size());
+  if (partitions.empty()) return found;
+  PartitionList list(static_cast<int>(partitions.size()));
+  for (const TopicPartition& tp : partitions) list.add(tp.topic, tp.partition.value());
+  const std::string what = "positions of group " + group;
+  TM_ASSIGN(Client * client, group_client(group, true));
+  const int64_t deadline = Clock::system().steady_ns() + int64_t{patience_ms} * 1'000'000;
+  for (bool former = false;;) {
+    auto code = api().committed(client->get(), list.get(), former ? timeout_ms_ : patience_ms);
+    api().poll(client->get(), 0);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) break;
+    Error error = client->error(what, code);
+    const bool over = Clock::system().steady_ns() > deadline;
+    if (over && else_former && !former) {
+      former = true;
+      TM_ASSIGN(client, group_client(group, false));
+      continue;
+    }
+    // A coordinator that is being found, or a transaction that is not decided.
+    if (!error.retryable || over) return error;
+    Clock::system().sleep_us(kLookAgainUs);
+  }
+  for (int i = 0; i < list.get()->cnt; ++i) {
+    const rd_kafka_topic_partition_t& one = list.get()->elems[i];
+    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) return client->error(what, one.err);
+    if (one.offset < 0) continue;
+    GroupOffset offset;
+    offset.position = {Offset(one.offset), LeaderEpoch(api().topic_partition_get_leader_epoch(&one))};
+    if (one.metadata != nullptr)
+      offset.metadata.assign(static_cast<const char*>(one.metadata), one.metadata_size);
+    found[static_cast<size_t>(i)] = std::move(offset);
+  }
+  return found;
+}
+
+}  // namespace tidemill::kafka

@@ -1,0 +1,94 @@
+// What a cluster is asked besides reading and writing: topics, offsets, groups' positions.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "event/position.h"
+#include "event/record_batch.h"
+#include "kafka/client.h"
+
+namespace tidemill::kafka {
+
+struct NewTopic {
+  std::string name;
+  int32_t partitions = 1;
+  int32_t replication = -1;  // -1: the cluster's default
+  Properties configs;        // retention.ms …
+};
+
+struct TopicDescription {
+  int32_t partitions = 0;
+  TimestampType timestamp_type = TimestampType::kCreateTime;
+};
+
+// Where in a partition.
+struct OffsetQuery {
+  enum Kind {
+    kEarliest,
+    kEnd,        // the high watermark
+    kStableEnd,  // behind the last event that read_committed readers see
+    kTime,       // the first event of this time or later; where there is none, the high watermark
+  } kind = kEarliest;
+  int64_t time_ms = 0;
+};
+
+struct GroupOffset {
+  Position position;
+  std::string metadata;
+};
+
+// Thread-safe. Every call waits at most `timeout`, and says what it waited for.
+class Admin {
+ public:
+  static Result<std::unique_ptr<Admin>> open(const Connection& connection, int timeout_ms = 30'000);
+
+  // Creates the topic where it is missing, and returns when it can be used. One that exists must have as many
+  // partitions: kInvalid else.
+  Status create_topic(const NewTopic& topic);
+  Status delete_topic(const std::string& name);
+  // Errors: kNotFound, naming the topics that there are.
+  Result<TopicDescription> describe(const std::string& topic);
+  // Partitions of the topic; 0: there is none.
+  Result<int32_t> partition_count(const std::string& topic);
+  // In the order asked for.
+  Result<std::vector<Position>> offsets(const std::vector<TopicPartition>& partitions,
+                                        const OffsetQuery& query);
+  // Deletes the events before an offset.
+  Status delete_before(const TopicPartition& partition, Offset offset);
+  // What a group has committed, in the order asked for. Waits while transactions that are not decided hold
+  // such positions; after `patience_ms` what was committed before them is given where `else_former`, and else
+  // an error.
+  Result<std::vector<std::optional<GroupOffset>>> group_offsets(const std::string& group,
+                                                                const std::vector<TopicPartition>& partitions,
+                                                                int patience_ms = 60'000,
+                                                                bool else_former = false);
+  const std::string& address() const { return client_->address(); }
+
+ private:
+  Admin(Connection connection, std::unique_ptr<Client> client, int timeout_ms)
+      : connection_(std::move(connection)), client_(std::move(client)), timeout_ms_(timeout_ms) {}
+  using Ask = std::function<void(const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>;
+  using Take = std::function<Status(rd_kafka_event_t*)>;
+  // `isolation`: of offsets; -1: it does not matter.
+  Status request(const std::string& what, rd_kafka_admin_op_t operation, int isolation, const Ask& ask,
+                 const Take& take);
+  Result<Client*> group_client(const std::string& group, bool stable);
+
+  const Connection connection_;
+  std::unique_ptr<Client> client_;
+  int timeout_ms_;
+  // Clients that read positions, by group and whether only those that are decided. (librdkafka 2.15.1's
+  // request for any group's positions ends the process where a coordinator has moved.)
+  std::mutex mutex_;
+  std::map<std::pair<std::string, bool>, std::unique_ptr<Client>> groups_;
+};
+
+}  // namespace tidemill::kafka

@@ -1,0 +1,115 @@
+#include "kafka/connection.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kafka/client.h"
+
+namespace tidemill::kafka {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Pair;
+
+Connection plain() {
+  Connection connection;
+  connection.brokers = "a:9092,b:9092";
+  return connection;
+}
+
+std::string problem(const Connection& connection) {
+  auto properties = connection_properties(connection);
+  return properties.ok() ? std::string() : properties.error().message;
+}
+
+TEST(KafkaConnection, NamesTheBrokers) {
+  auto properties = connection_properties(plain());
+  ASSERT_TRUE(properties.ok());
+  EXPECT_THAT(*properties, Contains(Pair("bootstrap.servers", "a:9092,b:9092")));
+  EXPECT_THAT(*properties, Contains(Pair("security.protocol", "plaintext")));
+}
+
+TEST(KafkaConnection, TakesAnEventHubsConnectionStringAlone) {
+  Connection connection;
+  connection.event_hubs =
+      "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=abc=";
+  auto properties = connection_properties(connection);
+  ASSERT_TRUE(properties.ok()) << properties.error().message;
+  EXPECT_THAT(*properties, Contains(Pair("bootstrap.servers", "ns.servicebus.windows.net:9093")));
+  EXPECT_THAT(*properties, Contains(Pair("security.protocol", "sasl_ssl")));
+  EXPECT_THAT(*properties, Contains(Pair("sasl.username", "$ConnectionString")));
+  EXPECT_THAT(*properties, Contains(Pair("sasl.password", connection.event_hubs)));
+  EXPECT_EQ(address_of(connection), "ns.servicebus.windows.net:9093");
+}
+
+TEST(KafkaConnection, RefusesWhatIsNoConnectionStringWithoutCitingIt) {
+  Connection connection;
+  for (const char* text : {"hunter2", "Endpoint=sb://;SharedAccessKeyName=hunter2;SharedAccessKey=hunter2",
+                           "Endpoint=sb://ns/;SharedAccessKeyName=hunter2"}) {
+    connection.event_hubs = text;
+    EXPECT_THAT(problem(connection), HasSubstr("event_hubs: is not a connection string"));
+    EXPECT_THAT(problem(connection), testing::Not(HasSubstr("hunter2")));
+  }
+}
+
+TEST(KafkaConnection, WantsExactlyOneWayToTheCluster) {
+  EXPECT_THAT(problem({}), HasSubstr("brokers: is missing"));
+  Connection both = plain();
+  both.event_hubs = "Endpoint=sb://ns/;SharedAccessKeyName=a;SharedAccessKey=b";
+  EXPECT_THAT(problem(both), HasSubstr("brokers: stands beside event_hubs"));
+}
+
+TEST(KafkaConnection, SetsSaslAndTls) {
+  Connection connection = plain();
+  connection.sasl = SaslMechanism::kScramSha512;
+  connection.user = "me";
+  connection.password = "secret";
+  connection.tls = true;
+  connection.ca_file = "/ca.pem";
+  auto properties = connection_properties(connection);
+  ASSERT_TRUE(properties.ok());
+  EXPECT_THAT(*properties, Contains(Pair("security.protocol", "sasl_ssl")));
+  EXPECT_THAT(*properties, Contains(Pair("sasl.mechanisms", "SCRAM-SHA-512")));
+  EXPECT_THAT(*properties, Contains(Pair("ssl.ca.location", "/ca.pem")));
+  connection.password.clear();
+  EXPECT_THAT(problem(connection), HasSubstr("user or password is missing"));
+  connection.tls = false;
+  connection.password = "secret";
+  EXPECT_THAT(problem(connection), HasSubstr("certificates need TLS"));
+}
+
+TEST(KafkaConnection, RefusesPropertiesThatWouldBreakTheGuaranteeAndPassesOthersOn) {
+  for (const char* name :
+       {"acks", "enable.idempotence", "isolation.level", "transactional.id", "auto.offset.reset"}) {
+    Connection connection = plain();
+    connection.properties = {{name, "x"}};
+    EXPECT_THAT(problem(connection), HasSubstr("properties." + std::string(name) + ": cannot be set: "));
+  }
+  Connection connection = plain();
+  connection.properties = {{"socket.keepalive.enable", "true"}};
+  EXPECT_THAT(connection_properties(connection).value(), Contains(Pair("socket.keepalive.enable", "true")));
+}
+
+TEST(KafkaConnection, KnowsTheSameClusterByOneCommonBroker) {
+  Connection other = plain();
+  other.brokers = "c:9092, b:9092";
+  EXPECT_TRUE(same_cluster(plain(), other));
+  other.brokers = "c:9092";
+  EXPECT_FALSE(same_cluster(plain(), other));
+}
+
+TEST(KafkaTrouble, NamesAnAdvertisedAddressThatCannotBeReached) {
+  EXPECT_EQ(
+      explain_trouble("broker-1.internal:9092/1: Failed to resolve 'broker-1.internal:9092': Name unknown"),
+      "the cluster advertises broker 1 at broker-1.internal:9092, which cannot be reached from here: Failed "
+      "to "
+      "resolve 'broker-1.internal:9092': Name unknown; check its advertised.listeners, or this machine's "
+      "network");
+  EXPECT_EQ(explain_trouble("sasl_ssl://a:9093/bootstrap: Connect to ipv4#127.0.0.1:9093 failed"),
+            "a:9093: Connect to ipv4#127.0.0.1:9093 failed");
+  EXPECT_EQ(explain_trouble("1/2 brokers are down"), "1/2 brokers are down");
+}
+
+}  // namespace
+}  // namespace tidemill::kafka

@@ -1,0 +1,218 @@
+#include "kafka/producer.h"
+
+#include <array>
+
+#include "base/clock.h"
+
+namespace tidemill::kafka {
+namespace {
+
+struct GroupMetadata {
+  ~GroupMetadata() {
+    if (handle != nullptr) api().consumer_group_metadata_destroy(handle);
+  }
+  rd_kafka_consumer_group_metadata_t* handle = nullptr;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
+                                                 const ProducerOptions& options) {
+  Client::Options made;
+  made.properties = {
+      {"acks", "all"},
+      {"enable.idempotence", "true"},
+      {"compression.codec", std::string(compression_name(options.compression))},
+      {"linger.ms", std::to_string(options.linger_ms)},
+      {"batch.size", "1000000"},
+      {"queue.buffering.max.kbytes", std::to_string(options.queue_bytes >> 10)},
+      {"queue.buffering.max.messages", "500000"},
+      {"reconnect.backoff.max.ms", "1000"},
+  };
+  if (options.transactional_id.empty()) {
+    // Never given up: what a client gives up it may have stored all the same.
+    made.properties.emplace_back("message.timeout.ms", "0");
+  } else {
+    made.properties.emplace_back("transactional.id", options.transactional_id);
+    made.properties.emplace_back("transaction.timeout.ms", std::to_string(options.transaction_timeout_ms));
+  }
+  for (const auto& property : options.properties) made.properties.push_back(property);
+  made.on_delivery = options.on_delivery;
+  TM_ASSIGN(auto client, Client::open(connection, std::move(made)));
+  return std::unique_ptr<Producer>(new Producer(std::move(client)));
+}
+
+Producer::~Producer() {
+  api().purge(client_->get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+  for (auto& [name, topic] : topics_) api().topic_destroy(topic);
+}
+
+Error Producer::failed(const std::string& what, rd_kafka_error_t* error) {
+  fatal_ |= api().error_is_fatal(error) != 0;
+  must_abort_ |= api().error_txn_requires_abort(error) != 0;
+  Error made = client_->error(what, error);
+  fenced_ |= made.code == Code::kFenced;
+  if (fatal_) made.retryable = false;
+  return made;
+}
+
+Status Producer::init(int timeout_ms) {
+  const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms} * 1'000'000;
+  // librdkafka looks for the coordinator at once where a broker is connected, and else half a second later.
+  const rd_kafka_metadata_t* metadata = nullptr;
+  auto code = api().metadata(client_->get(), 0, nullptr, &metadata, timeout_ms);
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error("beginning to write in transactions", code);
+  api().metadata_destroy(metadata);
+  while (true) {
+    rd_kafka_error_t* error = api().init_transactions(client_->get(), timeout_ms);
+    api().poll(client_->get(), 0);
+    if (error == nullptr) return {};
+    const bool again = api().error_is_retriable(error) != 0;
+    Error why = failed("beginning to write in transactions", error);
+    if (!again || Clock::system().steady_ns() > deadline) return why;
+  }
+}
+
+Status Producer::begin() {
+  must_abort_ = false;
+  if (rd_kafka_error_t* error = api().begin_transaction(client_->get()))
+    return failed("begin of a transaction", error);
+  return {};
+}
+
+rd_kafka_topic_t* Producer::topic(const std::string& name) {
+  rd_kafka_topic_t*& handle = topics_[name];
+  if (handle == nullptr) handle = api().topic_new(client_->get(), name.c_str(), nullptr);
+  return handle;
+}
+
+Status Producer::produce(const TopicPartition& to, const Record& record, void* opaque) {
+  std::array<rd_kafka_vu_t, 8> told;
+  size_t count = 0;
+  auto add = [&](rd_kafka_vtype_t type) -> rd_kafka_vu_t& {
+    told[count].vtype = type;
+    return told[count++];
+  };
+  add(RD_KAFKA_VTYPE_RKT).u.rkt = topic(to.topic);
+  add(RD_KAFKA_VTYPE_PARTITION).u.i32 = to.partition.value();
+  add(RD_KAFKA_VTYPE_MSGFLAGS).u.i = RD_KAFKA_MSG_F_COPY;
+  if (opaque != nullptr) add(RD_KAFKA_VTYPE_OPAQUE).u.ptr = opaque;
+  add(RD_KAFKA_VTYPE_TIMESTAMP).u.i64 = record.timestamp_ms;
+  if (record.has_key) {
+    // A key that is empty is not a null one: what it points at must not be null.
+    rd_kafka_vu_t& key = add(RD_KAFKA_VTYPE_KEY);
+    key.u.mem.ptr = const_cast<char*>(record.key.data() == nullptr ? "" : record.key.data());
+    key.u.mem.size = record.key.size();
+  }
+  if (record.has_value) {
+    rd_kafka_vu_t& value = add(RD_KAFKA_VTYPE_VALUE);
+    value.u.mem.ptr = const_cast<char*>(record.value.data() == nullptr ? "" : record.value.data());
+    value.u.mem.size = record.value.size();
+  }
+  rd_kafka_headers_t* headers = nullptr;
+  if (!record.headers.empty()) {
+    TM_ASSIGN(std::vector<RecordHeader> decoded, decode_headers(record.headers));
+    headers = api().headers_new(decoded.size());
+    for (const RecordHeader& header : decoded) {
+      api().header_add(headers, header.key.data(), static_cast<ssize_t>(header.key.size()),
+                       header.value ? header.value->data() : nullptr,
+                       header.value ? static_cast<ssize_t>(header.value->size()) : 0);
+    }
+    add(RD_KAFKA_VTYPE_HEADERS).u.headers = headers;
+  }
+  while (true) {
+    rd_kafka_error_t* error = api().produceva(client_->get(), told.data(), count);
+    if (error == nullptr) return {};
+    if (api().error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+      api().error_destroy(error);
+      api().poll(client_->get(), 10);
+      continue;
+    }
+    if (headers != nullptr) api().headers_destroy(headers);
+    const bool large = api().error_code(error) == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    Error why = failed("writing to " + to.to_string(), error);
+    if (large) {
+      why.code = Code::kInvalid;
+      why.message += "; an event of " + std::to_string(record.value.size()) +
+                     " bytes: raise message.max.bytes here under properties and on the brokers, or lower "
+                     "event.max_bytes";
+    }
+    return why;
+  }
+}
+
+Status Producer::send_offsets(const GroupCommit& commit, int timeout_ms) {
+  GroupMetadata metadata;
+  if (commit.member.empty()) {
+    metadata.handle = api().consumer_group_metadata_new(commit.group.c_str());
+  } else if (auto* error = api().consumer_group_metadata_read(&metadata.handle, commit.member.data(),
+                                                              commit.member.size())) {
+    return failed("membership of the group", error);
+  }
+  PartitionList list(static_cast<int>(commit.offsets.size()));
+  std::vector<std::string> texts;
+  texts.reserve(commit.offsets.size());
+  for (const auto& [tp, offset] : commit.offsets) {
+    auto* entry = list.add(tp.topic, tp.partition.value(), offset.position.offset.value());
+    if (offset.position.leader_epoch >= LeaderEpoch(0)) {
+      api().topic_partition_set_leader_epoch(entry, offset.position.leader_epoch.value());
+    }
+    texts.push_back(offset.metadata);
+    entry->metadata = texts.back().data();
+    entry->metadata_size = texts.back().size();
+  }
+  rd_kafka_error_t* error =
+      api().send_offsets_to_transaction(client_->get(), list.get(), metadata.handle, timeout_ms);
+  // The list would free what it does not own.
+  for (int i = 0; i < list.get()->cnt; ++i) {
+    list.get()->elems[i].metadata = nullptr;
+    list.get()->elems[i].metadata_size = 0;
+  }
+  if (error != nullptr) return failed("positions of group " + commit.group, error);
+  return {};
+}
+
+Producer::End Producer::commit(int timeout_ms, Error* why) {
+  const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms} * 1'000'000;
+  while (true) {
+    rd_kafka_error_t* error = api().commit_transaction(client_->get(), timeout_ms);
+    api().poll(client_->get(), 0);
+    if (error == nullptr) return End::kDone;
+    const bool again = api().error_is_retriable(error) != 0;
+    *why = failed("commit of a transaction", error);
+    if (must_abort_ && !fatal_) return abort(timeout_ms, *why);
+    if (fenced_) return End::kFenced;
+    if (fatal_ || !again || Clock::system().steady_ns() > deadline) return End::kUnknown;
+  }
+}
+
+Producer::End Producer::abort(int timeout_ms, const Error&) {
+  if (fenced_) return End::kFenced;
+  if (fatal_) return End::kUnknown;
+  const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms} * 1'000'000;
+  while (true) {
+    rd_kafka_error_t* error = api().abort_transaction(client_->get(), timeout_ms);
+    api().poll(client_->get(), 0);
+    if (error == nullptr) return End::kAborted;
+    const bool again = api().error_is_retriable(error) != 0;
+    (void)failed("abort of a transaction", error);
+    if (fenced_) return End::kFenced;
+    if (fatal_ || !again || Clock::system().steady_ns() > deadline) return End::kUnknown;
+  }
+}
+
+Status Producer::flush(int timeout_ms) {
+  auto code = api().flush(client_->get(), timeout_ms);
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error("writing", code);
+  char text[512];
+  code = api().fatal_error(client_->get(), text, sizeof text);
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    fatal_ = true;
+    Error error = client_->error("writing", code, text);
+    error.retryable = false;
+    return error;
+  }
+  return {};
+}
+
+}  // namespace tidemill::kafka

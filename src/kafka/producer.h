@@ -1,0 +1,78 @@
+// A transactional producer, and one without transactions that does not double either.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "event/position.h"
+#include "event/record_batch.h"
+#include "kafka/admin.h"
+#include "kafka/client.h"
+
+namespace tidemill::kafka {
+
+struct ProducerOptions {
+  std::string transactional_id;  // empty: idempotent, no transactions
+  int transaction_timeout_ms = 60'000;
+  Compression compression = Compression::kNone;
+  size_t queue_bytes = 64u << 20;
+  double linger_ms = 5;
+  Properties properties;
+  Client::Delivery on_delivery;
+};
+
+// Used by one thread at a time.
+class Producer {
+ public:
+  // Errors: Client::open's.
+  static Result<std::unique_ptr<Producer>> open(const Connection& connection, const ProducerOptions& options);
+  ~Producer();
+
+  // Fences every other producer of this transactional id, and waits until its transaction has ended.
+  Status init(int timeout_ms);
+  Status begin();
+  // Copies the record into librdkafka's queue; waits where that is full. Errors: kInvalid for one that is
+  // larger than the cluster takes. `opaque` is given to on_delivery.
+  Status produce(const TopicPartition& to, const Record& record, void* opaque = nullptr);
+  // Adds positions of a group to the transaction.
+  struct GroupCommit {
+    std::string group;
+    std::string member;  // rd_kafka_consumer_group_metadata_write's bytes, of a member; else empty
+    std::vector<std::pair<TopicPartition, GroupOffset>> offsets;
+  };
+  Status send_offsets(const GroupCommit& commit, int timeout_ms);
+  // What an end of a transaction came to.
+  enum class End {
+    kDone,
+    kAborted,  // by this call, because it could not be committed: nothing of it is there
+    kFenced,   // another producer has this id now
+    kUnknown,  // no answer, or none that decides: this producer can be used no more
+  };
+  // Commits; aborts where the transaction has failed. `why` says what went wrong.
+  End commit(int timeout_ms, Error* why);
+  // Ends a transaction after `why`, the error of one of the calls above, so that nothing of it is there.
+  End abort(int timeout_ms, const Error& why);
+  // Waits until everything that was produced is acknowledged. Without transactions.
+  Status flush(int timeout_ms);
+  // Calls on_delivery for what was answered. Any thread.
+  void poll(int timeout_ms) { api().poll(client_->get(), timeout_ms); }
+  // Records that were produced and are not yet acknowledged.
+  int pending() const { return api().outq_len(client_->get()); }
+
+ private:
+  Producer(std::unique_ptr<Client> client) : client_(std::move(client)) {}
+  Error failed(const std::string& what, rd_kafka_error_t* error);
+  rd_kafka_topic_t* topic(const std::string& name);
+
+  std::unique_ptr<Client> client_;
+  std::map<std::string, rd_kafka_topic_t*> topics_;
+  bool fatal_ = false;       // it can be used no more
+  bool must_abort_ = false;  // the transaction cannot commit
+  bool fenced_ = false;
+};
+
+}  // namespace tidemill::kafka

@@ -1,0 +1,299 @@
+#include "kafka/reader.h"
+
+#include <algorithm>
+#include <deque>
+
+#include "base/clock.h"
+
+namespace tidemill::kafka {
+namespace {
+
+constexpr size_t kMessages = 4096;  // of one call
+constexpr int64_t kProbePauseNs = 1'000'000'000;
+constexpr int kProbeMs = 3'000;
+
+// Headers as Record::headers has them; empty where there are none.
+std::string headers_of(const rd_kafka_message_t* message) {
+  rd_kafka_headers_t* headers = nullptr;
+  if (api().message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return {};
+  std::vector<RecordHeader> all;
+  const char* name = nullptr;
+  const void* value = nullptr;
+  size_t size = 0;
+  for (size_t i = 0; api().header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+       ++i) {
+    RecordHeader header;
+    header.key = name;
+    if (value != nullptr) header.value.emplace(static_cast<const char*>(value), size);
+    all.push_back(std::move(header));
+  }
+  return all.empty() ? std::string() : encode_headers(all);
+}
+
+}  // namespace
+
+// What the views of a poll's batches point into. librdkafka can be closed only when no message of it is left.
+struct Reader::Kept {
+  explicit Kept(std::shared_ptr<Client> of) : client(std::move(of)) {}
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+  ~Kept() {
+    for (rd_kafka_message_t* message : messages) api().message_destroy(message);
+  }
+  std::shared_ptr<Client> client;
+  std::vector<rd_kafka_message_t*> messages;
+  std::deque<std::string> headers;
+};
+
+Result<std::unique_ptr<Reader>> Reader::open(const Connection& connection, ReaderOptions options) {
+  Client::Options made;
+  made.role = Role::kConsumer;
+  made.properties = {
+      {"group.id", options.group},
+      {"enable.auto.commit", "false"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},
+      {"enable.partition.eof", "true"},
+      {"isolation.level", options.committed_only ? "read_committed" : "read_uncommitted"},
+      {"check.crcs", "true"},
+      {"fetch.wait.max.ms", std::to_string(options.fetch_wait_ms)},
+      {"fetch.message.max.bytes", std::to_string(2u << 20)},
+      {"fetch.error.backoff.ms", "50"},
+      {"queued.max.messages.kbytes", std::to_string(std::max<size_t>(options.queue_bytes >> 10, 1024))},
+      {"queued.min.messages", "20000"},
+      {"reconnect.backoff.max.ms", "1000"},
+  };
+  for (auto& property : options.properties) made.properties.push_back(std::move(property));
+  TM_ASSIGN(auto client, Client::open(connection, std::move(made)));
+  return std::unique_ptr<Reader>(new Reader(std::move(client)));
+}
+
+Reader::Reader(std::shared_ptr<Client> client) : client_(std::move(client)), messages_(kMessages) {
+  api().poll_set_consumer(client_->get());
+  queue_ = api().queue_get_consumer(client_->get());
+}
+
+Reader::~Reader() {
+  // Batches may outlive it: nothing more is fetched for them.
+  (void)api().assign(client_->get(), nullptr);
+  api().queue_destroy(queue_);
+}
+
+Status Reader::assign_all() {
+  PartitionList list(static_cast<int>(assigned_.size()));
+  for (const auto& [tp, one] : assigned_) {
+    auto* entry = list.add(tp.topic, tp.partition.value(), one.next.offset.value());
+    if (one.next.leader_epoch >= LeaderEpoch(0)) {
+      api().topic_partition_set_leader_epoch(entry, one.next.leader_epoch.value());
+    }
+  }
+  auto code = api().assign(client_->get(), list.get());
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error("assignment of partitions", code);
+  return {};
+}
+
+Status Reader::assign(const std::vector<std::pair<TopicPartition, Position>>& partitions) {
+  for (const auto& [tp, position] : partitions) assigned_[tp] = {position, false, false};
+  return assign_all();
+}
+
+void Reader::unassign(const std::vector<TopicPartition>& partitions) {
+  for (const TopicPartition& tp : partitions) assigned_.erase(tp);
+  // It fails only where the client has failed, which the next poll says.
+  (void)assign_all().ok();
+}
+
+bool Reader::at_end() const {
+  // An end is told only by a fetch that finds nothing, which rarely happens while events trickle in.
+  auto read = [&](const auto& one) {
+    if (one.second.at_end) return true;
+    int64_t low = 0, high = 0;
+    auto code = api().get_watermark_offsets(client_->get(), one.first.topic.c_str(),
+                                            one.first.partition.value(), &low, &high);
+    return one.second.heard && code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 &&
+           one.second.next.offset.value() >= high;
+  };
+  return drained_ && std::all_of(assigned_.begin(), assigned_.end(), read);
+}
+
+bool Reader::idle() const {
+  return drained_ &&
+         std::all_of(assigned_.begin(), assigned_.end(), [](const auto& one) { return one.second.heard; });
+}
+
+int64_t Reader::lag(const TopicPartition& tp, Offset from) const {
+  auto found = assigned_.find(tp);
+  if (found == assigned_.end()) return -1;
+  if (found->second.at_end) return std::max<int64_t>(0, found->second.next.offset.since(from));
+  int64_t low = 0, high = 0;
+  auto code =
+      api().get_watermark_offsets(client_->get(), tp.topic.c_str(), tp.partition.value(), &low, &high);
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0) return -1;
+  return std::max<int64_t>(0, high - from.value());
+}
+
+Result<std::vector<BatchPtr>> Reader::poll(const Limits& limits) {
+  auto kept = std::make_shared<Kept>(client_);
+  filling_.clear();
+  polled_bytes_ = 0;
+  drained_ = true;
+  Status taken;
+  size_t got = 0;
+  // librdkafka's batched call waits until the batch is full; so the wait is for one, and the rest is what is
+  // there.
+  if (limits.timeout_us > 0) {
+    rd_kafka_message_t* first = api().consume_queue(
+        queue_, static_cast<int>(std::min<int64_t>((limits.timeout_us + 999) / 1000, 60'000)));
+    if (first != nullptr) {
+      ++got;
+      taken = take(first, kept);
+    }
+  }
+  if (got > 0 || limits.timeout_us == 0) {
+    while (taken.ok() && got < limits.max_events && polled_bytes_ < limits.max_bytes) {
+      size_t most = std::min(
+          {kMessages, limits.max_events - got, (limits.max_bytes - polled_bytes_) / event_bytes_ + 1});
+      drained_ = false;
+      ssize_t count = api().consume_batch_queue(queue_, 0, messages_.data(), most);
+      for (ssize_t i = 0; i < count; ++i) {
+        Status one = take(messages_[static_cast<size_t>(i)], kept);
+        if (taken.ok()) taken = std::move(one);
+      }
+      drained_ = count <= 0;
+      if (drained_) break;
+      got += static_cast<size_t>(count);
+    }
+  }
+  TM_TRY(taken);
+  if (got > 0) client_->got_through();
+  if (got == 0) TM_TRY(check_reachable());
+
+  std::vector<BatchPtr> batches;
+  for (Filling& one : filling_) {
+    auto batch = std::make_unique<Batch>();
+    batch->source = one.tp;
+    batch->first = one.first;
+    batch->end = one.end;
+    batch->timestamp_type = one.timestamp_type;
+    if (!one.records.empty()) batch->set_records(std::move(one.records), kept);
+    batch->select_all();
+    batches.push_back(std::move(batch));
+  }
+  if (!kept->messages.empty()) event_bytes_ = std::max<size_t>(64, polled_bytes_ / kept->messages.size());
+  return batches;
+}
+
+// Takes the message over.
+Status Reader::take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& kept) {
+  kept->messages.push_back(message);
+  if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    const char* text = static_cast<const char*>(message->payload);
+    std::string why = text == nullptr ? std::string() : std::string(text, message->len);
+    std::string what = "reading";
+    if (message->rkt != nullptr) {
+      what = TopicPartition{api().topic_name(message->rkt), Partition(message->partition)}.to_string();
+    }
+    Error error = client_->error(what, message->err, why);
+    // librdkafka goes on by itself after those.
+    if (error.retryable) return {};
+    return error;
+  }
+  if (filling_.empty() || filling_.back().topic != message->rkt ||
+      filling_.back().tp.partition.value() != message->partition) {
+    TopicPartition tp{api().topic_name(message->rkt), Partition(message->partition)};
+    auto assigned = assigned_.find(tp);
+    if (assigned == assigned_.end()) return {};  // unassigned while it was under way
+    Filling begun;
+    begun.tp = tp;
+    begun.assigned = &assigned->second;
+    begun.topic = message->rkt;
+    begun.first = assigned->second.next.offset;
+    begun.end = assigned->second.next;
+    filling_.push_back(std::move(begun));
+  }
+  Filling& to = filling_.back();
+  if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    to.end.offset = std::max(to.end.offset, Offset(message->offset));
+    to.assigned->next = to.end;
+    to.assigned->at_end = true;
+    to.assigned->heard = true;
+    return {};
+  }
+  Record record;
+  record.offset = Offset(message->offset);
+  rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+  record.timestamp_ms = api().message_timestamp(message, &type);
+  to.timestamp_type =
+      type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? TimestampType::kLogAppendTime : TimestampType::kCreateTime;
+  record.has_key = message->key != nullptr;
+  if (record.has_key) record.key = {static_cast<const char*>(message->key), message->key_len};
+  record.has_value = message->payload != nullptr;
+  if (record.has_value) record.value = {static_cast<const char*>(message->payload), message->len};
+  if (std::string headers = headers_of(message); !headers.empty()) {
+    kept->headers.push_back(std::move(headers));
+    record.headers = kept->headers.back();
+  }
+  record.leader_epoch = api().message_leader_epoch(message);
+  polled_bytes_ += message->len + message->key_len + record.headers.size();
+  to.end = {Offset(message->offset + 1), LeaderEpoch(record.leader_epoch)};
+  to.records.push_back(record);
+  to.assigned->next = to.end;
+  to.assigned->at_end = false;
+  to.assigned->heard = true;
+  return {};
+}
+
+// librdkafka says when the last connection fails, and not when one comes back: so that is asked.
+Status Reader::check_reachable() {
+  if (!client_->all_down()) return {};
+  const int64_t now_ns = Clock::system().steady_ns();
+  if (now_ns < probe_ns_) return {};
+  const rd_kafka_metadata_t* metadata = nullptr;
+  auto code = api().metadata(client_->get(), 0, nullptr, &metadata, kProbeMs);
+  probe_ns_ = Clock::system().steady_ns() + kProbePauseNs;
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    api().metadata_destroy(metadata);
+    client_->got_through();
+    return {};
+  }
+  Error error = client_->error("no broker can be reached", code);
+  error.retryable = true;
+  return error;
+}
+
+Status read_range(const Connection& connection, const TopicPartition& tp, Offset from, Offset to,
+                  const std::function<Status(const Record&)>& each) {
+  if (from >= to) return {};
+  ReaderOptions options;
+  options.fetch_wait_ms = 10;
+  TM_ASSIGN(auto reader, Reader::open(connection, std::move(options)));
+  TM_TRY(reader->assign({{tp, Position{from, LeaderEpoch(-1)}}}));
+  // Between two events, not for all of them.
+  constexpr int64_t kPatienceNs = 60'000'000'000;
+  int64_t deadline = Clock::system().steady_ns() + kPatienceNs;
+  Offset at = from;
+  while (at < to) {
+    Reader::Limits limits;
+    limits.timeout_us = 100'000;
+    auto polled = reader->poll(limits);
+    if (!polled.ok() && !polled.error().retryable) return std::move(polled).error();
+    if (polled.ok()) {
+      for (const BatchPtr& batch : *polled) {
+        for (const Record& record : batch->records()) {
+          if (record.offset < to) TM_TRY(each(record));
+        }
+        if (batch->end.offset > at) deadline = Clock::system().steady_ns() + kPatienceNs;
+        at = std::max(at, batch->end.offset);
+      }
+    }
+    if (at < to && Clock::system().steady_ns() > deadline) {
+      Error silent = reader->client().error(
+          tp.to_string() + ": offset " + std::to_string(at.value()) + " of " + std::to_string(to.value()),
+          RD_KAFKA_RESP_ERR__TIMED_OUT);
+      return silent;
+    }
+  }
+  return {};
+}
+
+}  // namespace tidemill::kafka

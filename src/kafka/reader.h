@@ -1,0 +1,93 @@
+// Reads partitions, as batches: whole polls of librdkafka's, nothing copied.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "event/batch.h"
+#include "kafka/client.h"
+
+namespace tidemill::kafka {
+
+struct ReaderOptions {
+  std::string group = "tidemill";
+  bool committed_only = true;      // else events of open and aborted transactions too
+  size_t queue_bytes = 24u << 20;  // fetched ahead, of all partitions together
+  int fetch_wait_ms = 100;         // how long a broker waits for fetch_min_bytes to come together
+  Properties properties;
+};
+
+// Used by one thread.
+class Reader {
+ public:
+  // Errors: Client::open's.
+  static Result<std::unique_ptr<Reader>> open(const Connection& connection, ReaderOptions options);
+  ~Reader();
+
+  // Adds partitions, or moves them, to be read from a position on. A position with a leader epoch is checked
+  // against the log: what was lost since then stops the reading.
+  Status assign(const std::vector<std::pair<TopicPartition, Position>>& partitions);
+  void unassign(const std::vector<TopicPartition>& partitions);
+
+  struct Limits {
+    size_t max_events = SIZE_MAX;
+    size_t max_bytes = 4u << 20;  // about
+    int64_t timeout_us = 0;       // how long to wait where nothing is there
+  };
+  // Batches in offset order per partition; one without records only moves the end. Errors: an offset that is
+  // not there (kOutOfRange), a topic that is gone, rights; retryable: no broker can be reached.
+  Result<std::vector<BatchPtr>> poll(const Limits& limits);
+
+  // Every assigned partition was read to its end.
+  bool at_end() const;
+  // The last poll took everything that had been fetched, and of every partition something was.
+  bool idle() const;
+  // Events up to the end that the last fetch saw; -1: unknown.
+  int64_t lag(const TopicPartition& tp, Offset from) const;
+  Client& client() { return *client_; }
+
+ private:
+  struct Assigned {
+    Position next;
+    bool at_end = false;
+    bool heard = false;  // anything came since it was assigned
+  };
+  struct Kept;
+  explicit Reader(std::shared_ptr<Client> client);
+  Status take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& kept);
+  Assigned* find(const rd_kafka_message_t* message);
+  Status check_reachable();
+  Status assign_all();
+
+  std::shared_ptr<Client> client_;
+  rd_kafka_queue_t* queue_ = nullptr;
+  std::map<TopicPartition, Assigned> assigned_;
+  size_t event_bytes_ = 512;  // about
+  int64_t probe_ns_ = 0;      // not before
+  bool drained_ = false;
+
+  // Of the poll under way: the records of a partition, in the order in which partitions came up.
+  struct Filling {
+    TopicPartition tp;
+    Assigned* assigned = nullptr;
+    const rd_kafka_topic_t* topic = nullptr;
+    Offset first;
+    std::vector<Record> records;
+    TimestampType timestamp_type = TimestampType::kCreateTime;
+    Position end;
+  };
+  std::vector<Filling> filling_;
+  size_t polled_bytes_ = 0;
+  std::vector<rd_kafka_message_t*> messages_;
+};
+
+// Reads a partition from an offset to another, committed events only; both ends as they are, `to` exclusive.
+// Waits for transactions that are open before `to`. Stops at the first error of `each`.
+Status read_range(const Connection& connection, const TopicPartition& tp, Offset from, Offset to,
+                  const std::function<Status(const Record&)>& each);
+
+}  // namespace tidemill::kafka

@@ -1,0 +1,46 @@
+// The changelog in Kafka: topic <pipeline>-changelog, whose partition numbers are those of the input topic.
+// It is not compacted: what a snapshot replaces is deleted by it.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "kafka/producer.h"
+#include "pipeline/changelog.h"
+
+namespace tidemill::pipeline {
+
+std::string kafka_changelog_topic(const std::string& pipeline);
+
+// Creates the topic where it is missing. Errors: kInvalid where it has another number of partitions.
+Status create_kafka_changelog(kafka::Admin& admin, const std::string& pipeline, int32_t partitions,
+                              int32_t replication);
+
+// Thread-safe: its tasks' frames are in the sink's transactions, and their snapshots come through here.
+class KafkaChangelog final : public Changelog {
+ public:
+  static Result<std::unique_ptr<KafkaChangelog>> open(const kafka::Connection& connection,
+                                                      const std::string& pipeline);
+
+  size_t max_record_bytes() const override;
+  Status append(const TopicPartition& source, const std::vector<std::string>& records) override;
+  Status sync() override;
+  Status read(const TopicPartition& source,
+              const std::function<Status(int64_t at, std::string_view value)>& each) override;
+  Result<int64_t> end(const TopicPartition& source) override;
+  Status truncate_before(const TopicPartition& source, int64_t at) override;
+
+ private:
+  KafkaChangelog(kafka::Connection connection, std::string topic)
+      : connection_(std::move(connection)), topic_(std::move(topic)) {}
+  TopicPartition partition(const TopicPartition& source) const { return {topic_, source.partition}; }
+
+  const kafka::Connection connection_;
+  const std::string topic_;
+  std::unique_ptr<kafka::Admin> admin_;
+  std::mutex mutex_;  // of the producer
+  std::unique_ptr<kafka::Producer> producer_;
+};
+
+}  // namespace tidemill::pipeline

@@ -1,0 +1,56 @@
+// Who may commit for a partition, kept in Kafka: the owner's token and the transactional id under which it
+// writes.
+//
+// Every process writes under transactional ids of its own. Before it writes for a partition it claims it: a
+// position of the group <pipeline>.owner, whose offset is the token and whose metadata is its transactional
+// id. Who takes over reads there which id to fence, which ends the old owner's transaction at once instead of
+// at its timeout; and the old owner can commit no more. Takeovers of one pipeline happen one after another:
+// each is a transaction under the id <pipeline>.takeover, which fences whoever began one before and has not
+// finished it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kafka/producer.h"
+#include "pipeline/epoch.h"
+
+namespace tidemill::serve {
+
+// Thread-safe.
+class KafkaOwners {
+ public:
+  struct Claim {
+    pipeline::Incarnation token;
+    std::string transactional_id;
+  };
+  // `admin` must outlive it.
+  KafkaOwners(kafka::Connection connection, kafka::Admin& admin, std::string pipeline)
+      : connection_(std::move(connection)), admin_(admin), pipeline_(std::move(pipeline)) {}
+
+  // A new transactional id of this pipeline.
+  std::string new_id() const;
+  // In the order asked for; nullopt: nobody ever claimed it.
+  Result<std::vector<std::optional<Claim>>> claims(const std::vector<TopicPartition>& partitions);
+
+  // Claims partitions: `decide` says for what is claimed now what is to be claimed instead, or gives up.
+  // Every id that is claimed now and no longer afterwards is fenced before the new claim holds. Tried again
+  // where another takeover came between.
+  using Decide = std::function<Result<std::vector<Claim>>(const std::vector<std::optional<Claim>>& held)>;
+  Status take(const std::vector<TopicPartition>& partitions, const Decide& decide);
+
+ private:
+  enum class Outcome { kTaken, kAgain };
+  Result<Outcome> try_take(const std::vector<TopicPartition>& partitions, const Decide& decide);
+  Status fence(const std::string& transactional_id);
+  std::string group() const { return pipeline_ + ".owner"; }
+
+  const kafka::Connection connection_;
+  kafka::Admin& admin_;
+  const std::string pipeline_;
+};
+
+}  // namespace tidemill::serve

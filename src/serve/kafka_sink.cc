@@ -1,0 +1,379 @@
+#include "serve/kafka_sink.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <utility>
+
+#include "base/steps.h"
+#include "pipeline/kafka_changelog.h"
+#include "serve/dead_letters.h"
+
+namespace tidemill::serve {
+
+using pipeline::Committed;
+using pipeline::Counters;
+using pipeline::Epoch;
+using pipeline::Incarnation;
+using pipeline::PartitionEpoch;
+
+namespace {
+
+constexpr int kInitMs = 60'000;
+// How long the markers of a transaction that is decided may take.
+constexpr int kMarkersMs = 1'000;
+constexpr std::string_view kVersion = "tidemill-1";
+
+// "tidemill-1 <epoch> <incarnation> <read> <stored> <dead> <dropped>", which kafka-consumer-groups can print.
+std::string encode_metadata(const PartitionEpoch& part) {
+  std::string text(kVersion);
+  text += ' ' + std::to_string(part.epoch.value()) + ' ' + std::to_string(part.owner.value());
+  for (uint64_t count :
+       {part.counters.read, part.counters.stored, part.counters.dead, part.counters.dropped}) {
+    text += ' ' + std::to_string(count);
+  }
+  return text;
+}
+
+Status decode_metadata(std::string_view text, Committed* out) {
+  std::vector<uint64_t> numbers;
+  const bool ours = text.starts_with(kVersion);
+  for (size_t at = ours ? kVersion.size() : text.size(); at < text.size();) {
+    uint64_t number = 0;
+    auto [next, error] = std::from_chars(text.data() + at + 1, text.data() + text.size(), number);
+    if (text[at] != ' ' || error != std::errc()) break;
+    numbers.push_back(number);
+    at = static_cast<size_t>(next - text.data());
+  }
+  if (numbers.size() != 6) {
+    return user_error(
+        "somebody else has committed a position of this group; reset it, or give the solution another name",
+        Code::kCorrupt);
+  }
+  out->epoch = Epoch(static_cast<int64_t>(numbers[0]));
+  out->incarnation = Incarnation(static_cast<int32_t>(numbers[1]));
+  out->counters = {numbers[2], numbers[3], numbers[4], numbers[5]};
+  return {};
+}
+
+}  // namespace
+
+class KafkaWriter final : public pipeline::SinkWriter {
+ public:
+  explicit KafkaWriter(KafkaSink& sink) : sink_(sink) {}
+
+  Result<std::vector<Committed>> acquire(std::span<const TopicPartition> partitions) override;
+  void release(std::span<const TopicPartition> partitions) override;
+  Result<std::unique_ptr<pipeline::SinkOutput>> begin() override {
+    return std::unique_ptr<pipeline::SinkOutput>(std::make_unique<KafkaOutput>(sink_.layout_));
+  }
+  Status commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) override;
+  Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override;
+
+ private:
+  struct Owned {
+    Incarnation token;
+    std::optional<Position> position;  // committed
+  };
+  Status open_producer();
+  Status reclaim();
+  Status drop_fenced_producer();
+  Result<std::vector<Committed>> read(std::span<const TopicPartition> partitions, int patience_ms,
+                                      bool else_former);
+  Status check_owned(const pipeline::CommitRequest& request) const;
+  Status write(const KafkaOutput& output, const pipeline::CommitRequest& request);
+  Status fill_transaction(KafkaOutput& output, const pipeline::CommitRequest& request);
+  Status after_doubt(const pipeline::CommitRequest& request, const Error& why);
+
+  KafkaSink& sink_;
+  std::map<TopicPartition, Owned> owned_;
+  std::string id_;  // of producer_
+  // Null after a commit whose outcome is not known: its id is then fenced, and never used again.
+  std::unique_ptr<kafka::Producer> producer_;
+};
+
+Status KafkaWriter::open_producer() {
+  kafka::ProducerOptions options;
+  options.transactional_id = sink_.owners_->new_id();
+  options.transaction_timeout_ms = sink_.options_.transaction_timeout_ms;
+  options.compression = sink_.options_.compression;
+  TM_ASSIGN(auto producer, kafka::Producer::open(sink_.options_.connection, options));
+  TM_TRY(producer->init(kInitMs));
+  producer_ = std::move(producer);
+  id_ = options.transactional_id;
+  return {};
+}
+
+Result<std::vector<Committed>> KafkaWriter::acquire(std::span<const TopicPartition> partitions) {
+  std::lock_guard lock(sink_.takeover_);
+  const std::vector<TopicPartition> all(partitions.begin(), partitions.end());
+  TM_TRY(drop_fenced_producer());
+  for (const TopicPartition& source : all) owned_.erase(source);
+  if (producer_ == nullptr) TM_TRY(reclaim());
+  std::vector<Incarnation> tokens;
+  TM_TRY(sink_.owners_->take(all, [&](const auto& held) -> Result<std::vector<KafkaOwners::Claim>> {
+    std::vector<KafkaOwners::Claim> wanted;
+    tokens.clear();
+    for (const auto& claim : held) {
+      tokens.push_back(claim ? claim->token.next() : Incarnation(1));
+      wanted.push_back({tokens.back(), id_});
+    }
+    return wanted;
+  }));
+  TM_ASSIGN(std::vector<Committed> result, read(partitions, kInitMs, false));
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (result[i].owner != tokens[i]) {
+      return external_error(all[i].to_string() + ": another owner took over in the same moment",
+                            Code::kFenced);
+    }
+    owned_[all[i]] = {tokens[i], result[i].position};
+  }
+  return result;
+}
+
+// Whoever took over one of its partitions has fenced it.
+Status KafkaWriter::drop_fenced_producer() {
+  if (producer_ == nullptr || owned_.empty()) return {};
+  std::vector<TopicPartition> all;
+  for (const auto& [source, owned] : owned_) all.push_back(source);
+  TM_ASSIGN(auto claims, sink_.owners_->claims(all));
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (!claims[i] || claims[i]->transactional_id != id_) producer_.reset();
+  }
+  return {};
+}
+
+void KafkaWriter::release(std::span<const TopicPartition> partitions) {
+  for (const TopicPartition& source : partitions) owned_.erase(source);
+}
+
+// A new producer, for what is still owned under the same tokens; what somebody else took over is owned no
+// more. With the takeover's lock held.
+Status KafkaWriter::reclaim() {
+  TM_TRY(open_producer());
+  if (owned_.empty()) return {};
+  std::vector<TopicPartition> all;
+  for (const auto& [source, owned] : owned_) all.push_back(source);
+  std::vector<TopicPartition> lost;
+  Status taken = sink_.owners_->take(all, [&](const auto& held) -> Result<std::vector<KafkaOwners::Claim>> {
+    std::vector<KafkaOwners::Claim> wanted;
+    lost.clear();
+    for (size_t i = 0; i < held.size(); ++i) {
+      const Incarnation token = owned_.at(all[i]).token;
+      const bool ours = held[i] && held[i]->token == token;
+      if (!ours) lost.push_back(all[i]);
+      wanted.push_back(ours || !held[i] ? KafkaOwners::Claim{token, id_} : *held[i]);
+    }
+    return wanted;
+  });
+  if (!taken.ok()) {
+    producer_.reset();
+    return taken;
+  }
+  for (const TopicPartition& source : lost) owned_.erase(source);
+  return {};
+}
+
+Result<std::vector<Committed>> KafkaWriter::read(std::span<const TopicPartition> partitions, int patience_ms,
+                                                 bool else_former) {
+  const std::vector<TopicPartition> all(partitions.begin(), partitions.end());
+  TM_ASSIGN(auto claims, sink_.owners_->claims(all));
+  TM_ASSIGN(auto offsets,
+            sink_.admin_->group_offsets(sink_.options_.pipeline, all, patience_ms, else_former));
+  std::vector<Committed> result;
+  for (size_t i = 0; i < all.size(); ++i) {
+    Committed one;
+    if (claims[i]) one.owner = claims[i]->token;
+    if (offsets[i]) {
+      one.position = offsets[i]->position;
+      Status decoded = decode_metadata(offsets[i]->metadata, &one);
+      if (!decoded.ok()) {
+        return std::move(decoded).error().within("group " + sink_.options_.pipeline + ", " +
+                                                 all[i].to_string());
+      }
+    }
+    result.push_back(one);
+  }
+  return result;
+}
+
+Result<std::vector<Committed>> KafkaWriter::committed(std::span<const TopicPartition> partitions) {
+  // After a doubtful commit its transaction must have ended before positions say anything.
+  if (producer_ == nullptr && !owned_.empty()) {
+    std::lock_guard lock(sink_.takeover_);
+    TM_TRY(reclaim());
+  }
+  // Others' transactions may be under way; they hold nothing yet.
+  TM_ASSIGN(std::vector<Committed> result, read(partitions, kMarkersMs, true));
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    auto owned = owned_.find(partitions[i]);
+    if (owned != owned_.end()) owned->second.position = result[i].position;
+  }
+  return result;
+}
+
+Status KafkaWriter::check_owned(const pipeline::CommitRequest& request) const {
+  for (const PartitionEpoch& part : request.partitions) {
+    auto owned = owned_.find(part.source);
+    if (owned == owned_.end() || owned->second.token != part.owner ||
+        owned->second.position != part.expected) {
+      return external_error("Kafka: " + part.source.to_string() + ": another owner took over", Code::kFenced);
+    }
+  }
+  return {};
+}
+
+Status KafkaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) {
+  TM_TRY(check_owned(request));
+  if (producer_ == nullptr) {
+    std::lock_guard lock(sink_.takeover_);
+    TM_TRY(reclaim());
+    TM_TRY(check_owned(request));
+  }
+  const int timeout_ms = sink_.options_.transaction_timeout_ms;
+  Error why;
+  kafka::Producer::End end = kafka::Producer::End::kUnknown;
+  Status filled = fill_transaction(static_cast<KafkaOutput&>(output), request);
+  if (filled.ok()) {
+    end = producer_->commit(timeout_ms, &why);
+  } else {
+    why = std::move(filled).error();
+    end = producer_->abort(timeout_ms, why);
+  }
+  switch (end) {
+    case kafka::Producer::End::kDone:
+      break;
+    case kafka::Producer::End::kAborted:
+      if (why.code != Code::kInvalid) why.retryable = true;
+      return why;
+    case kafka::Producer::End::kFenced:
+    case kafka::Producer::End::kUnknown:
+      return after_doubt(request, why);
+  }
+  commit_step("kafka.committed");
+  for (const PartitionEpoch& part : request.partitions) owned_.at(part.source).position = part.next;
+  return {};
+}
+
+Status KafkaWriter::fill_transaction(KafkaOutput& output, const pipeline::CommitRequest& request) {
+  TM_TRY(producer_->begin());
+  commit_step("kafka.begun");
+  TM_TRY(write(output, request));
+  commit_step("kafka.rows.produced");
+  kafka::Producer::GroupCommit positions;
+  positions.group = sink_.options_.pipeline;
+  positions.member = request.commit_token;
+  for (const PartitionEpoch& part : request.partitions) {
+    positions.offsets.emplace_back(part.source, kafka::GroupOffset{part.next, encode_metadata(part)});
+  }
+  TM_TRY(producer_->send_offsets(positions, sink_.options_.transaction_timeout_ms));
+  commit_step("kafka.offsets.sent");
+  return {};
+}
+
+// The transaction may have been committed or not. Its producer is given up, and fenced before anybody reads
+// what became of it. Where another owner did that, this one is fenced.
+Status KafkaWriter::after_doubt(const pipeline::CommitRequest& request, const Error& why) {
+  producer_.reset();
+  std::lock_guard lock(sink_.takeover_);
+  if (Status claimed = reclaim(); claimed.ok()) {
+    for (const PartitionEpoch& part : request.partitions) {
+      if (owned_.count(part.source) == 0) {
+        return external_error("Kafka: " + part.source.to_string() + ": another owner took over",
+                              Code::kFenced);
+      }
+    }
+  }
+  return external_error(why.message, Code::kUnknown);
+}
+
+Status KafkaWriter::write(const KafkaOutput& output, const pipeline::CommitRequest& request) {
+  TopicPartition rows{sink_.layout_.topic, Partition(0)}, letters{sink_.layout_.dead_topic, Partition(0)};
+  for (const KafkaOutput::Outgoing& one : output.outgoing()) {
+    TopicPartition& to = one.dead ? letters : rows;
+    to.partition = one.partition;
+    TM_TRY(producer_->produce(to, one.record));
+  }
+  TopicPartition changelog{pipeline::kafka_changelog_topic(sink_.options_.pipeline), Partition(0)};
+  for (const PartitionEpoch& part : request.partitions) {
+    changelog.partition = part.source.partition;
+    for (const std::string& value : part.frame) {
+      Record record;
+      record.value = value;
+      record.has_value = true;
+      TM_TRY(producer_->produce(changelog, record));
+    }
+  }
+  return {};
+}
+
+KafkaSink::KafkaSink(KafkaSinkOptions options) : options_(std::move(options)) {
+  layout_.topic = options_.topic;
+  layout_.dead_topic = dead_letter_name(options_.dead_topic, options_.topic, ".dead");
+  layout_.rekey = options_.rekey;
+  layout_.form = options_.form;
+}
+
+pipeline::SinkTraits KafkaSink::traits() const {
+  pipeline::SinkTraits traits;
+  traits.store = "Kafka topic " + options_.topic + " at " + kafka::address_of(options_.connection);
+  traits.changelog_in_transaction = true;
+  traits.preferred_rows = 16'384;
+  return traits;
+}
+
+pipeline::SinkNeeds KafkaSink::needs() const {
+  pipeline::SinkNeeds needs;
+  needs.added_members = options_.form == JsonForm::kSplice;
+  needs.all_columns = options_.form == JsonForm::kRebuild;
+  if (!options_.rekey.empty()) needs.columns.push_back(options_.rekey);
+  return needs;
+}
+
+Status KafkaSink::prepare_topic(const std::string& name, int32_t partitions, bool dead) {
+  kafka::NewTopic topic;
+  topic.name = name;
+  topic.partitions = partitions;
+  topic.replication = options_.replication;
+  topic.configs = {{"message.timestamp.type", dead ? "CreateTime" : "LogAppendTime"}};
+  // They keep the events' own times, however long ago: retention would delete them at once.
+  if (dead) topic.configs.emplace_back("retention.ms", "-1");
+  return admin_->create_topic(topic);
+}
+
+Status KafkaSink::prepare(const Schema& schema) {
+  if (!options_.rekey.empty() && schema.find(options_.rekey) < 0) {
+    return user_error("serve.kafka: the event has no field " + options_.rekey + " to rekey by");
+  }
+  if (options_.topic == options_.source_topic) {
+    return user_error("serve.kafka.topic: is the topic that is read from, " + options_.topic +
+                      "; choose another one");
+  }
+  TM_ASSIGN(admin_, kafka::Admin::open(options_.connection));
+  owners_ = std::make_unique<KafkaOwners>(options_.connection, *admin_, options_.pipeline);
+  TM_ASSIGN(int32_t sources, admin_->partition_count(options_.source_topic));
+  if (sources == 0) {
+    return user_error("serve.kafka: the cluster has no topic " + options_.source_topic +
+                          ", which is read from; input and output are topics of one cluster",
+                      Code::kNotFound);
+  }
+  layout_.partitions = options_.partitions > 0 ? options_.partitions : sources;
+  layout_.fields = schema.fields;
+  if (!options_.create && options_.partitions == 0) {
+    TM_ASSIGN(kafka::TopicDescription existing, admin_->describe(options_.topic));
+    layout_.partitions = existing.partitions;
+  } else {
+    TM_TRY(prepare_topic(layout_.topic, layout_.partitions, false));
+  }
+  TM_TRY(prepare_topic(layout_.dead_topic, sources, true));
+  if (options_.stateful) {
+    TM_TRY(pipeline::create_kafka_changelog(*admin_, options_.pipeline, sources, options_.replication));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<pipeline::SinkWriter>> KafkaSink::open_writer(int) {
+  return std::unique_ptr<pipeline::SinkWriter>(std::make_unique<KafkaWriter>(*this));
+}
+
+}  // namespace tidemill::serve

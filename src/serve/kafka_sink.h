@@ -1,0 +1,59 @@
+// Kafka as a sink: a topic, written exactly once by Kafka's transactions. Rows, dead letters, changelog
+// frames and positions of a commit are one transaction. Page: docs/connectors/kafka.md.
+//
+// What it keeps in the cluster, for each input partition:
+//   group <pipeline>          the committed position, with its leader epoch; metadata: epoch, incarnation,
+//   counters group <pipeline>.owner    the owner (kafka_owner.h)
+// So kafka-consumer-groups shows how far a pipeline is. Input and output are topics of one cluster.
+#pragma once
+
+#include <mutex>
+
+#include "kafka/admin.h"
+#include "pipeline/sink.h"
+#include "serve/kafka_output.h"
+#include "serve/kafka_owner.h"
+
+namespace tidemill::serve {
+
+struct KafkaSinkOptions {
+  kafka::Connection connection;
+  std::string pipeline;      // the group's name
+  std::string topic;         // created where it is missing
+  std::string source_topic;  // whose number of partitions the created topics take
+  int32_t partitions = 0;    // of `topic`; 0: as many as the source has
+  int32_t replication = -1;  // of created topics; -1: the cluster's default
+  bool create = true;
+  std::string dead_topic;  // empty: <topic>.dead
+  std::string rekey;       // as LogSinkOptions::rekey
+  bool stateful = false;   // the pipeline keeps state: its changelog topic is created
+  JsonForm form = JsonForm::kSplice;
+  Compression compression = Compression::kNone;
+  int transaction_timeout_ms = 60'000;
+};
+
+// Thread-safe. It must outlive its writers.
+class KafkaSink final : public pipeline::Sink {
+ public:
+  // Nothing is connected before prepare().
+  explicit KafkaSink(KafkaSinkOptions options);
+
+  pipeline::SinkTraits traits() const override;
+  pipeline::SinkNeeds needs() const override;
+  // Errors: the library is missing; no broker answers; the source topic is missing; a topic exists with
+  // another number of partitions.
+  Status prepare(const Schema& schema) override;
+  Result<std::unique_ptr<pipeline::SinkWriter>> open_writer(int task) override;
+
+ private:
+  friend class KafkaWriter;
+  Status prepare_topic(const std::string& name, int32_t partitions, bool dead);
+
+  const KafkaSinkOptions options_;
+  KafkaLayout layout_;
+  std::unique_ptr<kafka::Admin> admin_;
+  std::unique_ptr<KafkaOwners> owners_;
+  std::mutex takeover_;  // tasks of one process take over one after another
+};
+
+}  // namespace tidemill::serve

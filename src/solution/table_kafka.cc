@@ -1,0 +1,110 @@
+// The settings of ingest.kafka and serve.kafka.
+#include "solution/table.h"
+
+namespace tidemill::solution {
+namespace {
+
+constexpr double kMs = 1'000, kSecond = 1'000 * kMs, kMinute = 60 * kSecond;
+// Values that stand for the words of ingest.kafka.start.
+constexpr int64_t kStartEarliest = -1, kStartLatest = -2;
+
+#define AT(member)                  \
+  [](Target target) -> auto& {      \
+    return target.solution->member; \
+  }
+
+IntegerAccess start_access() {
+  return {[](Target target) -> int64_t {
+            const StartAt& start = target.solution->ingest.kafka.start;
+            if (start.kind == StartAt::kTime) return start.time_us;
+            return start.kind == StartAt::kEarliest ? kStartEarliest : kStartLatest;
+          },
+          [](Target target, int64_t value) {
+            StartAt& start = target.solution->ingest.kafka.start;
+            start.kind = value == kStartEarliest ? StartAt::kEarliest
+                         : value == kStartLatest ? StartAt::kLatest
+                                                 : StartAt::kTime;
+            start.time_us = start.kind == StartAt::kTime ? value : 0;
+          }};
+}
+
+// How the cluster is reached; `at` gives the section's kafka::Connection. `elsewhere` says the default of
+// brokers.
+template <class At>
+void add_connection(TableWriter& table, const std::string& section, At at, const std::string& elsewhere) {
+  auto member = [at](auto kafka::Connection::*pointer) {
+    return [ at, pointer ](Target target) -> auto& {
+      return at(target).*pointer;
+    };
+  };
+  using kafka::Connection;
+  table.text(section + ".brokers", member(&Connection::brokers), "host:port of brokers, several with commas")
+      .derived(elsewhere);
+  table
+      .text(section + ".event_hubs", member(&Connection::event_hubs),
+            "instead of `brokers` and all security: the connection string of an Event Hubs namespace")
+      .derived("none")
+      .secret();
+  table.choice(section + ".sasl", member(&Connection::sasl),
+               {"none", "plain", "scram-sha-256", "scram-sha-512", "oauthbearer"}, "how the user is proven");
+  table.text(section + ".user", member(&Connection::user), "the user of `sasl`").derived("none");
+  table.text(section + ".password", member(&Connection::password), "and the password, best as ${NAME}")
+      .derived("none")
+      .secret();
+  table.toggle(section + ".tls", member(&Connection::tls), "encrypt, and check the brokers' certificates");
+  table.text(section + ".tls_ca", member(&Connection::ca_file), "file of the CA's certificates, PEM")
+      .derived("the system's");
+  table
+      .text(section + ".tls_certificate", member(&Connection::certificate_file),
+            "file of this client's certificate, PEM")
+      .derived("none");
+  table.text(section + ".tls_key", member(&Connection::key_file), "file of its key, PEM").derived("none");
+  table.text(section + ".tls_key_password", member(&Connection::key_password), "the key's password")
+      .derived("none")
+      .secret();
+  table
+      .pairs(section + ".properties", member(&Connection::properties),
+             "librdkafka's own settings; those that would break the guarantee are refused")
+      .derived("none");
+}
+
+}  // namespace
+
+void add_kafka_source_settings(TableWriter& table) {
+  add_connection(table, "ingest.kafka", AT(ingest.kafka.connection), "required, or `event_hubs`");
+  table.text("ingest.kafka.topic", AT(ingest.kafka.topic), "the topic").derived("`name`");
+  table.count("ingest.kafka.partitions", AT(ingest.kafka.partitions), "its partitions, when it is created")
+      .range(1, 10'000);
+  table.count("ingest.kafka.replication", AT(ingest.kafka.replication), "its copies, when it is created")
+      .range(1, 32)
+      .word("cluster", 0);
+  table
+      .time_by("ingest.kafka.start", start_access(),
+               "where a pipeline that has committed nothing begins to read")
+      .word("earliest", static_cast<double>(kStartEarliest))
+      .word("latest", static_cast<double>(kStartLatest));
+  table.toggle("ingest.kafka.create", AT(ingest.kafka.create),
+               "create the topic where it is missing, with the log's append time as its timestamps");
+}
+
+void add_kafka_sink_settings(TableWriter& table) {
+  add_connection(table, "serve.kafka", AT(serve.kafka.connection), "as `ingest.kafka`");
+  table.text("serve.kafka.topic", AT(serve.kafka.topic), "the topic").derived("`<name>-out`");
+  table.count("serve.kafka.partitions", AT(serve.kafka.partitions), "its partitions, when it is created")
+      .range(1, 10'000)
+      .word("as-source", 0);
+  table.count("serve.kafka.replication", AT(serve.kafka.replication), "copies of created topics")
+      .range(1, 32)
+      .word("cluster", 0);
+  table.toggle("serve.kafka.create", AT(serve.kafka.create), "create the topics where they are missing");
+  table.choice("serve.kafka.compression", AT(serve.kafka.compression),
+               {"none", "gzip", "snappy", "lz4", "zstd"}, "of the batches that are sent");
+  table
+      .duration("serve.kafka.transaction_timeout", AT(serve.kafka.transaction_timeout_us),
+                "a commit that takes longer is aborted and tried again")
+      .range(kSecond, 15 * kMinute);
+}
+
+#undef AT
+
+}  // namespace tidemill::solution

@@ -1,0 +1,189 @@
+// The contracts of source and sink (pipeline/testing), on a broker: TIDEMILL_KAFKA says where (kafka.py
+// starts one).
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <map>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "ingest/kafka_source.h"
+#include "kafka/producer.h"
+#include "kafka/reader.h"
+#include "pipeline/kafka_changelog.h"
+#include "pipeline/testing/sink_harness.h"
+#include "pipeline/testing/sink_session.h"
+#include "pipeline/testing/source_harness.h"
+#include "serve/kafka_sink.h"
+
+namespace tidemill {
+namespace {
+
+using namespace pipeline::testing;
+
+kafka::Connection broker() {
+  kafka::Connection connection;
+  const char* address = std::getenv("TIDEMILL_KAFKA");
+  connection.brokers = address == nullptr ? "" : address;
+  return connection;
+}
+
+// Topics are deleted some time after they are asked to be: each store has names of its own.
+std::string fresh(const std::string& what) {
+  static const uint64_t run = Random::system().next() % 1'000'000;
+  static std::atomic<int> next{0};
+  return what + "-" + std::to_string(run) + "-" + std::to_string(next++);
+}
+
+Status for_each_record(const std::string& topic, const std::function<void(int32_t, const Record&)>& each) {
+  TM_ASSIGN(auto admin, kafka::Admin::open(broker()));
+  TM_ASSIGN(int32_t partitions, admin->partition_count(topic));
+  for (int32_t p = 0; p < partitions; ++p) {
+    const TopicPartition tp{topic, Partition(p)};
+    TM_ASSIGN(auto begin, admin->offsets({tp}, {kafka::OffsetQuery::kEarliest, 0}));
+    TM_ASSIGN(auto end, admin->offsets({tp}, {kafka::OffsetQuery::kEnd, 0}));
+    TM_TRY(kafka::read_range(broker(), tp, begin.front().offset, end.front().offset,
+                             [&](const Record& record) -> Status {
+                               each(p, record);
+                               return {};
+                             }));
+  }
+  return {};
+}
+
+std::map<std::string, std::string> headers_of(const Record& record) {
+  std::map<std::string, std::string> headers;
+  std::vector<RecordHeader> decoded = decode_headers(record.headers).value();
+  for (RecordHeader& header : decoded) headers[header.key] = header.value.value_or("(null)");
+  return headers;
+}
+
+struct KafkaStore {
+  KafkaStore() {
+    clear();
+    sut.clear = [this]() -> Status {
+      clear();
+      return {};
+    };
+    sut.open = [this]() -> Result<std::unique_ptr<pipeline::Sink>> {
+      TM_ASSIGN(auto admin, kafka::Admin::open(broker()));
+      kafka::NewTopic input;
+      input.name = kHarnessTopic;
+      input.partitions = kHarnessPartitions;
+      TM_TRY(admin->create_topic(input));
+      return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::KafkaSink>(options));
+    };
+    sut.read = sut.read_live = [this] { return read(); };
+    sut.steps = {"kafka.begun", "kafka.rows.produced", "kafka.offsets.sent", "kafka.committed"};
+    sut.ordered = false;  // across partitions of the output; per key it is checked below
+    sut.max_records = 2'000;
+    options.connection = broker();
+    options.source_topic = kHarnessTopic;
+    options.stateful = true;
+  }
+  void clear() {
+    options.topic = fresh("out");
+    options.pipeline = fresh("pipe");
+  }
+  Result<StoredContents> read() {
+    StoredContents stored;
+    std::map<std::string, HarnessId> last;
+    TM_TRY(for_each_record(options.topic, [&](int32_t, const Record& record) {
+      HarnessId id = *parse_harness_id(record.value);
+      EXPECT_EQ(record.key, harness_key(id.offset));
+      EXPECT_EQ(headers_of(record)["trace"], "t-1");
+      stored.rows.push_back(id);
+    }));
+    TM_TRY(for_each_record(options.topic + ".dead", [&](int32_t, const Record& record) {
+      auto headers = headers_of(record);
+      HarnessId id{Partition(std::stoi(headers["partition"])), Offset(std::stoll(headers["offset"]))};
+      stored.dead_letters.push_back({id, headers["reason"], std::string(record.value)});
+    }));
+    for (int32_t p = 0; p < kHarnessPartitions; ++p) stored.frames[p];
+    TM_TRY(for_each_record(
+        pipeline::kafka_changelog_topic(options.pipeline),
+        [&](int32_t p, const Record& record) { stored.frames[p].emplace_back(record.value); }));
+    return stored;
+  }
+  serve::KafkaSinkOptions options;
+  SinkUnderTest sut;
+};
+
+TEST(KafkaSink, StoresAllOrNothingWhereverItIsKilled) {
+  KafkaStore store;
+  Status status = check_kills(store.sut);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+TEST(KafkaSink, PassesTheHarness) {
+  KafkaStore store;
+  Status status = check_sink(store.sut);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+TEST(KafkaSink, SaysWhatIsWrongWithItsTopics) {
+  KafkaStore store;
+  store.options.source_topic = "there-is-none";
+  auto sink = store.sut.open();
+  ASSERT_TRUE(sink.ok());
+  Status prepared = (*sink)->prepare(harness_schema());
+  ASSERT_FALSE(prepared.ok());
+  EXPECT_NE(prepared.error().message.find("no topic there-is-none"), std::string::npos)
+      << prepared.error().message;
+}
+
+TEST(KafkaSource, PassesTheHarness) {
+  std::string topic;
+  std::unique_ptr<kafka::Admin> admin = kafka::Admin::open(broker()).value();
+  std::unique_ptr<kafka::Producer> plain = kafka::Producer::open(broker(), {}).value();
+  kafka::ProducerOptions transactional;
+  transactional.transactional_id = fresh("aborting");
+  std::unique_ptr<kafka::Producer> aborting = kafka::Producer::open(broker(), transactional).value();
+  ASSERT_TRUE(aborting->init(30'000).ok());
+  SourceUnderTest sut;
+  sut.poll_us = 100'000;
+  sut.clear = [&]() -> Status {
+    kafka::NewTopic input;
+    input.name = topic = fresh("in");
+    input.partitions = 2;
+    return admin->create_topic(input);
+  };
+  sut.open = [&]() -> Result<std::unique_ptr<pipeline::Source>> {
+    ingest::KafkaSourceOptions options;
+    options.connection = broker();
+    options.topic = topic;
+    options.pipeline = "harness";
+    options.fetch_wait_ms = 10;
+    TM_ASSIGN(auto source, ingest::KafkaSource::open(options));
+    return std::unique_ptr<pipeline::Source>(std::move(source));
+  };
+  auto record_of = [](const std::string& value) {
+    Record record;
+    record.value = value;
+    record.has_value = true;
+    return record;
+  };
+  // Between the events that are read, transactions that are aborted: offsets that hold none.
+  sut.produce = [&](int32_t partition, int first, int count) -> Status {
+    for (int i = first; i < first + count; ++i) {
+      TM_TRY(plain->produce({topic, Partition(partition)}, record_of(source_event(partition, i))));
+    }
+    TM_TRY(plain->flush(30'000));
+    if (first % 3 != 0) return {};
+    TM_TRY(aborting->begin());
+    TM_TRY(aborting->produce({topic, Partition(partition)}, record_of("aborted")));
+    TM_TRY(aborting->flush(30'000));
+    if (aborting->abort(30'000, {}) != kafka::Producer::End::kAborted)
+      return internal_error("it was not aborted");
+    return {};
+  };
+  sut.remove_before = [&](int32_t partition, Offset before) {
+    return admin->delete_before({topic, Partition(partition)}, before);
+  };
+  Status status = check_source(sut);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+}  // namespace
+}  // namespace tidemill

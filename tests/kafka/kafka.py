@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""The program on a real broker.
+
+  kafka.py contracts --contracts BINARY       the contracts of source, sink and changelog
+  kafka.py kills --program TIDEMILL           kills a relay, and accounts for every event from outside
+
+Each starts a broker of its own (tools/kafka) and stops it. kills: SIGKILL at every named commit step that a relay on
+Kafka passes, then at random instants until --seconds are over, each followed by the same command again; at last it
+runs to its end. Order, loss and duplicates are counted by Kafka's own consumer. --seed replays the instants.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from program import Place  # noqa: E402
+import outside  # noqa: E402
+
+SKIPPED = 77
+STEPS = ("run.manifest.written", "epoch.ended", "kafka.fenced", "kafka.claimed", "kafka.begun", "kafka.rows.produced",
+         "kafka.offsets.sent", "kafka.committed", "epoch.committed", "snapshot.written", "snapshot.durable",
+         "snapshot.truncated")
+RATE = 1000
+
+SOLUTION = """
+name: kills
+event: telemetry
+simulate: {{rate: {rate}, count: {count}, instances: 2, duplicate_every: 50}}
+ingest: {{kafka: {{brokers: "{address}", topic: kills-in, partitions: 4}}}}
+process:
+  - enrich: [enqueuedAt, processedAt]
+  - dedup: {{id: eventId, key: deviceId, last: 100}}
+serve: {{kafka: {{topic: kills-out}}}}
+pipeline: {{tasks: 2, snapshot_min: 64KiB}}
+"""
+
+
+class Broker:
+    def __init__(self, place):
+        self.directory = os.path.join(place.path, "kafka")
+        up = subprocess.run([ROOT / "tools" / "kafka", "up", "--dir", self.directory], capture_output=True, text=True)
+        if up.returncode != 0:
+            raise AssertionError("tools/kafka up: " + up.stderr)
+        self.address = up.stdout.split()[-1]
+
+    def down(self):
+        subprocess.run([ROOT / "tools" / "kafka", "down", "--dir", self.directory], check=True)
+
+
+def contracts(options, place, broker):
+    environment = {**os.environ, "TIDEMILL_KAFKA": broker.address}
+    return subprocess.run([options.contracts], env=environment).returncode
+
+
+class Relay:
+    def __init__(self, program, place, broker, seconds):
+        text = SOLUTION.format(rate=RATE, count=RATE * seconds, address=broker.address)
+        self.command = [program, "--data-dir", os.path.join(place.path, "data"), "run", place.write("kills.yaml", text),
+                        "--steps", "CIDPT"]
+        self.place = place
+
+    def start(self, kill_at=None):
+        environment = {**os.environ}
+        environment.pop("TIDEMILL_KILL_AT", None)
+        if kill_at:
+            environment["TIDEMILL_KILL_AT"] = kill_at
+        log = open(os.path.join(self.place.path, "relay.log"), "a")
+        process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        log.close()
+        return process
+
+    def log(self):
+        with open(os.path.join(self.place.path, "relay.log")) as log:
+            return log.read()[-3000:]
+
+
+def killed_by(process, seconds):
+    """Whether SIGKILL ended it within this time."""
+    try:
+        return process.wait(timeout=seconds) == -signal.SIGKILL
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def kills(options, place, broker):
+    seed = options.seed if options.seed is not None else int(os.environ.get("TIDEMILL_SEED", "1"))
+    print(f"seed {seed}; to replay: {sys.argv[0]} kills --program {options.program} --seconds {options.seconds} --seed {seed}")
+    chance = random.Random(seed)
+    relay = Relay(options.program, place, broker, options.seconds)
+    begun = time.monotonic()
+    done = {"steps": 0, "random": 0}
+    for step in STEPS:
+        kill_at = f"{step}:{chance.randint(1, 4)}" if step.startswith(("kafka.b", "kafka.r", "kafka.o", "epoch")) else step
+        process = relay.start(kill_at)
+        if not killed_by(process, 30):
+            process.kill()
+            raise AssertionError(f"{kill_at} was not reached\n{relay.log()}")
+        done["steps"] += 1
+    while time.monotonic() - begun < options.seconds:
+        process = relay.start()
+        if killed_by(process, chance.uniform(0.05, 2.5)):
+            raise AssertionError("killed by somebody else")
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        done["random"] += 1
+    ended = relay.start().wait(timeout=120)
+    if ended != 0:
+        raise AssertionError(f"the last run ended with status {ended}\n{relay.log()}")
+    if done["random"] == 0:
+        raise AssertionError("nothing was killed at a random instant: give more --seconds")
+
+    log4j = os.path.join(broker.directory, "log4j2.yaml")
+    jars = ROOT / "build" / "deps" / "kafka"
+    sent = outside.read_topic(jars, broker.address, "kills-in", log4j)
+    stored = outside.read_topic(jars, broker.address, "kills-out", log4j)
+    faults, events = outside.account(sent, stored)
+    if events != RATE * options.seconds:
+        faults.append(f"{events} events were sent, {RATE * options.seconds} were asked for")
+    copies = len(sent) - events
+    manifests = [json.loads(one.read_text()) for one in pathlib.Path(place.path, "data").glob("kills/*/simulate/manifest-*.json")]
+    acknowledged = sum(one["records_sent"] for one in manifests)
+    if acknowledged != len(sent):
+        faults.append(f"the manifests count {acknowledged} acknowledged records, the topic holds {len(sent)}")
+    print(f"{done['steps']} kills at named steps, {done['random']} at random instants; {events} events and {copies} copies "
+          f"sent, {len(stored)} stored; {len(faults)} faults")
+    for fault in faults[:20]:
+        print("  " + fault)
+    return 1 if faults else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["contracts", "kills"])
+    parser.add_argument("--contracts")
+    parser.add_argument("--program")
+    parser.add_argument("--seconds", type=int, default=50)
+    parser.add_argument("--seed", type=int)
+    options = parser.parse_args()
+    if shutil.which("java") is None or not (ROOT / "build/deps/kafka/sha256").exists():
+        print("skipped: needs java and Kafka's jars (tools/fetch-kafka)")
+        return SKIPPED
+    if not (ROOT / "build/deps/librdkafka/librdkafka.so.1").exists() and "TIDEMILL_LIBRDKAFKA" not in os.environ:
+        print("skipped: needs librdkafka (tools/fetch-librdkafka)")
+        return SKIPPED
+    place = Place("tidemill-kafka-")
+    broker = Broker(place)
+    try:
+        return (contracts if options.what == "contracts" else kills)(options, place, broker)
+    finally:
+        broker.down()
+        place.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
