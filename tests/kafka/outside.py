@@ -8,7 +8,7 @@ def read_topic(jars, address, topic, log4j):
     """(partition, offset, key, value) of every committed record, in partition and offset order."""
     command = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={log4j}",
                "-cp", f"{jars}/*", "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", address,
-               "--topic", topic, "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "4000",
+               "--topic", topic, "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "12000",
                "--property", "print.key=true", "--property", "print.partition=true",
                "--property", "print.offset=true", "--property", "key.separator=\t"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
