@@ -11,7 +11,11 @@ def read_topic(jars, address, topic, log4j):
                "--topic", topic, "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "12000",
                "--property", "print.key=true", "--property", "print.partition=true",
                "--property", "print.offset=true", "--property", "key.separator=\t"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    # It gives up where nothing comes for --timeout-ms, which on a busy machine its own start can take.
+    for _ in range(4):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        if done.stdout:
+            break
     records = []
     for line in done.stdout.splitlines():
         # Partition:0\tOffset:12\tkey\tvalue
