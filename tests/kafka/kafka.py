@@ -100,7 +100,7 @@ def kills(options, place, broker):
     for step in STEPS:
         kill_at = f"{step}:{chance.randint(1, 4)}" if step.startswith(("kafka.b", "kafka.r", "kafka.o", "epoch")) else step
         process = relay.start(kill_at)
-        if not killed_by(process, 30):
+        if not killed_by(process, 120):
             process.kill()
             raise AssertionError(f"{kill_at} was not reached\n{relay.log()}")
         done["steps"] += 1
