@@ -87,6 +87,7 @@ int check(const Globals& globals, const SolutionOptions& options) {
       add({source.system + " has CreateTime: enqueuedAt, and the latency from it, are what producers say"},
           &notes);
     }
+    if (!source.sharing.empty()) add({source.sharing}, &reasons);
     if (!stage.unasked.empty()) add({"the cluster could not be asked: " + stage.unasked}, &notes);
   }
   print("\nguarantee: " + pipeline::guarantee_name(whole) +

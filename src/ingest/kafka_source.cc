@@ -9,29 +9,61 @@ using pipeline::PollRequest;
 
 namespace {
 
+constexpr int64_t kMostMarkers = 1'000;  // that are looked through at an end
+
 std::string lost(Offset from, Offset to) {
   return "events " + std::to_string(from.value()) + " to " + std::to_string(to.value() - 1) + " (" +
          std::to_string(to.since(from)) + ")";
+}
+
+std::string sharing(const kafka::Membership& membership, int32_t partitions) {
+  const std::string number = std::to_string(partitions);
+  std::string text = "up to " + number + " tasks, of any number of processes, share " + number +
+                     " partitions; those of a killed process are taken over ";
+  const int64_t silent_ms = int64_t{membership.session_timeout_ms} + 1000;
+  text += membership.protocol == kafka::Membership::Protocol::kConsumer
+              ? "1 s after the session timeout that the brokers set for groups"
+              : "within " + std::to_string(silent_ms / 1000) + " s (session_timeout and 1 s)";
+  if (!membership.instance.empty()) return text + ", those of a stopped one too, as it is a static member";
+  return text + ", those of a stopped one within 1 s";
+}
+
+pipeline::AssignmentChange::Kind kind_of(kafka::GroupChange::Kind kind) {
+  switch (kind) {
+    case kafka::GroupChange::kAssigned:
+      return pipeline::AssignmentChange::kAssigned;
+    case kafka::GroupChange::kRevoked:
+      return pipeline::AssignmentChange::kRevoked;
+    case kafka::GroupChange::kLost:
+      break;
+  }
+  return pipeline::AssignmentChange::kLost;
 }
 
 }  // namespace
 
 class KafkaSourceReader final : public pipeline::SourceReader {
  public:
-  KafkaSourceReader(KafkaSource& source, std::unique_ptr<kafka::Reader> reader)
-      : source_(source), reader_(std::move(reader)) {}
+  KafkaSourceReader(KafkaSource& source, int task, std::unique_ptr<kafka::Reader> reader)
+      : source_(source), task_(task), reader_(std::move(reader)) {}
 
   Status check_position(const TopicPartition& tp, const Position& position) override;
-  Result<Position> start_position(const TopicPartition& tp) override;
+  Result<Position> start_position(const TopicPartition& tp) override { return source_.start_position(tp); }
   Status assign(const std::vector<std::pair<TopicPartition, Position>>& partitions) override {
     return reader_->assign(partitions);
   }
   void unassign(const std::vector<TopicPartition>& partitions) override { reader_->unassign(partitions); }
   Result<Polled> poll(const PollRequest& request) override {
     Polled polled;
-    TM_ASSIGN(polled.batches, reader_->poll({request.max_events, request.max_bytes, request.timeout_us}));
+    auto batches = reader_->poll({request.max_events, request.max_bytes, request.timeout_us});
+    if (!batches.ok() && batches.error().code == Code::kExists) return join_again(batches.error());
+    TM_ASSIGN(polled.batches, std::move(batches));
     polled.caught_up = reader_->at_end();
     polled.idle = reader_->idle();
+    for (kafka::GroupChange& change : reader_->take_changes()) {
+      if (change.kind == kafka::GroupChange::kAssigned) TM_TRY(check_number(change.partitions));
+      polled.changes.push_back({kind_of(change.kind), std::move(change.partitions)});
+    }
     return polled;
   }
   int64_t lag(const TopicPartition& tp, const Position& position) override {
@@ -39,7 +71,11 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   }
 
  private:
+  Status check_number(const std::vector<TopicPartition>& partitions) const;
+  Error join_again(const Error& why);
+
   KafkaSource& source_;
+  const int task_;
   std::unique_ptr<kafka::Reader> reader_;
 };
 
@@ -72,19 +108,47 @@ Status KafkaSourceReader::check_position(const TopicPartition& tp, const Positio
   return {};
 }
 
-Result<Position> KafkaSourceReader::start_position(const TopicPartition& tp) {
+// librdkafka's client is of no use after that; it holds no partitions yet.
+Error KafkaSourceReader::join_again(const Error& why) {
+  auto opened = source_.open_member(task_);
+  if (!opened.ok()) return std::move(opened).error();
+  reader_ = std::move(*opened);
+  Error again = why;
+  again.retryable = true;
+  return again;
+}
+
+// Whoever adds partitions to a topic moves keys to them, but not what is remembered of the keys.
+Status KafkaSourceReader::check_number(const std::vector<TopicPartition>& partitions) const {
+  if (!source_.options_.keyed) return {};
+  for (const TopicPartition& tp : partitions) {
+    if (tp.partition.value() < source_.topic_.partitions) continue;
+    return user_error(
+        "Kafka topic " + tp.topic + " had " + std::to_string(source_.topic_.partitions) +
+            " partitions and now has partition " + std::to_string(tp.partition.value()) +
+            ": keys moved to it, away from the state that is kept for them. Let the pipeline read what came "
+            "before, then give the solution another name; nothing is lost: positions stay where they are",
+        Code::kInvalid);
+  }
+  return {};
+}
+
+Result<Position> KafkaSource::start_position(const TopicPartition& tp) {
   kafka::OffsetQuery query;
-  switch (source_.options_.start) {
+  switch (options_.start) {
     case KafkaSourceOptions::Start::kEarliest:
       break;
     case KafkaSourceOptions::Start::kLatest:
+      // Whoever was assigned it later begins there, too.
+      if (auto number = static_cast<size_t>(tp.partition.value()); number < latest_.size())
+        return latest_[number];
       query.kind = kafka::OffsetQuery::kStableEnd;
       break;
     case KafkaSourceOptions::Start::kTime:
-      query = {kafka::OffsetQuery::kTime, source_.options_.start_time_us / 1000};
+      query = {kafka::OffsetQuery::kTime, options_.start_time_us / 1000};
       break;
   }
-  TM_ASSIGN(auto found, source_.admin_->offsets({tp}, query));
+  TM_ASSIGN(auto found, admin_->offsets({tp}, query));
   return found.front();
 }
 
@@ -94,6 +158,10 @@ Result<std::unique_ptr<KafkaSource>> KafkaSource::open(KafkaSourceOptions option
   auto topic = source->admin_->describe(source->options_.topic);
   if (!topic.ok()) return std::move(topic).error().within("ingest.kafka");
   source->topic_ = *topic;
+  if (source->options_.start == KafkaSourceOptions::Start::kLatest) {
+    TM_ASSIGN(std::vector<TopicPartition> all, source->partitions());
+    TM_ASSIGN(source->latest_, source->admin_->offsets(all, {kafka::OffsetQuery::kStableEnd, 0}));
+  }
   return source;
 }
 
@@ -107,6 +175,8 @@ pipeline::SourceTraits KafkaSource::traits() const {
   pipeline::SourceTraits traits;
   traits.system = "Kafka topic " + options_.topic + " at " + kafka::address_of(options_.connection);
   traits.timestamp_type = topic_.timestamp_type;
+  traits.assigns = options_.membership.has_value();
+  if (options_.membership) traits.sharing = sharing(*options_.membership, topic_.partitions);
   return traits;
 }
 
@@ -116,14 +186,23 @@ Result<std::vector<TopicPartition>> KafkaSource::partitions() {
   return all;
 }
 
-Result<std::unique_ptr<pipeline::SourceReader>> KafkaSource::open_reader(int) {
+Result<std::unique_ptr<kafka::Reader>> KafkaSource::open_member(int task) {
   kafka::ReaderOptions options;
   options.group = options_.pipeline;
+  if (options_.membership) {
+    options.membership = options_.membership;
+    options.membership->topic = options_.topic;
+    if (!options.membership->instance.empty()) options.membership->instance += "-" + std::to_string(task);
+  }
   options.queue_bytes = options_.queue_bytes;
   options.fetch_wait_ms = options_.fetch_wait_ms;
-  TM_ASSIGN(auto reader, kafka::Reader::open(options_.connection, options));
+  return kafka::Reader::open(options_.connection, options);
+}
+
+Result<std::unique_ptr<pipeline::SourceReader>> KafkaSource::open_reader(int task) {
+  TM_ASSIGN(auto reader, open_member(task));
   return std::unique_ptr<pipeline::SourceReader>(
-      std::make_unique<KafkaSourceReader>(*this, std::move(reader)));
+      std::make_unique<KafkaSourceReader>(*this, task, std::move(reader)));
 }
 
 Result<std::vector<std::pair<TopicPartition, Offset>>> KafkaSource::ends() {
@@ -132,6 +211,25 @@ Result<std::vector<std::pair<TopicPartition, Offset>>> KafkaSource::ends() {
   TM_ASSIGN(auto found, admin_->offsets(partitions, {kafka::OffsetQuery::kStableEnd, 0}));
   for (size_t i = 0; i < partitions.size(); ++i) all.emplace_back(partitions[i], found[i].offset);
   return all;
+}
+
+Result<bool> KafkaSource::holds_events(const TopicPartition& tp, const std::optional<Position>& from,
+                                       Offset to) {
+  Position begin;
+  if (from) {
+    begin = *from;
+  } else {
+    TM_ASSIGN(begin, start_position(tp));
+  }
+  if (begin.offset >= to) return false;
+  if (to.since(begin.offset) > kMostMarkers) return true;
+  bool found = false;
+  Status read = kafka::read_range(options_.connection, tp, begin.offset, to, [&](const Record&) -> Status {
+    found = true;
+    return internal_error("one is enough");
+  });
+  if (!read.ok() && !found) return std::move(read).error();
+  return found;
 }
 
 }  // namespace tidemill::ingest

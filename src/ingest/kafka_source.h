@@ -10,7 +10,11 @@ namespace tidemill::ingest {
 struct KafkaSourceOptions {
   kafka::Connection connection;
   std::string topic;
-  std::string pipeline;  // the group, for the brokers' logs and quotas
+  std::string pipeline;  // the group
+  // The group shares the partitions out, to every task of every process of the pipeline (its `topic` is set
+  // here, and each task's `instance`). Else this process reads all of them.
+  std::optional<kafka::Membership> membership;
+  bool keyed = false;  // state is kept by key: a partition that is added would leave it behind
   enum class Start { kEarliest, kLatest, kTime } start = Start::kEarliest;
   int64_t start_time_us = 0;       // kTime: the first event of this time or later
   size_t queue_bytes = 24u << 20;  // fetched ahead by one task
@@ -30,14 +34,19 @@ class KafkaSource final : public pipeline::Source {
   Result<std::vector<TopicPartition>> partitions() override;
   Result<std::unique_ptr<pipeline::SourceReader>> open_reader(int task) override;
   Result<std::vector<std::pair<TopicPartition, Offset>>> ends() override;
+  Result<bool> holds_events(const TopicPartition& tp, const std::optional<Position>& from,
+                            Offset to) override;
 
  private:
   friend class KafkaSourceReader;
+  Result<Position> start_position(const TopicPartition& tp);
+  Result<std::unique_ptr<kafka::Reader>> open_member(int task);
   explicit KafkaSource(KafkaSourceOptions options) : options_(std::move(options)) {}
 
   const KafkaSourceOptions options_;
   std::unique_ptr<kafka::Admin> admin_;
   kafka::TopicDescription topic_;
+  std::vector<Position> latest_;  // Start::kLatest: where the partitions ended when it was opened
 };
 
 }  // namespace tidemill::ingest

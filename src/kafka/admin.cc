@@ -9,6 +9,7 @@ namespace tidemill::kafka {
 namespace {
 
 constexpr int64_t kLookAgainUs = 20'000;
+constexpr int64_t kNewMs = 3'000;  // how long brokers may not yet know a new topic
 
 template <class T, auto Destroy>
 struct Destroyer {
@@ -199,24 +200,37 @@ Result<std::vector<Position>> Admin::offsets(const std::vector<TopicPartition>& 
   const int isolation = query.kind == OffsetQuery::kStableEnd ? RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
                                                               : RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED;
   const std::string what = "offsets of topic " + partitions.front().topic;
-  TM_TRY(request(
-      what, RD_KAFKA_ADMIN_OP_LISTOFFSETS, isolation,
-      [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-        api().ListOffsets(client_->get(), list.get(), options, queue);
-      },
-      [&](rd_kafka_event_t* event) -> Status {
-        size_t count = 0;
-        const auto** infos = api().ListOffsets_result_infos(api().event_ListOffsets_result(event), &count);
-        for (size_t i = 0; i < count; ++i) {
-          const rd_kafka_topic_partition_t* one = api().ListOffsetsResultInfo_topic_partition(infos[i]);
-          if (one->err != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error(what, one->err);
-          auto place = places.find({one->topic, Partition(one->partition)});
-          if (place == places.end()) continue;
-          found[place->second] = {Offset(one->offset),
-                                  LeaderEpoch(api().topic_partition_get_leader_epoch(one))};
-        }
-        return {};
-      }));
+  auto ask_once = [&] {
+    return request(
+        what, RD_KAFKA_ADMIN_OP_LISTOFFSETS, isolation,
+        [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+          api().ListOffsets(client_->get(), list.get(), options, queue);
+        },
+        [&](rd_kafka_event_t* event) -> Status {
+          size_t count = 0;
+          const auto** infos = api().ListOffsets_result_infos(api().event_ListOffsets_result(event), &count);
+          for (size_t i = 0; i < count; ++i) {
+            const rd_kafka_topic_partition_t* one = api().ListOffsetsResultInfo_topic_partition(infos[i]);
+            if (one->err != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error(what, one->err);
+            auto place = places.find({one->topic, Partition(one->partition)});
+            if (place == places.end()) continue;
+            found[place->second] = {Offset(one->offset),
+                                    LeaderEpoch(api().topic_partition_get_leader_epoch(one))};
+          }
+          return {};
+        });
+  };
+  // A topic that somebody has just created has leaders a moment later, and is on the move later on.
+  const int64_t begun = Clock::system().steady_ns();
+  auto asked_for_ms = [&] { return (Clock::system().steady_ns() - begun) / 1'000'000; };
+  Status asked = ask_once();
+  while (!asked.ok() &&
+         (asked.error().retryable ? asked_for_ms() < timeout_ms_
+                                  : asked.error().code == Code::kNotFound && asked_for_ms() < kNewMs)) {
+    Clock::system().sleep_us(kLookAgainUs);
+    asked = ask_once();
+  }
+  TM_TRY(asked);
   std::vector<TopicPartition> beyond;
   for (size_t i = 0; i < partitions.size(); ++i) {
     if (found[i].offset >= Offset(0)) continue;

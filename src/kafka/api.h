@@ -19,7 +19,7 @@
   F(error_code) F(error_string) F(error_is_fatal) F(error_is_retriable) F(error_txn_requires_abort)       \
   F(error_destroy)                                                                                        \
   F(poll_set_consumer) F(subscribe) F(unsubscribe) F(assign) F(incremental_assign)                        \
-  F(incremental_unassign) F(assignment_lost) F(rebalance_protocol) F(consumer_close)                      \
+  F(incremental_unassign) F(assignment_lost) F(rebalance_protocol) F(consumer_close_queue) F(consumer_closed) \
   F(queue_get_consumer) F(queue_destroy) F(consume_queue) F(consume_batch_queue)                          \
   F(message_destroy) F(message_timestamp) F(message_headers) F(message_leader_epoch)                      \
   F(header_get_all) F(headers_new) F(header_add) F(headers_destroy)                                       \

@@ -10,6 +10,8 @@ namespace {
 
 // Errors that another try may not meet: the cluster is on the move, or cannot be reached for a while.
 constexpr std::array kPassing = {
+    RD_KAFKA_RESP_ERR_UNKNOWN,  // a broker's own failure, as of a coordinator that is being asked twice at
+                                // once
     RD_KAFKA_RESP_ERR__TIMED_OUT,
     RD_KAFKA_RESP_ERR__TRANSPORT,
     RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
@@ -66,6 +68,10 @@ std::string way_out(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
       return "; check user and password, and that they have not expired";
+    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
+      return "; another process runs under the same name: give each its own ingest.kafka.member";
+    case RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID:
+      return "; the session of the process before that had this ingest.kafka.member has not ended";
     default:
       return {};
   }

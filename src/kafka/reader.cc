@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -11,6 +12,9 @@ namespace {
 constexpr size_t kMessages = 4096;  // of one call
 constexpr int64_t kProbePauseNs = 1'000'000'000;
 constexpr int kProbeMs = 3'000;
+constexpr int64_t kLeaveNs = 2'000'000'000;  // how long leaving a group may take
+// A member that does not poll for so long is put out of its group. A restore of much state is one wait.
+constexpr int kMaxPollMs = 600'000;
 
 // Headers as Record::headers has them; empty where there are none.
 std::string headers_of(const rd_kafka_message_t* message) {
@@ -28,6 +32,18 @@ std::string headers_of(const rd_kafka_message_t* message) {
     all.push_back(std::move(header));
   }
   return all.empty() ? std::string() : encode_headers(all);
+}
+
+void add_membership(const Membership& membership, Properties* out) {
+  out->emplace_back("max.poll.interval.ms", std::to_string(kMaxPollMs));
+  if (!membership.instance.empty()) out->emplace_back("group.instance.id", membership.instance);
+  if (membership.protocol == Membership::Protocol::kConsumer) {
+    out->emplace_back("group.protocol", "consumer");
+    return;
+  }
+  out->emplace_back("partition.assignment.strategy", "cooperative-sticky");
+  out->emplace_back("session.timeout.ms", std::to_string(membership.session_timeout_ms));
+  out->emplace_back("heartbeat.interval.ms", std::to_string(membership.heartbeat_ms));
 }
 
 }  // namespace
@@ -63,20 +79,111 @@ Result<std::unique_ptr<Reader>> Reader::open(const Connection& connection, Reade
       {"queued.min.messages", "20000"},
       {"reconnect.backoff.max.ms", "1000"},
   };
+  if (options.membership) add_membership(*options.membership, &made.properties);
   for (auto& property : options.properties) made.properties.push_back(std::move(property));
+  if (options.membership) made.on_rebalance = &Reader::on_rebalance;
+  // The callback's argument is the reader, which is there only once the client is.
+  auto self = std::make_unique<Reader*>(nullptr);
+  made.opaque = self.get();
   TM_ASSIGN(auto client, Client::open(connection, std::move(made)));
-  return std::unique_ptr<Reader>(new Reader(std::move(client)));
+  auto reader =
+      std::unique_ptr<Reader>(new Reader(std::move(client), std::move(self), options.membership.has_value()));
+  if (options.membership) TM_TRY(reader->join(options.membership->topic));
+  return reader;
 }
 
-Reader::Reader(std::shared_ptr<Client> client) : client_(std::move(client)), messages_(kMessages) {
+Reader::Reader(std::shared_ptr<Client> client, std::unique_ptr<Reader*> self, bool member)
+    : client_(std::move(client)), self_(std::move(self)), member_(member), messages_(kMessages) {
+  *self_ = this;
   api().poll_set_consumer(client_->get());
   queue_ = api().queue_get_consumer(client_->get());
 }
 
 Reader::~Reader() {
   // Batches may outlive it: nothing more is fetched for them.
-  (void)api().assign(client_->get(), nullptr);
+  if (joined_) {
+    leave();
+  } else {
+    (void)api().assign(client_->get(), nullptr);
+  }
   api().queue_destroy(queue_);
+}
+
+Status Reader::join(const std::string& topic) {
+  PartitionList list(1);
+  list.add(topic, RD_KAFKA_PARTITION_UA);
+  auto code = api().subscribe(client_->get(), list.get());
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error("joining the group", code);
+  joined_ = true;
+  return {};
+}
+
+// Gives back what it holds, so that others need not wait for the end of its session. (A static member's place
+// is kept all the same.)
+void Reader::leave() {
+  leaving_ = true;
+  const int64_t deadline = Clock::system().steady_ns() + kLeaveNs;
+  rd_kafka_queue_t* last = api().queue_new(client_->get());
+  rd_kafka_error_t* error = api().consumer_close_queue(client_->get(), last);
+  while (error == nullptr && api().consumer_closed(client_->get()) == 0 &&
+         Clock::system().steady_ns() < deadline) {
+    if (rd_kafka_message_t* message = api().consume_queue(last, 20)) api().message_destroy(message);
+  }
+  if (error != nullptr) api().error_destroy(error);
+  api().queue_destroy(last);
+}
+
+// Called from within poll() and leave(), by their thread.
+void Reader::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list,
+                          void* self) {
+  Reader& reader = **static_cast<Reader**>(self);
+  const bool assigned = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+  if (reader.leaving_ || list->cnt == 0) {
+    // Nothing is to be done before the answer.
+    rd_kafka_error_t* error =
+        assigned ? api().incremental_assign(client, list) : api().incremental_unassign(client, list);
+    if (error != nullptr) api().error_destroy(error);
+    return;
+  }
+  GroupChange change;
+  change.kind = assigned                        ? GroupChange::kAssigned
+                : api().assignment_lost(client) ? GroupChange::kLost
+                                                : GroupChange::kRevoked;
+  for (int i = 0; i < list->cnt; ++i) {
+    change.partitions.push_back({list->elems[i].topic, Partition(list->elems[i].partition)});
+  }
+  if (!assigned) reader.revoked_.insert(change.partitions.begin(), change.partitions.end());
+  reader.changes_.push_back(std::move(change));
+}
+
+std::vector<GroupChange> Reader::take_changes() {
+  return std::exchange(changes_, {});
+}
+
+// Adds to what the client fetches.
+Status Reader::give(const std::vector<std::pair<TopicPartition, Position>>& partitions) {
+  PartitionList list(static_cast<int>(partitions.size()));
+  for (const auto& [tp, position] : partitions) {
+    auto* entry = list.add(tp.topic, tp.partition.value(), position.offset.value());
+    if (position.leader_epoch >= LeaderEpoch(0)) {
+      api().topic_partition_set_leader_epoch(entry, position.leader_epoch.value());
+    }
+    given_.insert(tp);
+  }
+  if (auto* error = api().incremental_assign(client_->get(), list.get()))
+    return client_->error("assignment of partitions", error);
+  return {};
+}
+
+Status Reader::take_back(const std::vector<TopicPartition>& partitions) {
+  PartitionList list(static_cast<int>(partitions.size()));
+  for (const TopicPartition& tp : partitions) {
+    list.add(tp.topic, tp.partition.value());
+    given_.erase(tp);
+  }
+  if (auto* error = api().incremental_unassign(client_->get(), list.get()))
+    return client_->error("assignment of partitions", error);
+  return {};
 }
 
 Status Reader::assign_all() {
@@ -94,13 +201,50 @@ Status Reader::assign_all() {
 
 Status Reader::assign(const std::vector<std::pair<TopicPartition, Position>>& partitions) {
   for (const auto& [tp, position] : partitions) assigned_[tp] = {position, false, false};
-  return assign_all();
+  if (!member_) return assign_all();
+  // Those that were parked are moved.
+  std::vector<TopicPartition> parked;
+  for (const auto& [tp, position] : partitions) {
+    if (given_.count(tp) != 0) parked.push_back(tp);
+  }
+  if (!parked.empty()) TM_TRY(take_back(parked));
+  TM_TRY(give(partitions));
+  if (parked.empty()) return {};
+  PartitionList list(static_cast<int>(parked.size()));
+  for (const TopicPartition& tp : parked) list.add(tp.topic, tp.partition.value());
+  auto code = api().resume_partitions(client_->get(), list.get());
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error("assignment of partitions", code);
+  return {};
 }
 
 void Reader::unassign(const std::vector<TopicPartition>& partitions) {
   for (const TopicPartition& tp : partitions) assigned_.erase(tp);
-  // It fails only where the client has failed, which the next poll says.
-  (void)assign_all().ok();
+  // What fails here fails only where the client has failed, which the next poll says.
+  if (!member_) {
+    (void)assign_all().ok();
+    return;
+  }
+  std::vector<TopicPartition> back;
+  std::vector<std::pair<TopicPartition, Position>> parked;
+  for (const TopicPartition& tp : partitions) {
+    if (revoked_.erase(tp) != 0) {
+      back.push_back(tp);
+    } else {
+      parked.emplace_back(tp, Position{Offset(RD_KAFKA_OFFSET_END), LeaderEpoch(-1)});
+    }
+  }
+  if (!back.empty()) (void)take_back(back).ok();
+  if (parked.empty()) return;
+  // The group goes on only when its assignment was taken.
+  std::vector<TopicPartition> given;
+  for (const auto& [tp, position] : parked) {
+    if (given_.count(tp) != 0) given.push_back(tp);
+  }
+  if (!given.empty()) (void)take_back(given).ok();
+  (void)give(parked).ok();
+  PartitionList list(static_cast<int>(parked.size()));
+  for (const auto& [tp, position] : parked) list.add(tp.topic, tp.partition.value());
+  (void)api().pause_partitions(client_->get(), list.get());
 }
 
 bool Reader::at_end() const {
@@ -193,7 +337,17 @@ Status Reader::take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& ke
     if (message->rkt != nullptr) {
       what = TopicPartition{api().topic_name(message->rkt), Partition(message->partition)}.to_string();
     }
-    Error error = client_->error(what, message->err, why);
+    rd_kafka_resp_err_t code = message->err;
+    if (code == RD_KAFKA_RESP_ERR__FATAL) {
+      char reason[512];
+      code = api().fatal_error(client_->get(), reason, sizeof reason);
+      why = reason;
+    }
+    Error error = client_->error(what, code, why);
+    if (code == RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID) {
+      error.code = Code::kExists;
+      return error;
+    }
     // librdkafka goes on by itself after those.
     if (error.retryable) return {};
     return error;

@@ -4,6 +4,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,11 +15,34 @@
 
 namespace tidemill::kafka {
 
+// Membership of a consumer group, which says what is read.
+struct Membership {
+  std::string topic;
+  enum class Protocol {
+    kClassic,   // cooperative-sticky, KIP-429
+    kConsumer,  // KIP-848; the session's length is the broker's
+  } protocol = Protocol::kClassic;
+  int session_timeout_ms = 10'000;
+  int heartbeat_ms = 300;
+  std::string instance;  // not empty: a static member (KIP-345), which keeps its partitions while it is away
+};
+
+// What the group asks of a member.
+struct GroupChange {
+  enum Kind {
+    kAssigned,  // answer with assign() or unassign()
+    kRevoked,   // answer with unassign(), of exactly these; they may be read and committed until then
+    kLost,      // the same, but somebody else has them by now
+  } kind;
+  std::vector<TopicPartition> partitions;
+};
+
 struct ReaderOptions {
   std::string group = "tidemill";
-  bool committed_only = true;      // else events of open and aborted transactions too
-  size_t queue_bytes = 24u << 20;  // fetched ahead, of all partitions together
-  int fetch_wait_ms = 100;         // how long a broker waits for fetch_min_bytes to come together
+  std::optional<Membership> membership;  // else the caller says what is read
+  bool committed_only = true;            // else events of open and aborted transactions too
+  size_t queue_bytes = 24u << 20;        // fetched ahead, of all partitions together
+  int fetch_wait_ms = 100;               // how long a broker waits for fetch_min_bytes to come together
   Properties properties;
 };
 
@@ -31,7 +56,10 @@ class Reader {
   // Adds partitions, or moves them, to be read from a position on. A position with a leader epoch is checked
   // against the log: what was lost since then stops the reading.
   Status assign(const std::vector<std::pair<TopicPartition, Position>>& partitions);
+  // No more of them is read. A member that the group has not asked to give them up keeps them, unread.
   void unassign(const std::vector<TopicPartition>& partitions);
+  // What the group asked since the last call, in its order. Each is answered before the next poll.
+  std::vector<GroupChange> take_changes();
 
   struct Limits {
     size_t max_events = SIZE_MAX;
@@ -39,7 +67,8 @@ class Reader {
     int64_t timeout_us = 0;       // how long to wait where nothing is there
   };
   // Batches in offset order per partition; one without records only moves the end. Errors: an offset that is
-  // not there (kOutOfRange), a topic that is gone, rights; retryable: no broker can be reached.
+  // not there (kOutOfRange), a topic that is gone, rights; retryable: no broker can be reached. kExists: the
+  // place of this static member is still taken by the process before; a new reader may get it later.
   Result<std::vector<BatchPtr>> poll(const Limits& limits);
 
   // Every assigned partition was read to its end.
@@ -57,7 +86,13 @@ class Reader {
     bool heard = false;  // anything came since it was assigned
   };
   struct Kept;
-  explicit Reader(std::shared_ptr<Client> client);
+  Reader(std::shared_ptr<Client> client, std::unique_ptr<Reader*> self, bool member);
+  static void on_rebalance(rd_kafka_t*, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list,
+                           void* self);
+  Status join(const std::string& topic);
+  void leave();
+  Status give(const std::vector<std::pair<TopicPartition, Position>>& partitions);
+  Status take_back(const std::vector<TopicPartition>& partitions);
   Status take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& kept);
   Assigned* find(const rd_kafka_message_t* message);
   Status check_reachable();
@@ -69,6 +104,14 @@ class Reader {
   size_t event_bytes_ = 512;  // about
   int64_t probe_ns_ = 0;      // not before
   bool drained_ = false;
+  // Of a member.
+  std::unique_ptr<Reader*> self_;  // what the client's callback is given
+  const bool member_;
+  bool joined_ = false;
+  bool leaving_ = false;
+  std::vector<GroupChange> changes_;
+  std::set<TopicPartition> given_;    // the client fetches them, or is told to pause
+  std::set<TopicPartition> revoked_;  // to be given back at the next unassign()
 
   // Of the poll under way: the records of a partition, in the order in which partitions came up.
   struct Filling {

@@ -24,6 +24,15 @@ Status create_kafka_changelog(kafka::Admin& admin, const std::string& pipeline, 
   topic.configs = {{"cleanup.policy", "delete"}, {"retention.ms", "-1"}, {"retention.bytes", "-1"}};
   Status created = admin.create_topic(topic);
   if (created.ok()) return {};
+  if (created.error().code == Code::kInvalid) {
+    return user_error(
+        "changelog of " + pipeline + ": its state is kept for another number of partitions than the " +
+            std::to_string(partitions) +
+            " that the input topic has now: keys have moved away from what is kept for them. Give "
+            "the solution another name, to begin anew with " +
+            std::to_string(partitions),
+        Code::kInvalid);
+  }
   return std::move(created).error().within("changelog of " + pipeline);
 }
 

@@ -29,6 +29,7 @@ Pipeline::~Pipeline() {
 Status Pipeline::start() {
   TM_TRY(parts_.sink->prepare(parts_.plan->sink_schema));
   TM_ASSIGN(std::vector<TopicPartition> partitions, parts_.source->partitions());
+  const bool assigns = parts_.source->traits().assigns;
   size_t tasks = std::clamp<size_t>(static_cast<size_t>(std::max(options_.tasks, 1)), 1,
                                     std::max<size_t>(partitions.size(), 1));
   for (size_t i = 0; i < tasks; ++i) {
@@ -45,7 +46,8 @@ Status Pipeline::start() {
     parts.limits.state_bytes /= tasks;
     parts.retry = options_.retry;
     parts.snapshot_min_bytes = options_.snapshot_min_bytes;
-    for (size_t p = i; p < partitions.size(); p += tasks) parts.partitions.push_back(partitions[p]);
+    for (size_t p = i; !assigns && p < partitions.size(); p += tasks)
+      parts.partitions.push_back(partitions[p]);
     runners_.push_back(std::make_unique<Runner>(std::move(parts)));
   }
   std::vector<std::thread> opening;

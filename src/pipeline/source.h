@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,9 @@ namespace tidemill::pipeline {
 struct SourceTraits {
   std::string system;  // "embedded log"
   TimestampType timestamp_type = TimestampType::kLogAppendTime;
+  // It shares the partitions out itself, by changes, also to tasks of other processes.
+  bool assigns = false;
+  std::string sharing;  // where it does: among how many, and how soon others take over; printed by check
   // Reading again from a position gives the same records (false: at-most-once inputs).
   bool replayable = true;
   // What could be lost although the source acknowledged it; printed by check. Empty: nothing.
@@ -37,7 +41,7 @@ struct SourceTraits {
 // What the system asks of this task, besides reading (design point 14).
 struct AssignmentChange {
   enum Kind {
-    kAssigned,  // take over: raise the token, read positions, restore state, then assign()
+    kAssigned,  // take over: raise the token, read positions, restore state, then assign(); or unassign()
     kRevoked,   // hand over: commit or abort within a bound, then unassign()
     kLost,      // already someone else's: abort, drop, unassign()
   } kind;
@@ -97,6 +101,14 @@ class Source {
   // Where each partition ends now for a reader: who waits until everything is processed waits for that.
   virtual Result<std::vector<std::pair<TopicPartition, Offset>>> ends() {
     return external_error("the source cannot tell where it ends", Code::kNotFound);
+  }
+  // Whether a reader would find an event before `to`, from a position on (nullopt: from where a pipeline
+  // begins that has committed nothing). Positions may stop short of an end: what ends transactions is no
+  // event.
+  virtual Result<bool> holds_events(const TopicPartition& tp, const std::optional<Position>& from,
+                                    Offset to) {
+    (void)tp;
+    return !from || from->offset < to;
   }
 };
 

@@ -7,6 +7,13 @@
 #include "base/steps.h"
 
 namespace tidemill::pipeline {
+namespace {
+
+// Who was fenced in a partition that the source assigned to it hears "lost" within a heartbeat or two, unless
+// it was fenced by one that is itself no longer meant.
+constexpr int64_t kAwaitNs = 3'000'000'000;
+
+}  // namespace
 
 Task::Task(TaskParts parts) : parts_(std::move(parts)), traits_(parts_.sink->traits()) {
   if (parts_.plan->decodes) decoder_.emplace(parts_.plan->decode);
@@ -59,8 +66,56 @@ Status Task::take_over(const std::vector<TopicPartition>& partitions) {
   return reader_->assign(starts);
 }
 
+// Where the source assigns: what cannot be taken over now is taken over later, unless it is revoked by then.
+Status Task::take_over_or_wait(const std::vector<TopicPartition>& partitions) {
+  Status taken = take_over(partitions);
+  if (taken.ok() || !parts_.source->traits().assigns) return taken;
+  const Error& why = taken.error();
+  if (!why.retryable && why.code != Code::kFenced) return taken;
+  if (parts_.listener != nullptr) parts_.listener->on_retry("takeover: " + why.message + "; trying again");
+  release(partitions);
+  for (const TopicPartition& tp : partitions) awaited_[tp] = parts_.clock->steady_ns() + kAwaitNs;
+  return {};
+}
+
+Status Task::take_awaited() {
+  std::vector<TopicPartition> due;
+  for (const auto& [tp, at_ns] : awaited_) {
+    if (at_ns <= parts_.clock->steady_ns()) due.push_back(tp);
+  }
+  if (due.empty()) return {};
+  for (const TopicPartition& tp : due) awaited_.erase(tp);
+  wait_for_commit(INT64_MAX);
+  return take_over_or_wait(due);
+}
+
+// Whatever is open or on its way is dropped, and every partition is awaited.
+Status Task::drop_all() {
+  epoch_ = OpenEpoch{};
+  ended_.reset();
+  snapshot_due_ = false;
+  wait_for_commit(INT64_MAX);
+  {
+    std::lock_guard lock(mutex_);
+    slot_.reset();
+    slot_state_ = Slot::kFree;
+  }
+  std::vector<TopicPartition> all;
+  for (const auto& [source, lane] : lanes_) all.push_back(source);
+  release(all);
+  for (const TopicPartition& tp : all) awaited_[tp] = parts_.clock->steady_ns() + kAwaitNs;
+  return {};
+}
+
+// Another owner took over. Where the source assigns it says next which partitions are still meant.
+Status Task::after_fencing(Status status) {
+  if (status.ok() || status.error().code != Code::kFenced || !parts_.source->traits().assigns) return status;
+  if (parts_.listener != nullptr) parts_.listener->on_retry("fenced: " + status.error().message);
+  return drop_all();
+}
+
 Result<Task::Step> Task::step(int64_t timeout_us) {
-  TM_TRY(collect_commit());
+  TM_TRY(after_fencing(collect_commit()));
   if (ended_) {
     {
       std::lock_guard lock(mutex_);
@@ -75,7 +130,7 @@ Result<Task::Step> Task::step(int64_t timeout_us) {
       std::lock_guard lock(mutex_);
       if (slot_state_ != Slot::kFree && !canary(Canary::kSnapshotPastSink)) return Step::kWaitingForCommit;
     }
-    TM_TRY(take_snapshots());
+    TM_TRY(after_fencing(take_snapshots()));
     return Step::kWorked;
   }
   if (stop_.draining || source_ended_) {
@@ -114,6 +169,7 @@ Result<Task::Step> Task::poll_and_process(int64_t timeout_us) {
   bool worked = !polled->batches.empty();
   for (BatchPtr& batch : polled->batches) TM_TRY(process(std::move(batch)));
   TM_TRY(handle_changes(polled->changes));
+  TM_TRY(take_awaited());
 
   Times times;
   times.processing_us = parts_.clock->wall_us();
@@ -147,12 +203,15 @@ Status Task::handle_changes(const std::vector<AssignmentChange>& changes) {
   for (const AssignmentChange& change : changes) {
     switch (change.kind) {
       case AssignmentChange::kAssigned:
-        TM_TRY(take_over(change.partitions));
+        wait_for_commit(INT64_MAX);
+        TM_TRY(take_over_or_wait(change.partitions));
         break;
       case AssignmentChange::kRevoked:
+        for (const TopicPartition& tp : change.partitions) awaited_.erase(tp);
         TM_TRY(hand_back(change.partitions));
         break;
       case AssignmentChange::kLost:
+        for (const TopicPartition& tp : change.partitions) awaited_.erase(tp);
         TM_TRY(drop_lost(change.partitions));
         break;
     }
@@ -164,16 +223,22 @@ Status Task::hand_back(const std::vector<TopicPartition>& partitions) {
   if (!epoch_.empty()) TM_TRY(end_epoch());
   while (ended_) {
     wait_for_commit(INT64_MAX);
-    TM_TRY(collect_commit());
-    TM_TRY(hand_over());
+    TM_TRY(after_fencing(collect_commit()));
+    if (ended_) TM_TRY(hand_over());
   }
   wait_for_commit(INT64_MAX);
-  TM_TRY(collect_commit());
+  TM_TRY(after_fencing(collect_commit()));
+  for (const TopicPartition& tp : partitions) awaited_.erase(tp);
   release(partitions);
   return {};
 }
 
 Status Task::drop_lost(const std::vector<TopicPartition>& partitions) {
+  if (std::none_of(partitions.begin(), partitions.end(),
+                   [&](const TopicPartition& tp) { return lanes_.count(tp) != 0; })) {
+    release(partitions);
+    return {};
+  }
   // Whatever is open or on its way touches the lost partitions too, and cannot commit. All of it is
   // dropped, and the partitions that stay are restored to what the sink holds.
   epoch_ = OpenEpoch{};
@@ -185,13 +250,13 @@ Status Task::drop_lost(const std::vector<TopicPartition>& partitions) {
     std::lock_guard lock(mutex_);
     slot_.reset();
   }
-  std::vector<TopicPartition> all, kept;
+  std::vector<TopicPartition> all = partitions, kept;
   for (const auto& [source, lane] : lanes_) {
-    all.push_back(source);
     if (std::find(partitions.begin(), partitions.end(), source) == partitions.end()) kept.push_back(source);
   }
+  all.insert(all.end(), kept.begin(), kept.end());
   release(all);
-  return take_over(kept);
+  return take_over_or_wait(kept);
 }
 
 // The end of the task, for a store that has something to close then.
@@ -203,8 +268,9 @@ void Task::give_back() {
 }
 
 void Task::release(const std::vector<TopicPartition>& partitions) {
-  reader_->unassign(partitions);
+  // In this order: whoever is assigned them next finds them free.
   writer_->release(partitions);
+  reader_->unassign(partitions);
   std::lock_guard lock(mutex_);
   for (const TopicPartition& tp : partitions) {
     lanes_.erase(tp);
@@ -385,7 +451,7 @@ void Task::publish_progress() {
     progress.state_bytes = lane->state_bytes();
     progress.lag = reader_->lag(source, progress.committed);
   }
-  settled_ = caught_up_ && epoch_.empty() && !ended_ && slot_state_ == Slot::kFree;
+  settled_ = caught_up_ && awaited_.empty() && epoch_.empty() && !ended_ && slot_state_ == Slot::kFree;
 }
 
 bool Task::commit_waiting() {

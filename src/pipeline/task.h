@@ -104,6 +104,10 @@ class Task {
   };
 
   Status take_over(const std::vector<TopicPartition>& partitions);
+  Status take_over_or_wait(const std::vector<TopicPartition>& partitions);
+  Status take_awaited();
+  Status drop_all();
+  Status after_fencing(Status status);
   Status collect_commit();
   Status process(BatchPtr batch);
   Status deliver(BatchPtr batch);
@@ -139,6 +143,8 @@ class Task {
   bool source_ended_ = false;
   bool snapshot_due_ = false;
   bool given_back_ = false;
+  // Assigned by the source and not held: when to try next to take them over, on the steady clock.
+  std::map<TopicPartition, int64_t> awaited_;
   std::optional<Backoff> poll_backoff_;
   StopSignals stop_;
   std::atomic<bool> settled_{false};

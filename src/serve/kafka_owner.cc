@@ -14,9 +14,9 @@ using pipeline::Incarnation;
 
 namespace {
 
-constexpr int kTimeoutMs = 60'000;
-constexpr int kAttempts = 50;
-constexpr uint64_t kPauseUs = 200'000;
+// A pause is random, and at most this; twice as long after every attempt, as the more processes take over the
+// less often one of them is left alone for as long as it takes.
+constexpr uint64_t kFirstPauseUs = 100'000, kLongestPauseUs = 6'400'000;
 
 }  // namespace
 
@@ -41,37 +41,61 @@ Result<std::vector<std::optional<KafkaOwners::Claim>>> KafkaOwners::claims(
   return held;
 }
 
-Status KafkaOwners::take(const std::vector<TopicPartition>& partitions, const Decide& decide) {
-  for (int attempt = 1;; ++attempt) {
-    auto tried = try_take(partitions, decide);
+Status KafkaOwners::take(const std::vector<TopicPartition>& partitions, const Decide& decide,
+                         int patience_ms) {
+  const int64_t deadline = Clock::system().steady_ns() + int64_t{patience_ms} * 1'000'000;
+  for (uint64_t pause_us = kFirstPauseUs;; pause_us = std::min(2 * pause_us, kLongestPauseUs)) {
+    auto tried = try_take(partitions, decide, patience_ms);
     if (!tried.ok()) return std::move(tried).error().within("takeover");
     if (*tried == Outcome::kTaken) return {};
-    if (attempt == kAttempts) {
+    if (Clock::system().steady_ns() > deadline) {
       return external_error("takeover: other processes of " + pipeline_ + " took over all the time",
                             Code::kFailed, true);
     }
-    Clock::system().sleep_us(static_cast<int64_t>(Random::system().below(kPauseUs)));
+    Clock::system().sleep_us(static_cast<int64_t>(Random::system().below(pause_us)));
   }
 }
 
+Status KafkaOwners::release(const std::vector<std::pair<TopicPartition, Claim>>& claims, int patience_ms) {
+  std::vector<TopicPartition> all;
+  for (const auto& [source, claim] : claims) all.push_back(source);
+  auto ours = [&](const auto& held, size_t i) { return held[i] && *held[i] == claims[i].second; };
+  TM_ASSIGN(auto seen, this->claims(all));
+  bool any = false;
+  for (size_t i = 0; i < all.size(); ++i) any |= ours(seen, i);
+  if (!any) return {};
+  return take(
+      all,
+      [&](const auto& held) -> Result<std::vector<Claim>> {
+        std::vector<Claim> wanted;
+        for (size_t i = 0; i < held.size(); ++i) {
+          const Claim& now = held[i] ? *held[i] : claims[i].second;
+          wanted.push_back(ours(held, i) ? Claim{now.token, {}} : now);
+        }
+        return wanted;
+      },
+      patience_ms);
+}
+
 Result<KafkaOwners::Outcome> KafkaOwners::try_take(const std::vector<TopicPartition>& partitions,
-                                                   const Decide& decide) {
+                                                   const Decide& decide, int patience_ms) {
   kafka::ProducerOptions options;
   options.transactional_id = pipeline_ + ".takeover";
   TM_ASSIGN(auto producer, kafka::Producer::open(connection_, options));
   // Whoever was in the middle of one is fenced; what it claimed is there, or never will be.
-  TM_TRY(producer->init(kTimeoutMs));
+  TM_TRY(producer->init(patience_ms));
   TM_ASSIGN(std::vector<std::optional<Claim>> held, claims(partitions));
   TM_ASSIGN(std::vector<Claim> wanted, decide(held));
   TM_CHECK(wanted.size() == partitions.size());
   std::set<std::string> gone;
   for (size_t i = 0; i < held.size(); ++i) {
-    if (held[i] && !held[i]->transactional_id.empty() &&
+    // An owner that releases a claim writes no more under it, for this partition.
+    if (held[i] && !held[i]->transactional_id.empty() && !wanted[i].transactional_id.empty() &&
         held[i]->transactional_id != wanted[i].transactional_id) {
       gone.insert(held[i]->transactional_id);
     }
   }
-  for (const std::string& id : gone) TM_TRY(fence(id));
+  for (const std::string& id : gone) TM_TRY(fence(id, patience_ms));
   commit_step("kafka.fenced");
 
   kafka::Producer::GroupCommit claim;
@@ -83,14 +107,14 @@ Result<KafkaOwners::Outcome> KafkaOwners::try_take(const std::vector<TopicPartit
     claim.offsets.emplace_back(partitions[i], std::move(offset));
   }
   Status done = producer->begin();
-  if (done.ok()) done = producer->send_offsets(claim, kTimeoutMs);
+  if (done.ok()) done = producer->send_offsets(claim, patience_ms);
   Error why;
   kafka::Producer::End end = kafka::Producer::End::kUnknown;
   if (done.ok()) {
-    end = producer->commit(kTimeoutMs, &why);
+    end = producer->commit(patience_ms, &why);
   } else {
     why = std::move(done).error();
-    end = producer->abort(kTimeoutMs, why);
+    end = producer->abort(patience_ms, why);
   }
   commit_step("kafka.claimed");
   switch (end) {
@@ -106,11 +130,11 @@ Result<KafkaOwners::Outcome> KafkaOwners::try_take(const std::vector<TopicPartit
   return Outcome::kAgain;
 }
 
-Status KafkaOwners::fence(const std::string& transactional_id) {
+Status KafkaOwners::fence(const std::string& transactional_id, int patience_ms) {
   kafka::ProducerOptions options;
   options.transactional_id = transactional_id;
   TM_ASSIGN(auto producer, kafka::Producer::open(connection_, options));
-  return producer->init(kTimeoutMs);
+  return producer->init(patience_ms);
 }
 
 }  // namespace tidemill::serve

@@ -25,7 +25,8 @@ class KafkaOwners {
  public:
   struct Claim {
     pipeline::Incarnation token;
-    std::string transactional_id;
+    std::string transactional_id;  // empty: released
+    friend bool operator==(const Claim&, const Claim&) = default;
   };
   // `admin` must outlive it.
   KafkaOwners(kafka::Connection connection, kafka::Admin& admin, std::string pipeline)
@@ -40,12 +41,15 @@ class KafkaOwners {
   // Every id that is claimed now and no longer afterwards is fenced before the new claim holds. Tried again
   // where another takeover came between.
   using Decide = std::function<Result<std::vector<Claim>>(const std::vector<std::optional<Claim>>& held)>;
-  Status take(const std::vector<TopicPartition>& partitions, const Decide& decide);
+  Status take(const std::vector<TopicPartition>& partitions, const Decide& decide, int patience_ms = 60'000);
+  // Gives up what is still claimed by `claim`, so that the next owner need not fence its id. Keeps the token.
+  Status release(const std::vector<std::pair<TopicPartition, Claim>>& claims, int patience_ms);
 
  private:
   enum class Outcome { kTaken, kAgain };
-  Result<Outcome> try_take(const std::vector<TopicPartition>& partitions, const Decide& decide);
-  Status fence(const std::string& transactional_id);
+  Result<Outcome> try_take(const std::vector<TopicPartition>& partitions, const Decide& decide,
+                           int patience_ms);
+  Status fence(const std::string& transactional_id, int patience_ms);
   std::string group() const { return pipeline_ + ".owner"; }
 
   const kafka::Connection connection_;

@@ -22,6 +22,7 @@ namespace {
 constexpr int kInitMs = 60'000;
 // How long the markers of a transaction that is decided may take.
 constexpr int kMarkersMs = 1'000;
+constexpr int kReleaseMs = 3'000;
 constexpr std::string_view kVersion = "tidemill-1";
 
 // "tidemill-1 <epoch> <incarnation> <read> <stored> <dead> <dropped>", which kafka-consumer-groups can print.
@@ -143,8 +144,19 @@ Status KafkaWriter::drop_fenced_producer() {
   return {};
 }
 
+// The next owner need not fence this one's producer then, which may go on with its other partitions.
 void KafkaWriter::release(std::span<const TopicPartition> partitions) {
-  for (const TopicPartition& source : partitions) owned_.erase(source);
+  std::vector<std::pair<TopicPartition, KafkaOwners::Claim>> claims;
+  for (const TopicPartition& source : partitions) {
+    auto owned = owned_.find(source);
+    if (owned == owned_.end()) continue;
+    claims.emplace_back(source, KafkaOwners::Claim{owned->second.token, id_});
+    owned_.erase(owned);
+  }
+  if (claims.empty() || producer_ == nullptr) return;
+  std::lock_guard lock(sink_.takeover_);
+  // Where it fails the next owner fences this one's producer, and this one takes a new one.
+  (void)sink_.owners_->release(claims, kReleaseMs).ok();
 }
 
 // A new producer, for what is still owned under the same tokens; what somebody else took over is owned no
@@ -357,6 +369,9 @@ Status KafkaSink::prepare(const Schema& schema) {
                           ", which is read from; input and output are topics of one cluster",
                       Code::kNotFound);
   }
+  if (options_.stateful) {
+    TM_TRY(pipeline::create_kafka_changelog(*admin_, options_.pipeline, sources, options_.replication));
+  }
   layout_.partitions = options_.partitions > 0 ? options_.partitions : sources;
   layout_.fields = schema.fields;
   if (!options_.create && options_.partitions == 0) {
@@ -366,9 +381,6 @@ Status KafkaSink::prepare(const Schema& schema) {
     TM_TRY(prepare_topic(layout_.topic, layout_.partitions, false));
   }
   TM_TRY(prepare_topic(layout_.dead_topic, sources, true));
-  if (options_.stateful) {
-    TM_TRY(pipeline::create_kafka_changelog(*admin_, options_.pipeline, sources, options_.replication));
-  }
   return {};
 }
 

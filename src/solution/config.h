@@ -13,6 +13,7 @@
 
 #include "event/schema.h"
 #include "kafka/connection.h"
+#include "kafka/reader.h"
 #include "log/log.h"
 #include "pipeline/committer.h"
 #include "pipeline/task.h"
@@ -65,6 +66,11 @@ struct KafkaSource {
   int32_t replication = 0;  // when it is created; 0: the cluster's default
   StartAt start;
   bool create = true;  // create the topic where it is missing
+  // Of the group that shares the partitions out to all processes of a solution that serves Kafka.
+  kafka::Membership::Protocol protocol = kafka::Membership::Protocol::kClassic;
+  int64_t session_timeout_us = 10'000'000;
+  int64_t heartbeat_us = 300'000;
+  std::string member;  // not empty: this process is a static member of that name
 };
 
 enum class SourceKind : uint8_t { kLog, kKafka };

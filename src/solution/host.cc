@@ -15,6 +15,7 @@ namespace {
 constexpr auto kHousekeepingPause = std::chrono::milliseconds(100);
 constexpr int kSyncThreads = 7;
 constexpr int64_t kSettlePauseUs = 2'000;
+constexpr int64_t kAskOthersNs = 300'000'000;
 constexpr int64_t kFirstReopenPauseNs = 1'000'000'000;
 constexpr int64_t kLongestReopenPauseNs = 8'000'000'000;
 
@@ -333,6 +334,35 @@ bool Host::reached(const std::vector<pipeline::LaneProgress>& progress, const En
   });
 }
 
+// Where the source shares its partitions out, those of other processes are done when they have committed
+// every event before the end. `ask`: also ask for those, which takes a while.
+Result<bool> Host::reached_by_all(Running& running, size_t stage, const Ends& ends, bool ask) {
+  const auto progress = running.pipelines[stage]->progress();
+  Ends here, elsewhere;
+  for (const auto& end : ends) {
+    const bool ours = std::any_of(progress.begin(), progress.end(), [&](const pipeline::LaneProgress& lane) {
+      return lane.source == end.first;
+    });
+    (ours ? here : elsewhere).push_back(end);
+  }
+  if (!reached(progress, here)) return false;
+  pipeline::Source& source = *running.stages[stage].source;
+  if (elsewhere.empty()) return true;
+  if (!ask || !source.traits().assigns) return false;
+  std::vector<TopicPartition> partitions;
+  for (const auto& [tp, end] : elsewhere) partitions.push_back(tp);
+  TM_ASSIGN(auto writer, running.stages[stage].sink->open_writer(0));
+  auto held = writer->committed(partitions);
+  if (!held.ok() && held.error().retryable) return false;
+  if (!held.ok()) return std::move(held).error();
+  for (size_t i = 0; i < elsewhere.size(); ++i) {
+    auto left = source.holds_events(elsewhere[i].first, (*held)[i].position, elsewhere[i].second);
+    if (!left.ok() && !left.error().retryable) return std::move(left).error();
+    if (!left.ok() || *left) return false;
+  }
+  return true;
+}
+
 Status Host::wait_settled(const std::function<bool()>& cancelled) {
   auto go_on = [&]() -> Status {
     if (stop_asked_) return was_stopped();
@@ -354,6 +384,7 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
     // What the stage's input holds now: the stage before it has settled, so that nothing is missing.
     Ends targets;
     bool settled = false;
+    int64_t ask_ns = 0;
     while (!settled) {
       TM_TRY(go_on());
       {
@@ -362,8 +393,12 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
         if (running_ && targets.empty()) {
           TM_ASSIGN(targets, running_->stages[i].source->ends());
         }
-        settled = running_ && reached(running_->pipelines[i]->progress(), targets) &&
-                  running_->pipelines[i]->settled();
+        if (running_ && running_->pipelines[i]->settled()) {
+          // What other processes read is asked for less often.
+          const bool ask = Clock::system().steady_ns() >= ask_ns;
+          TM_ASSIGN(settled, reached_by_all(*running_, i, targets, ask));
+          if (ask) ask_ns = Clock::system().steady_ns() + kAskOthersNs;
+        }
       }
       if (!settled) Clock::system().sleep_us(kSettlePauseUs);
     }

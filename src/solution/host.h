@@ -103,6 +103,7 @@ class Host {
   // Where a topic ends now, for readers of committed events; and whether lanes have read that far.
   using Ends = std::vector<std::pair<TopicPartition, Offset>>;
   static bool reached(const std::vector<pipeline::LaneProgress>& progress, const Ends& ends);
+  static Result<bool> reached_by_all(Running& running, size_t stage, const Ends& ends, bool ask);
 
   RunStore runs_;
   mutable std::mutex record_mutex_;

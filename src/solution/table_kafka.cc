@@ -85,6 +85,22 @@ void add_kafka_source_settings(TableWriter& table) {
       .word("latest", static_cast<double>(kStartLatest));
   table.toggle("ingest.kafka.create", AT(ingest.kafka.create),
                "create the topic where it is missing, with the log's append time as its timestamps");
+  table.choice("ingest.kafka.protocol", AT(ingest.kafka.protocol), {"classic", "consumer"},
+               "of the group that shares the partitions out to the processes: `consumer` is KIP-848's");
+  table
+      .duration("ingest.kafka.session_timeout", AT(ingest.kafka.session_timeout_us),
+                "after how long a process that fell silent loses its partitions (`consumer`: the broker's "
+                "setting)")
+      .range(kSecond, 30 * kMinute);
+  table
+      .duration("ingest.kafka.heartbeat", AT(ingest.kafka.heartbeat_us),
+                "how often it is heard, and hears of others that come and go")
+      .range(100 * kMs, kMinute);
+  table
+      .text("ingest.kafka.member", AT(ingest.kafka.member),
+            "a name of this process alone, as ${HOSTNAME}: it keeps its partitions over a restart within "
+            "`session_timeout`")
+      .derived("none");
 }
 
 void add_kafka_sink_settings(TableWriter& table) {

@@ -162,10 +162,21 @@ Result<std::unique_ptr<pipeline::Source>> make_log_source(const Solution& soluti
   return std::unique_ptr<pipeline::Source>(std::move(opened));
 }
 
+kafka::Membership membership_of(const KafkaSource& source) {
+  kafka::Membership membership;
+  membership.protocol = source.protocol;
+  membership.session_timeout_ms = static_cast<int>(source.session_timeout_us / 1000);
+  membership.heartbeat_ms = static_cast<int>(source.heartbeat_us / 1000);
+  membership.instance = source.member;
+  return membership;
+}
+
 Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solution, const Ground& ground,
-                                                            Stage& stage, const StartAt& start) {
+                                                            Stage& stage, const StartAt& start, bool shared) {
   if (!ground.dry) TM_TRY(create_kafka_topic(solution));
   ingest::KafkaSourceOptions source;
+  source.keyed = stage.plan.stateful;
+  if (shared) source.membership = membership_of(solution.ingest.kafka);
   source.connection = solution.ingest.kafka.connection;
   source.topic = stage.input_topic;
   source.pipeline = stage.name;
@@ -207,14 +218,15 @@ Result<std::unique_ptr<pipeline::Changelog>> make_changelog(const Solution& solu
 
 // `schema`: of the events that the stage reads; then of those that it writes.
 Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground, const StartAt& start,
-                    Schema* schema, std::vector<std::unique_ptr<pipeline::Operator>> operators,
+                    bool replays, Schema* schema, std::vector<std::unique_ptr<pipeline::Operator>> operators,
                     const std::function<Result<std::unique_ptr<pipeline::Sink>>()>& make_stage_sink) {
-  TM_ASSIGN(stage.source, reads_kafka(solution) ? make_kafka_source(solution, ground, stage, start)
-                                                : make_log_source(solution, ground, stage, start));
-
   // Whether there is state decides what the sink prepares; what the sink needs decides the plan.
   stage.plan.stateful =
       std::any_of(operators.begin(), operators.end(), [](const auto& op) { return op->stateful(); });
+  // A store of this process alone takes all partitions here, and a replay is nobody else's.
+  const bool shared = solution.serve.kind == SinkKind::kKafka && !replays;
+  TM_ASSIGN(stage.source, reads_kafka(solution) ? make_kafka_source(solution, ground, stage, start, shared)
+                                                : make_log_source(solution, ground, stage, start));
   TM_ASSIGN(stage.sink, make_stage_sink());
   pipeline::SinkNeeds needs = stage.sink->needs();
   if (solution.pipeline.validate) needs.validate = true;
@@ -268,7 +280,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
     } else {
       stage.name = solution.name + "-rekey-" + config.rekey.by;
       stage.input_topic = input;
-      TM_TRY(finish_stage(stage, solution, ground, start, &schema, std::move(made), [&] {
+      TM_TRY(finish_stage(stage, solution, ground, start, false, &schema, std::move(made), [&] {
         serve::LogSinkOptions options;
         options.pipeline = stage.name;
         options.topic = stage.output_topic;
@@ -297,7 +309,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   if (!last.output_topic.empty() && !replay.into.empty()) last.output_topic = replay.into;
   TM_ASSIGN(auto made, make_operators());
   StartAt last_start = stages.empty() ? start : StartAt{};
-  TM_TRY(finish_stage(last, solution, ground, last_start, &schema, std::move(made),
+  TM_TRY(finish_stage(last, solution, ground, last_start, !replay.into.empty(), &schema, std::move(made),
                       [&] { return make_sink(solution, ground, last, operators, replay); }));
   stages.push_back(std::move(last));
   return stages;

@@ -23,7 +23,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
-from program import Place  # noqa: E402
+from program import Place, wait_for  # noqa: E402, F401
 import outside  # noqa: E402
 
 SKIPPED = 77
@@ -142,6 +142,15 @@ def kills(options, place, broker):
     return 1 if faults else 0
 
 
+def missing():
+    """What is not there and must be; empty where everything is."""
+    if shutil.which("java") is None or not (ROOT / "build/deps/kafka/sha256").exists():
+        return "needs java and Kafka's jars (tools/fetch-kafka)"
+    if not (ROOT / "build/deps/librdkafka/librdkafka.so.1").exists() and "TIDEMILL_LIBRDKAFKA" not in os.environ:
+        return "needs librdkafka (tools/fetch-librdkafka)"
+    return ""
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["contracts", "kills"])
@@ -150,11 +159,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
-    if shutil.which("java") is None or not (ROOT / "build/deps/kafka/sha256").exists():
-        print("skipped: needs java and Kafka's jars (tools/fetch-kafka)")
-        return SKIPPED
-    if not (ROOT / "build/deps/librdkafka/librdkafka.so.1").exists() and "TIDEMILL_LIBRDKAFKA" not in os.environ:
-        print("skipped: needs librdkafka (tools/fetch-librdkafka)")
+    if missing():
+        print("skipped: " + missing())
         return SKIPPED
     place = Place("tidemill-kafka-")
     broker = Broker(place)

@@ -101,8 +101,13 @@ class GroupReader final : public pipeline::SourceReader {
 
 class GroupSource final : public pipeline::Source {
  public:
-  GroupSource(pipeline::Source& inner, Group& group) : inner_(inner), group_(group) {}
-  pipeline::SourceTraits traits() const override { return inner_.traits(); }
+  GroupSource(pipeline::Source& inner, Group& group, bool assigns)
+      : inner_(inner), group_(group), assigns_(assigns) {}
+  pipeline::SourceTraits traits() const override {
+    pipeline::SourceTraits traits = inner_.traits();
+    traits.assigns = assigns_;
+    return traits;
+  }
   Result<std::vector<TopicPartition>> partitions() override { return inner_.partitions(); }
   Result<std::unique_ptr<pipeline::SourceReader>> open_reader(int task) override {
     TM_ASSIGN(auto reader, inner_.open_reader(task));
@@ -113,12 +118,13 @@ class GroupSource final : public pipeline::Source {
  private:
   pipeline::Source& inner_;
   Group& group_;
+  const bool assigns_;
 };
 
 }  // namespace
 
-std::unique_ptr<pipeline::Source> make_group_source(pipeline::Source& inner, Group& group) {
-  return std::make_unique<GroupSource>(inner, group);
+std::unique_ptr<pipeline::Source> make_group_source(pipeline::Source& inner, Group& group, bool assigns) {
+  return std::make_unique<GroupSource>(inner, group, assigns);
 }
 
 }  // namespace tidemill::sim

@@ -43,7 +43,8 @@ class Group {
   std::map<int, std::vector<pipeline::AssignmentChange>> untold_;
 };
 
-// `inner` with the group's changes in its polls. Both must outlive it.
-std::unique_ptr<pipeline::Source> make_group_source(pipeline::Source& inner, Group& group);
+// `inner` with the group's changes in its polls. Both must outlive it. `assigns`: a task that is fenced waits
+// for the group to tell why.
+std::unique_ptr<pipeline::Source> make_group_source(pipeline::Source& inner, Group& group, bool assigns);
 
 }  // namespace tidemill::sim

@@ -104,7 +104,7 @@ Status Process::start_pipeline() {
   source.pipeline = kPipeline;
   TM_ASSIGN(log_source_, ingest::LogSource::open(*log_, source));
   group_ = std::make_unique<Group>(*log_);
-  source_ = make_group_source(*log_source_, *group_);
+  source_ = make_group_source(*log_source_, *group_, scenario.moves > 0);
   if (scenario.sink == SinkKind::kModelWithChangelog) {
     changelog_ = std::make_unique<pipeline::testing::ModelChangelog>(around_.store);
   } else {
