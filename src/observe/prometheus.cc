@@ -12,7 +12,9 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <mutex>
 #include <thread>
+#include <utility>
 
 namespace tidemill::observe {
 namespace {
@@ -67,6 +69,12 @@ class Collector final : public prometheus::Collectable {
   std::function<std::vector<MetricFamily>()> collect_;
 };
 
+// An answer without a metric.
+class Nothing final : public prometheus::Collectable {
+ public:
+  std::vector<prometheus::MetricFamily> Collect() const override { return {}; }
+};
+
 // Why the address cannot be listened on; 0: it can. The server's own error does not say.
 int bind_error(const std::string& address, int port) {
   sockaddr_in to{};
@@ -87,6 +95,9 @@ int bind_error(const std::string& address, int port) {
 
 struct PrometheusServer::Impl {
   std::shared_ptr<Collector> collector;
+  std::shared_ptr<Nothing> nothing = std::make_shared<Nothing>();
+  std::mutex mutex;
+  bool ready = false;
   std::unique_ptr<prometheus::Exposer> exposer;
 };
 
@@ -109,6 +120,7 @@ Result<std::unique_ptr<PrometheusServer>> PrometheusServer::start(
     server->impl_->exposer = std::make_unique<prometheus::Exposer>(std::vector<std::string>{
         "listening_ports", address + ":" + std::to_string(port), "num_threads", kThreads});
     server->impl_->exposer->RegisterCollectable(server->impl_->collector);
+    server->impl_->exposer->RegisterCollectable(server->impl_->nothing, "/healthz");
     std::vector<int> ports = server->impl_->exposer->GetListeningPorts();
     if (!ports.empty()) port = ports.front();
   } catch (const std::exception& error) {
@@ -116,6 +128,12 @@ Result<std::unique_ptr<PrometheusServer>> PrometheusServer::start(
   }
   server->url_ = "http://" + address + ":" + std::to_string(port) + "/metrics";
   return server;
+}
+
+void PrometheusServer::set_ready() {
+  std::lock_guard lock(impl_->mutex);
+  if (std::exchange(impl_->ready, true)) return;
+  impl_->exposer->RegisterCollectable(impl_->nothing, "/ready");
 }
 
 Sample histogram_sample(const Histogram& microseconds) {

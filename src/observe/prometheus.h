@@ -40,7 +40,8 @@ Sample histogram_sample(const Histogram& microseconds);
 // Prometheus use.
 std::vector<MetricFamily> process_metrics();
 
-// Serves GET /metrics until destroyed. `collect` is called once for each, on a thread of its own.
+// Serves until destroyed GET /metrics, for which `collect` is called, on a thread of its own; GET /healthz,
+// which says that this process answers; and GET /ready, which is not found before set_ready().
 class PrometheusServer {
  public:
   // `address`: an address of this machine, 127.0.0.1 for this machine only. Port 0: a free one. Errors are
@@ -51,6 +52,8 @@ class PrometheusServer {
   PrometheusServer(const PrometheusServer&) = delete;
   PrometheusServer& operator=(const PrometheusServer&) = delete;
 
+  // What it runs has begun. Thread-safe.
+  void set_ready();
   const std::string& url() const { return url_; }  // "http://127.0.0.1:9400/metrics"
 
  private:

@@ -14,8 +14,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// The whole answer to GET /metrics.
-std::string get(const std::string& url) {
+// The whole answer to a GET.
+std::string get(const std::string& url, const std::string& path = "/metrics") {
   int port = std::atoi(url.c_str() + url.rfind(':') + 1);
   int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in to{};
@@ -24,7 +24,7 @@ std::string get(const std::string& url) {
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   std::string answer;
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) {
-    std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
+    std::string request = "GET " + path + " HTTP/1.0\r\n\r\n";
     EXPECT_EQ(::send(fd, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
     char buffer[4096];
     for (ssize_t n; (n = ::recv(fd, buffer, sizeof buffer, 0)) > 0;)
@@ -65,6 +65,16 @@ TEST(Prometheus, ServesTheTextFormatOnAFreePort) {
   EXPECT_THAT(text, HasSubstr("tidemill_commit_duration_seconds_bucket{le=\"0.002\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("tidemill_commit_duration_seconds_bucket{le=\"+Inf\"} 2\n"));
   EXPECT_EQ(text.find("tidemill_nothing"), std::string::npos);
+}
+
+TEST(Prometheus, SaysThatItIsAliveAndWhenItIsReady) {
+  auto server = PrometheusServer::start("127.0.0.1", 0, sample_metrics);
+  ASSERT_TRUE(server.ok()) << server.error().message;
+  EXPECT_THAT(get((*server)->url(), "/healthz"), HasSubstr(" 200 "));
+  EXPECT_THAT(get((*server)->url(), "/ready"), HasSubstr(" 404 "));
+  (*server)->set_ready();
+  (*server)->set_ready();
+  EXPECT_THAT(get((*server)->url(), "/ready"), HasSubstr(" 200 "));
 }
 
 TEST(Prometheus, APortInUseIsAnErrorThatSaysTheWayOut) {

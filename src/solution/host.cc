@@ -110,6 +110,7 @@ Status Host::serve_metrics() {
   TM_ASSIGN(prometheus_, observe::PrometheusServer::start(solution_.observe.prometheus_address,
                                                           solution_.observe.prometheus_port,
                                                           [this] { return run_metrics(*this); }));
+  if (processing_begun_) prometheus_->set_ready();
   return {};
 }
 
@@ -239,6 +240,9 @@ Status Host::enter_processing() {
     hold_inputs(false);
   }
   ++processing_users_;
+  std::lock_guard served(prometheus_mutex_);
+  processing_begun_ = true;
+  if (prometheus_) prometheus_->set_ready();
   return {};
 }
 

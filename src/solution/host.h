@@ -139,6 +139,7 @@ class Host {
   std::unique_ptr<SocketServer> server_;
   mutable std::mutex prometheus_mutex_;
   std::unique_ptr<observe::PrometheusServer> prometheus_;
+  bool processing_begun_ = false;
 };
 
 }  // namespace tidemill::solution
