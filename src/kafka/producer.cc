@@ -7,6 +7,9 @@
 namespace tidemill::kafka {
 namespace {
 
+constexpr size_t kBatchBytes = 1'000'000;  // what brokers take, if they are not told otherwise
+constexpr size_t kRecordOverhead = 64;     // more than a record's own fields in a batch
+
 struct GroupMetadata {
   ~GroupMetadata() {
     if (handle != nullptr) api().consumer_group_metadata_destroy(handle);
@@ -23,23 +26,29 @@ Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
       {"acks", "all"},
       {"enable.idempotence", "true"},
       {"compression.codec", std::string(compression_name(options.compression))},
-      {"linger.ms", std::to_string(options.linger_ms)},
-      {"batch.size", "1000000"},
-      {"queue.buffering.max.kbytes", std::to_string(options.queue_bytes >> 10)},
-      {"queue.buffering.max.messages", "500000"},
+      {"batch.size", std::to_string(kBatchBytes)},
       {"reconnect.backoff.max.ms", "1000"},
   };
   if (options.transactional_id.empty()) {
     // Never given up: what a client gives up it may have stored all the same.
     made.properties.emplace_back("message.timeout.ms", "0");
+    made.properties.emplace_back("linger.ms", std::to_string(options.linger_ms));
+    made.properties.emplace_back("queue.buffering.max.kbytes", std::to_string(options.queue_bytes >> 10));
+    made.properties.emplace_back("queue.buffering.max.messages", "500000");
   } else {
+    // Sent is what a round or the commit sends (make_room).
+    made.properties.emplace_back("linger.ms", "1000");
+    made.properties.emplace_back("batch.num.messages", "1000000");
+    made.properties.emplace_back("queue.buffering.max.kbytes", "2097151");
+    made.properties.emplace_back("queue.buffering.max.messages", "10000000");
     made.properties.emplace_back("transactional.id", options.transactional_id);
     made.properties.emplace_back("transaction.timeout.ms", std::to_string(options.transaction_timeout_ms));
   }
   for (const auto& property : options.properties) made.properties.push_back(property);
   made.on_delivery = options.on_delivery;
   TM_ASSIGN(auto client, Client::open(connection, std::move(made)));
-  return std::unique_ptr<Producer>(new Producer(std::move(client)));
+  return std::unique_ptr<Producer>(
+      new Producer(std::move(client), options.transactional_id.empty() ? 0 : options.transaction_timeout_ms));
 }
 
 Producer::~Producer() {
@@ -75,6 +84,7 @@ Status Producer::init(int timeout_ms) {
 
 Status Producer::begin() {
   must_abort_ = false;
+  for (auto& [where, sent] : round_) sent = 0;
   if (rd_kafka_error_t* error = api().begin_transaction(client_->get()))
     return failed("begin of a transaction", error);
   return {};
@@ -86,16 +96,17 @@ rd_kafka_topic_t* Producer::topic(const std::string& name) {
   return handle;
 }
 
-Status Producer::produce(const TopicPartition& to, const Record& record, void* opaque) {
+Status Producer::produce(const TopicPartition& to, const Record& record, void* opaque, bool copy) {
   std::array<rd_kafka_vu_t, 8> told;
   size_t count = 0;
   auto add = [&](rd_kafka_vtype_t type) -> rd_kafka_vu_t& {
     told[count].vtype = type;
     return told[count++];
   };
-  add(RD_KAFKA_VTYPE_RKT).u.rkt = topic(to.topic);
+  rd_kafka_topic_t* const handle = topic(to.topic);
+  add(RD_KAFKA_VTYPE_RKT).u.rkt = handle;
   add(RD_KAFKA_VTYPE_PARTITION).u.i32 = to.partition.value();
-  add(RD_KAFKA_VTYPE_MSGFLAGS).u.i = RD_KAFKA_MSG_F_COPY;
+  add(RD_KAFKA_VTYPE_MSGFLAGS).u.i = copy ? RD_KAFKA_MSG_F_COPY : 0;
   if (opaque != nullptr) add(RD_KAFKA_VTYPE_OPAQUE).u.ptr = opaque;
   add(RD_KAFKA_VTYPE_TIMESTAMP).u.i64 = record.timestamp_ms;
   if (record.has_key) {
@@ -120,12 +131,13 @@ Status Producer::produce(const TopicPartition& to, const Record& record, void* o
     }
     add(RD_KAFKA_VTYPE_HEADERS).u.headers = headers;
   }
+  if (transaction_timeout_ms_ > 0) make_room(handle, to.partition.value(), record);
   while (true) {
     rd_kafka_error_t* error = api().produceva(client_->get(), told.data(), count);
     if (error == nullptr) return {};
     if (api().error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
       api().error_destroy(error);
-      api().poll(client_->get(), 10);
+      api().poll(client_->get(), 1);
       continue;
     }
     if (headers != nullptr) api().headers_destroy(headers);
@@ -170,6 +182,24 @@ Status Producer::send_offsets(const GroupCommit& commit, int timeout_ms) {
   }
   if (error != nullptr) return failed("positions of group " + commit.group, error);
   return {};
+}
+
+// librdkafka has one batch of a partition under way at a time, and its threads spin while another one that is
+// due waits for it, as all are when a commit sends everything at once. So a transaction is sent in rounds of
+// one batch a partition.
+void Producer::make_room(rd_kafka_topic_t* topic, int32_t partition, const Record& record) {
+  if (topic != last_topic_ || partition != last_partition_) {
+    last_bytes_ = &round_[{topic, partition}];
+    last_topic_ = topic;
+    last_partition_ = partition;
+  }
+  const size_t bytes = record.key.size() + record.value.size() + record.headers.size() + kRecordOverhead;
+  if (*last_bytes_ > 0 && *last_bytes_ + bytes > kBatchBytes) {
+    // What fails the commit says.
+    (void)api().flush(client_->get(), transaction_timeout_ms_);
+    for (auto& [where, sent] : round_) sent = 0;
+  }
+  *last_bytes_ += bytes;
 }
 
 Producer::End Producer::commit(int timeout_ms, Error* why) {

@@ -19,8 +19,8 @@ struct ProducerOptions {
   std::string transactional_id;  // empty: idempotent, no transactions
   int transaction_timeout_ms = 60'000;
   Compression compression = Compression::kNone;
-  size_t queue_bytes = 64u << 20;
-  double linger_ms = 5;
+  size_t queue_bytes = 64u << 20;  // without transactions: what may wait for an answer
+  double linger_ms = 5;            // without transactions
   Properties properties;
   Client::Delivery on_delivery;
 };
@@ -37,7 +37,14 @@ class Producer {
   Status begin();
   // Copies the record into librdkafka's queue; waits where that is full. Errors: kInvalid for one that is
   // larger than the cluster takes. `opaque` is given to on_delivery.
-  Status produce(const TopicPartition& to, const Record& record, void* opaque = nullptr);
+  Status produce(const TopicPartition& to, const Record& record, void* opaque = nullptr) {
+    return produce(to, record, opaque, true);
+  }
+  // In a transaction: without a copy of the value, which must stay until the transaction has ended, and until
+  // the producer has where that is not known.
+  Status produce_kept(const TopicPartition& to, const Record& record) {
+    return produce(to, record, nullptr, false);
+  }
   // Adds positions of a group to the transaction.
   struct GroupCommit {
     std::string group;
@@ -64,12 +71,21 @@ class Producer {
   int pending() const { return api().outq_len(client_->get()); }
 
  private:
-  Producer(std::unique_ptr<Client> client) : client_(std::move(client)) {}
+  Producer(std::unique_ptr<Client> client, int transaction_timeout_ms)
+      : client_(std::move(client)), transaction_timeout_ms_(transaction_timeout_ms) {}
   Error failed(const std::string& what, rd_kafka_error_t* error);
   rd_kafka_topic_t* topic(const std::string& name);
+  Status produce(const TopicPartition& to, const Record& record, void* opaque, bool copy);
+  void make_room(rd_kafka_topic_t* topic, int32_t partition, const Record& record);
 
   std::unique_ptr<Client> client_;
+  const int transaction_timeout_ms_;  // 0: no transactions
   std::map<std::string, rd_kafka_topic_t*> topics_;
+  // Bytes of the round, by partition; the last one that was looked for.
+  std::map<std::pair<rd_kafka_topic_t*, int32_t>, size_t> round_;
+  rd_kafka_topic_t* last_topic_ = nullptr;
+  int32_t last_partition_ = -1;
+  size_t* last_bytes_ = nullptr;
   bool fatal_ = false;       // it can be used no more
   bool must_abort_ = false;  // the transaction cannot commit
   bool fenced_ = false;

@@ -299,12 +299,13 @@ Status KafkaWriter::after_doubt(const pipeline::CommitRequest& request, const Er
   return external_error(why.message, Code::kUnknown);
 }
 
+// What is written stays where it is until the commit has an outcome, or its producer is gone.
 Status KafkaWriter::write(const KafkaOutput& output, const pipeline::CommitRequest& request) {
   TopicPartition rows{sink_.layout_.topic, Partition(0)}, letters{sink_.layout_.dead_topic, Partition(0)};
   for (const KafkaOutput::Outgoing& one : output.outgoing()) {
     TopicPartition& to = one.dead ? letters : rows;
     to.partition = one.partition;
-    TM_TRY(producer_->produce(to, one.record));
+    TM_TRY(producer_->produce_kept(to, one.record));
   }
   TopicPartition changelog{pipeline::kafka_changelog_topic(sink_.options_.pipeline), Partition(0)};
   for (const PartitionEpoch& part : request.partitions) {
@@ -313,7 +314,7 @@ Status KafkaWriter::write(const KafkaOutput& output, const pipeline::CommitReque
       Record record;
       record.value = value;
       record.has_value = true;
-      TM_TRY(producer_->produce(changelog, record));
+      TM_TRY(producer_->produce_kept(changelog, record));
     }
   }
   return {};
