@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-PROGRAMS = ["decode", "generate", "append", "relay", "duckdb", "memory", "state", "program"]
+PROGRAMS = ["decode", "generate", "append", "relay", "duckdb", "memory", "state", "program", "kafka"]
 
 
 def figure(value):
@@ -78,8 +78,8 @@ def main():
         if name not in PROGRAMS:
             parser.error(f"no benchmark {name}; there are {', '.join(PROGRAMS)}")
         command = [f"{options.build}/{name}_bench"] + passed_on
-        if name == "program":
-            command = [sys.executable, "bench/program_bench.py", "--build", options.build] + passed_on
+        if name in ("program", "kafka"):
+            command = [sys.executable, f"bench/{name}_bench.py", "--build", options.build] + passed_on
         made, good = run(command)
         rows += made
         if not good:
