@@ -1,6 +1,7 @@
 #include "kafka/admin.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "base/clock.h"
@@ -10,6 +11,12 @@ namespace {
 
 constexpr int64_t kLookAgainUs = 20'000;
 constexpr int64_t kNewMs = 3'000;  // how long brokers may not yet know a new topic
+constexpr int kTurnMs = 500;
+constexpr std::array kStaleLeader = {
+    RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH,      RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH,
+    RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+    RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE,
+};
 
 template <class T, auto Destroy>
 struct Destroyer {
@@ -25,7 +32,9 @@ using OwnedOptions = Owned<rd_kafka_AdminOptions_t, &Api::AdminOptions_destroy>;
 }  // namespace
 
 Result<std::unique_ptr<Admin>> Admin::open(const Connection& connection, int timeout_ms) {
-  TM_ASSIGN(auto client, Client::open(connection, {}));
+  Client::Options options;
+  options.properties = {{"reconnect.backoff.max.ms", "1000"}};
+  TM_ASSIGN(auto client, Client::open(connection, std::move(options)));
   return std::unique_ptr<Admin>(new Admin(connection, std::move(client), timeout_ms));
 }
 
@@ -47,21 +56,44 @@ Status Admin::request(const std::string& what, rd_kafka_admin_op_t operation, in
                                                         static_cast<rd_kafka_IsolationLevel_t>(isolation))));
   }
   ask(wanted.get(), queue.get());
-  OwnedEvent event(api().queue_poll(queue.get(), timeout_ms_ + 5'000));
-  if (event == nullptr) return client_->error(what, RD_KAFKA_RESP_ERR__TIMED_OUT);
-  api().poll(client_->get(), 0);  // errors of connections
+  OwnedEvent event;
+  const int64_t start_ns = Clock::system().steady_ns();
+  while (event == nullptr) {
+    event.reset(api().queue_poll(queue.get(), kTurnMs));
+    api().poll(client_->get(), 0);  // errors of connections
+    const int64_t passed_ms = (Clock::system().steady_ns() - start_ns) / 1'000'000;
+    // Not before a turn is over: what was refused may have been mended.
+    if (event == nullptr && (passed_ms > timeout_ms_ + 5'000 || client_->hopeless(passed_ms))) {
+      return client_->error(what, RD_KAFKA_RESP_ERR__TIMED_OUT);
+    }
+  }
   if (auto code = api().event_error(event.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     return client_->error(what, code, api().event_error_string(event.get()));
   }
+  client_->got_through();
   return take(event.get());
+}
+
+Status Admin::request_leaders(const std::function<Status(rd_kafka_resp_err_t*)>& ask) {
+  const int64_t begun_ns = Clock::system().steady_ns();
+  while (true) {
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    Status asked = ask(&code);
+    if (asked.ok()) return asked;
+    const int64_t passed_ms = (Clock::system().steady_ns() - begun_ns) / 1'000'000;
+    const bool is_new = asked.error().code == Code::kNotFound && passed_ms < kNewMs;
+    if (!is_new && (!asked.error().retryable || passed_ms > timeout_ms_)) return asked;
+    if (std::find(kStaleLeader.begin(), kStaleLeader.end(), code) != kStaleLeader.end()) {
+      TM_ASSIGN(const rd_kafka_metadata_t* metadata, client_->metadata("list of topics", true, timeout_ms_));
+      api().metadata_destroy(metadata);
+    }
+    Clock::system().sleep_us(kLookAgainUs);
+  }
 }
 
 Result<int32_t> Admin::partition_count(const std::string& topic) {
   // A list without the topic: metadata of one name would have a broker create it where it may.
-  const rd_kafka_metadata_t* metadata = nullptr;
-  auto code = api().metadata(client_->get(), 1, nullptr, &metadata, timeout_ms_);
-  api().poll(client_->get(), 0);
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error("list of topics", code);
+  TM_ASSIGN(const rd_kafka_metadata_t* metadata, client_->metadata("list of topics", true, timeout_ms_));
   int32_t count = 0;
   for (int i = 0; i < metadata->topic_cnt; ++i) {
     if (metadata->topics[i].topic == topic) count = metadata->topics[i].partition_cnt;
@@ -200,37 +232,29 @@ Result<std::vector<Position>> Admin::offsets(const std::vector<TopicPartition>& 
   const int isolation = query.kind == OffsetQuery::kStableEnd ? RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
                                                               : RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED;
   const std::string what = "offsets of topic " + partitions.front().topic;
-  auto ask_once = [&] {
-    return request(
-        what, RD_KAFKA_ADMIN_OP_LISTOFFSETS, isolation,
-        [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-          api().ListOffsets(client_->get(), list.get(), options, queue);
-        },
-        [&](rd_kafka_event_t* event) -> Status {
-          size_t count = 0;
-          const auto** infos = api().ListOffsets_result_infos(api().event_ListOffsets_result(event), &count);
-          for (size_t i = 0; i < count; ++i) {
-            const rd_kafka_topic_partition_t* one = api().ListOffsetsResultInfo_topic_partition(infos[i]);
-            if (one->err != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error(what, one->err);
-            auto place = places.find({one->topic, Partition(one->partition)});
-            if (place == places.end()) continue;
-            found[place->second] = {Offset(one->offset),
-                                    LeaderEpoch(api().topic_partition_get_leader_epoch(one))};
-          }
-          return {};
-        });
+  rd_kafka_resp_err_t failed = RD_KAFKA_RESP_ERR_NO_ERROR;
+  auto ask = [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+    api().ListOffsets(client_->get(), list.get(), options, queue);
   };
-  // A topic that somebody has just created has leaders a moment later, and is on the move later on.
-  const int64_t begun = Clock::system().steady_ns();
-  auto asked_for_ms = [&] { return (Clock::system().steady_ns() - begun) / 1'000'000; };
-  Status asked = ask_once();
-  while (!asked.ok() &&
-         (asked.error().retryable ? asked_for_ms() < timeout_ms_
-                                  : asked.error().code == Code::kNotFound && asked_for_ms() < kNewMs)) {
-    Clock::system().sleep_us(kLookAgainUs);
-    asked = ask_once();
-  }
-  TM_TRY(asked);
+  auto take = [&](rd_kafka_event_t* event) -> Status {
+    size_t count = 0;
+    const auto** infos = api().ListOffsets_result_infos(api().event_ListOffsets_result(event), &count);
+    for (size_t i = 0; i < count; ++i) {
+      const rd_kafka_topic_partition_t* one = api().ListOffsetsResultInfo_topic_partition(infos[i]);
+      failed = one->err;
+      if (failed != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error(what, failed);
+      auto place = places.find({one->topic, Partition(one->partition)});
+      if (place == places.end()) continue;
+      found[place->second] = {Offset(one->offset), LeaderEpoch(api().topic_partition_get_leader_epoch(one))};
+    }
+    return {};
+  };
+  TM_TRY(request_leaders([&](rd_kafka_resp_err_t* code) {
+    failed = RD_KAFKA_RESP_ERR_NO_ERROR;
+    Status asked = request(what, RD_KAFKA_ADMIN_OP_LISTOFFSETS, isolation, ask, take);
+    *code = failed;
+    return asked;
+  }));
   std::vector<TopicPartition> beyond;
   for (size_t i = 0; i < partitions.size(); ++i) {
     if (found[i].offset >= Offset(0)) continue;
@@ -250,19 +274,19 @@ Status Admin::delete_before(const TopicPartition& partition, Offset offset) {
   list.add(partition.topic, partition.partition.value(), offset.value());
   rd_kafka_DeleteRecords_t* records = api().DeleteRecords_new(list.get());
   const std::string what = "deleting the start of " + partition.to_string();
-  Status deleted = request(
-      what, RD_KAFKA_ADMIN_OP_DELETERECORDS, -1,
-      [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-        api().DeleteRecords(client_->get(), &records, 1, options, queue);
-      },
-      [&](rd_kafka_event_t* event) -> Status {
-        const auto* result = api().DeleteRecords_result_offsets(api().event_DeleteRecords_result(event));
-        for (int i = 0; i < result->cnt; ++i) {
-          if (result->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-            return client_->error(what, result->elems[i].err);
-        }
-        return {};
-      });
+  auto ask = [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+    api().DeleteRecords(client_->get(), &records, 1, options, queue);
+  };
+  Status deleted = request_leaders([&](rd_kafka_resp_err_t* code) {
+    return request(what, RD_KAFKA_ADMIN_OP_DELETERECORDS, -1, ask, [&](rd_kafka_event_t* event) -> Status {
+      const auto* result = api().DeleteRecords_result_offsets(api().event_DeleteRecords_result(event));
+      for (int i = 0; i < result->cnt; ++i) {
+        *code = result->elems[i].err;
+        if (*code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error(what, *code);
+      }
+      return {};
+    });
+  });
   api().DeleteRecords_destroy(records);
   return deleted;
 }

@@ -80,6 +80,9 @@ class Admin {
   // `isolation`: of offsets; -1: it does not matter.
   Status request(const std::string& what, rd_kafka_admin_op_t operation, int isolation, const Ask& ask,
                  const Take& take);
+  // A request to partitions' leaders, until they are there: a new topic has them a moment later. librdkafka
+  // keeps to those that it knows until it is told to look again, which is done here where they have changed.
+  Status request_leaders(const std::function<Status(rd_kafka_resp_err_t* of_a_partition)>& ask);
   Result<Client*> group_client(const std::string& group, bool stable);
 
   const Connection connection_;

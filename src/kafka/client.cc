@@ -4,9 +4,18 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
+
+#include "base/clock.h"
+#include "base/file_system.h"
 
 namespace tidemill::kafka {
 namespace {
+
+constexpr int kFirstTurnMs = 500;
+constexpr int kPoorMs = 5'000;                     // how long what is likely wrong is tried
+constexpr int64_t kTroubleNs = 60'000'000'000;     // what is older explains nothing; repeated every 30 s
+constexpr int64_t kSameTroubleNs = 1'000'000'000;  // of a certificate, said twice
 
 // Errors that another try may not meet: the cluster is on the move, or cannot be reached for a while.
 constexpr std::array kPassing = {
@@ -16,6 +25,10 @@ constexpr std::array kPassing = {
     RD_KAFKA_RESP_ERR__TRANSPORT,
     RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
     RD_KAFKA_RESP_ERR__RESOLVE,
+    // A start ends with them; what runs waits until they are put right.
+    RD_KAFKA_RESP_ERR__AUTHENTICATION,
+    RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+    RD_KAFKA_RESP_ERR__SSL,
     RD_KAFKA_RESP_ERR__WAIT_COORD,
     RD_KAFKA_RESP_ERR__WAIT_CACHE,
     RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE,
@@ -65,9 +78,6 @@ std::string way_out(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
       return "; the user of this connection needs more rights (docs/connectors/kafka.md lists them)";
-    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-      return "; check user and password, and that they have not expired";
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
       return "; another process runs under the same name: give each its own ingest.kafka.member";
     case RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID:
@@ -77,31 +87,51 @@ std::string way_out(rd_kafka_resp_err_t code) {
   }
 }
 
-}  // namespace
-
-std::string explain_trouble(const std::string& reason) {
-  // "sasl_ssl://broker-1.internal:9093/1: Failed to resolve …": a number after the slash is a broker that the
-  // cluster advertises; "/bootstrap" is one of those that were configured.
-  const size_t colon = reason.find(": ");
-  const size_t slash = reason.rfind('/', colon);
-  if (colon == std::string::npos || slash == std::string::npos || slash + 1 >= colon) return reason;
-  std::string id = reason.substr(slash + 1, colon - slash - 1);
-  size_t begin = reason.find("://");
-  begin = begin == std::string::npos || begin > slash ? 0 : begin + 3;
-  const std::string name = reason.substr(begin, slash - begin);
-  if (id.find_first_not_of("0123456789") != std::string::npos) return name + reason.substr(colon);
-  const bool unreachable = reason.find("resolve") != std::string::npos ||
-                           reason.find("Connect") != std::string::npos ||
-                           reason.find("connect") != std::string::npos;
-  if (!unreachable) return "broker " + id + " at " + name + reason.substr(colon);
-  return "the cluster advertises broker " + id + " at " + name + ", which cannot be reached from here" +
-         reason.substr(colon) + "; check its advertised.listeners, or this machine's network";
+// librdkafka's words for such a file name its own setting.
+std::string explain_new_client(const std::string& why, const Connection& connection) {
+  for (const auto& [property, setting, path] :
+       {std::tuple<std::string_view, const char*, const std::string&>{"ssl.ca.location", "tls_ca",
+                                                                      connection.ca_file},
+        {"ssl.certificate.location", "tls_certificate", connection.certificate_file},
+        {"ssl.key.location", "tls_key", connection.key_file}}) {
+    if (why.starts_with(property)) {
+      return std::string(setting) + ": " + path + " cannot be used; give a PEM file (" + why + ")";
+    }
+  }
+  return why;
 }
+
+Status check_files(const Connection& connection) {
+  for (const auto& [setting, path] :
+       {std::pair<const char*, const std::string&>{"tls_ca", connection.ca_file},
+        {"tls_certificate", connection.certificate_file},
+        {"tls_key", connection.key_file}}) {
+    if (path.empty()) continue;
+    auto opened = FileSystem::posix().open(path, OpenMode::kRead);
+    if (!opened.ok()) {
+      return user_error("Kafka at " + address_of(connection) + ": " + setting + ": " +
+                        opened.error().message);
+    }
+  }
+  return {};
+}
+
+// Only to say what is wrong: what OpenSSL found is what counts.
+int on_certificate(rd_kafka_t*, const char*, int32_t, int* x509_error, int, const char*, size_t, char* why,
+                   size_t why_size, void*) {
+  if (*x509_error == 0) return 1;
+  (void)snprintf(why, why_size, "%s", certificate_problem(*x509_error).c_str());
+  return 0;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Client>> Client::open(const Connection& connection, Options options) {
   TM_ASSIGN(const Api* table, load_api());
   TM_ASSIGN(Properties given, connection_properties(connection));
+  TM_TRY(check_files(connection));
   auto client = std::unique_ptr<Client>(new Client());
+  client->role_ = options.role;
   client->address_ = address_of(connection);
   client->opaque_ = options.opaque;
   client->on_rebalance_ = options.on_rebalance;
@@ -114,8 +144,6 @@ Result<std::unique_ptr<Client>> Client::open(const Connection& connection, Optio
     return user_error("properties." + name + ": " + why + "; see librdkafka's CONFIGURATION.md");
   };
   Status done = set("client.id", "tidemill");
-  // Troubles are said once each, where they matter; not per connection on the program's output.
-  if (done.ok()) done = set("log.connection.close", "false");
   for (const Properties* all : {&options.properties, &given}) {
     for (const auto& [name, value] : *all) {
       if (done.ok()) done = set(name, value);
@@ -128,6 +156,12 @@ Result<std::unique_ptr<Client>> Client::open(const Connection& connection, Optio
   table->conf_set_opaque(conf, client.get());
   table->conf_set_error_cb(conf, &Client::on_error);
   table->conf_set_log_cb(conf, &Client::on_log);
+  if (connection.tls || !connection.event_hubs.empty()) {
+    (void)table->conf_set_ssl_cert_verify_cb(conf, &on_certificate);
+  }
+  // Tokens are renewed whether anybody polls or not.
+  const bool tokens = connection.sasl == SaslMechanism::kOAuthBearer;
+  if (tokens) table->conf_enable_sasl_queue(conf, 1);
   if (options.on_rebalance != nullptr) {
     table->conf_set_rebalance_cb(conf, [](rd_kafka_t* handle, rd_kafka_resp_err_t code,
                                           rd_kafka_topic_partition_list_t* partitions, void* self) {
@@ -146,7 +180,10 @@ Result<std::unique_ptr<Client>> Client::open(const Connection& connection, Optio
                                       conf, why, sizeof why);
   if (client->handle_ == nullptr) {
     table->conf_destroy(conf);
-    return user_error("Kafka at " + client->address_ + ": " + why);
+    return user_error("Kafka at " + client->address_ + ": " + explain_new_client(why, connection));
+  }
+  if (rd_kafka_error_t* error = tokens ? table->sasl_background_callbacks_enable(client->handle_) : nullptr) {
+    return client->error("tokens", error);
   }
   return client;
 }
@@ -167,34 +204,83 @@ void Client::on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
 }
 
 void Client::on_log(const rd_kafka_t* handle, int level, const char* facility, const char* text) {
-  constexpr int kWarning = 4;
+  constexpr int kWarning = 4, kInformation = 6;
   auto* client = static_cast<Client*>(api().opaque(handle));
   const std::string_view about = facility == nullptr ? "" : facility;
-  if (client != nullptr && level <= kWarning && about == "FAIL") {
+  if (client != nullptr && level <= kInformation && (about == "FAIL" || about == "SSLCERTVRFY")) {
     std::string line = text == nullptr ? "" : text;
     // "[thrd:host:port/id]: host:port/id: reason"
     if (size_t at = line.find("]: "); at != std::string::npos) line.erase(0, at + 3);
-    client->note(line);
+    // A connection that was closed is in most cases an idle one.
+    const bool explains = level <= kWarning || explain_trouble(line).hope == Trouble::kPoor;
+    if (explains) client->note(line, about != "FAIL");
   }
 }
 
-void Client::note(const std::string& trouble) {
+void Client::note(const std::string& reason, bool of_certificate) {
+  Trouble trouble = explain_trouble(reason);
+  const int64_t now_ns = Clock::system().steady_ns();
   std::lock_guard lock(mutex_);
-  trouble_ = explain_trouble(trouble);
+  // "certificate verify failed" follows, and says less.
+  const bool less = certificate_ns_ >= 0 && now_ns - certificate_ns_ < kSameTroubleNs &&
+                    reason.find("certificate verify failed") != std::string::npos;
+  if (less) return;
+  if (of_certificate) certificate_ns_ = now_ns;
+  trouble_ = std::move(trouble);
+  trouble_ns_ = now_ns;
 }
 
-std::string Client::trouble() const {
+Trouble Client::trouble() const {
   std::lock_guard lock(mutex_);
+  if (Clock::system().steady_ns() - trouble_ns_ > kTroubleNs) return {};
   return trouble_;
 }
 
+void Client::got_through() {
+  all_down_ = false;
+  std::lock_guard lock(mutex_);
+  // Others may be as they were: an advertised broker that cannot be reached is told only every 30 s.
+  if (trouble_.hope == Trouble::kNone) trouble_ = {};
+}
+
+bool Client::hopeless(int64_t waited_ms) const {
+  const Trouble::Hope hope = trouble().hope;
+  return hope == Trouble::kNone || (hope == Trouble::kPoor && waited_ms >= kPoorMs);
+}
+
+Result<const rd_kafka_metadata_t*> Client::metadata(const std::string& what, bool all_topics,
+                                                    int timeout_ms) {
+  const int64_t start_ns = Clock::system().steady_ns();
+  // In turns, so that what is refused is seen soon; each longer than the last, as an answer may take long.
+  for (int turn_ms = kFirstTurnMs;; turn_ms *= 2) {
+    const int64_t passed_ms = (Clock::system().steady_ns() - start_ns) / 1'000'000;
+    const int left_ms = timeout_ms - static_cast<int>(std::min<int64_t>(passed_ms, timeout_ms));
+    const rd_kafka_metadata_t* metadata = nullptr;
+    auto code = api().metadata(handle_, all_topics ? 1 : 0, nullptr, &metadata,
+                               std::min(turn_ms, std::max(left_ms, 1)));
+    // Errors of connections. A consumer's come between its messages, which only its reader takes.
+    if (role_ == Role::kProducer) api().poll(handle_, 0);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      got_through();
+      return metadata;
+    }
+    if (left_ms <= turn_ms || hopeless(passed_ms + turn_ms) || !contains(kPassing, code))
+      return error(what, code);
+    // A connection that just closed fails at once.
+    const int64_t spent_ms = (Clock::system().steady_ns() - start_ns) / 1'000'000 - passed_ms;
+    if (spent_ms < turn_ms) Clock::system().sleep_us((turn_ms - spent_ms) * 1000);
+  }
+}
+
 Error Client::error(const std::string& what, rd_kafka_resp_err_t code, const std::string& why) const {
-  std::string text = "Kafka at " + address_ + ": " + what + ": " + (why.empty() ? api().err2str(code) : why);
   const bool unreachable = code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
                            code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
                            code == RD_KAFKA_RESP_ERR__RESOLVE || code == RD_KAFKA_RESP_ERR__WAIT_COORD;
-  if (std::string last = trouble(); unreachable && !last.empty()) text += " (" + last + ")";
-  text += way_out(code);
+  std::string because = why.empty() ? api().err2str(code) : why;
+  if (std::string last = trouble().text; unreachable && !last.empty()) {
+    because = last.starts_with(address_ + ": ") ? last.substr(address_.size() + 2) : last;
+  }
+  std::string text = "Kafka at " + address_ + ": " + what + ": " + because + way_out(code);
   if (contains(kFencing, code)) return external_error(std::move(text), Code::kFenced);
   if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
       code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {

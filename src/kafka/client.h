@@ -9,6 +9,7 @@
 
 #include "kafka/api.h"
 #include "kafka/connection.h"
+#include "kafka/trouble.h"
 
 namespace tidemill::kafka {
 
@@ -45,28 +46,33 @@ class Client {
 
   // No broker could be reached when one was last tried. Cleared by whoever got through.
   bool all_down() const { return all_down_; }
-  void got_through() { all_down_ = false; }
+  void got_through();
+
+  // Whether it is in vain to wait on: refused credentials, a certificate, a wrong protocol.
+  bool hopeless(int64_t waited_ms) const;
+  // What the cluster is, of all topics or of those that this client uses; metadata_destroy is the caller's.
+  // Ends before `timeout_ms` where waiting is in vain.
+  Result<const rd_kafka_metadata_t*> metadata(const std::string& what, bool all_topics, int timeout_ms);
 
  private:
   Client() = default;
   static void on_error(rd_kafka_t*, int code, const char* reason, void* opaque);
   static void on_log(const rd_kafka_t* handle, int level, const char* facility, const char* text);
-  void note(const std::string& trouble);
-  std::string trouble() const;
+  void note(const std::string& reason, bool of_certificate = false);
+  Trouble trouble() const;  // the last one, while it may explain something
 
   rd_kafka_t* handle_ = nullptr;
+  Role role_ = Role::kProducer;
   std::string address_;
   void* opaque_ = nullptr;
   Rebalance on_rebalance_ = nullptr;
   Delivery on_delivery_;
   std::atomic<bool> all_down_{false};
   mutable std::mutex mutex_;
-  std::string trouble_;
+  Trouble trouble_;
+  int64_t trouble_ns_ = 0;
+  int64_t certificate_ns_ = -1;  // when one was rejected
 };
-
-// What librdkafka says of a broker that it cannot reach, said so that it can be acted on: a name that the
-// cluster advertises, and that cannot be reached from here, is named as such.
-std::string explain_trouble(const std::string& reason);
 
 // A list of partitions with offsets, destroyed at its end.
 class PartitionList {

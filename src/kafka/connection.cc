@@ -17,7 +17,7 @@ constexpr std::string_view kOwnSetting = "it has a setting of its own";
 constexpr std::string_view kPositions = "positions are committed with the data, not by the client";
 constexpr std::string_view kOrder = "the order of events, and each once, depend on it";
 
-constexpr std::array<Refused, 38> kRefused = {{
+constexpr std::array<Refused, 42> kRefused = {{
     {"bootstrap.servers", kOwnSetting},
     {"metadata.broker.list", kOwnSetting},
     {"security.protocol", kOwnSetting},
@@ -52,6 +52,10 @@ constexpr std::array<Refused, 38> kRefused = {{
     {"queuing.strategy", kOrder},
     {"partitioner", "a key's events would leave their partition"},
     {"partition.assignment.strategy", "the pipeline hands partitions over one by one"},
+    {"allow.auto.create.topics", "topics are created with what the solution says of them"},
+    {"topic.blacklist", "events of the topics that it names would not be seen"},
+    {"delivery.report.only.error", "what was acknowledged would not be known"},
+    {"log.queue", "the program takes the client's log itself"},
     {"plugin.library.paths", "it loads code into this process"},
     {"enabled_events", "the program takes the client's events itself"},
     {"enable.random.seed", "the program's own"},
@@ -112,6 +116,16 @@ Status add_security(const Connection& connection, Properties* out) {
     if (named && (connection.user.empty() || connection.password.empty())) {
       return user_error(
           "security: user or password is missing; give both, the password as ${NAME} of the environment");
+    }
+    auto given = [&](std::string_view name) {
+      return std::any_of(connection.properties.begin(), connection.properties.end(),
+                         [&](const auto& property) { return property.first == name; });
+    };
+    if (!named && !given("sasl.oauthbearer.method") && !given("enable.sasl.oauthbearer.unsecure.jwt")) {
+      return user_error(
+          "security: oauthbearer needs tokens; give properties sasl.oauthbearer.method: oidc, "
+          "sasl.oauthbearer.client.id, sasl.oauthbearer.client.secret and "
+          "sasl.oauthbearer.token.endpoint.url");
     }
     if (named) {
       out->emplace_back("sasl.username", connection.user);

@@ -99,16 +99,46 @@ TEST(KafkaConnection, KnowsTheSameClusterByOneCommonBroker) {
   EXPECT_FALSE(same_cluster(plain(), other));
 }
 
+TEST(KafkaConnection, WantsToKnowWhereTokensComeFrom) {
+  Connection connection = plain();
+  connection.sasl = SaslMechanism::kOAuthBearer;
+  EXPECT_THAT(problem(connection), HasSubstr("oauthbearer needs tokens; give properties"));
+  connection.properties = {{"sasl.oauthbearer.method", "oidc"}};
+  EXPECT_EQ(problem(connection), "");
+}
+
 TEST(KafkaTrouble, NamesAnAdvertisedAddressThatCannotBeReached) {
   EXPECT_EQ(
-      explain_trouble("broker-1.internal:9092/1: Failed to resolve 'broker-1.internal:9092': Name unknown"),
+      explain_trouble("broker-1.internal:9092/1: Failed to resolve 'broker-1.internal:9092': Name unknown "
+                      "(after 0ms in state CONNECT, 1 identical error(s) suppressed)")
+          .text,
       "the cluster advertises broker 1 at broker-1.internal:9092, which cannot be reached from here: Failed "
-      "to "
-      "resolve 'broker-1.internal:9092': Name unknown; check its advertised.listeners, or this machine's "
+      "to resolve 'broker-1.internal:9092': Name unknown; check its advertised.listeners, or this machine's "
       "network");
-  EXPECT_EQ(explain_trouble("sasl_ssl://a:9093/bootstrap: Connect to ipv4#127.0.0.1:9093 failed"),
-            "a:9093: Connect to ipv4#127.0.0.1:9093 failed");
-  EXPECT_EQ(explain_trouble("1/2 brokers are down"), "1/2 brokers are down");
+  Trouble down = explain_trouble("sasl_ssl://a:9093/bootstrap: Connect to ipv4#127.0.0.1:9093 failed");
+  EXPECT_EQ(down.text,
+            "a:9093: Connect to ipv4#127.0.0.1:9093 failed; check the address, and this machine's network");
+  EXPECT_EQ(down.hope, Trouble::kGood);
+  EXPECT_EQ(explain_trouble("1/2 brokers are down").text, "1/2 brokers are down");
+}
+
+TEST(KafkaTrouble, KnowsWhatAnotherTryCannotMend) {
+  auto hope = [](const std::string& why) { return explain_trouble("a:9093/bootstrap: " + why).hope; };
+  EXPECT_EQ(hope("SASL authentication error: Authentication failed"), Trouble::kNone);
+  EXPECT_EQ(
+      hope("SASL authentication error: SaslAuthenticateRequest failed: Local: Broker transport failure"),
+      Trouble::kGood);
+  EXPECT_EQ(hope("SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: no"),
+            Trouble::kNone);
+  EXPECT_EQ(hope("Disconnected: connection closed by peer: receive 0 after POLLIN (after 3ms in state "
+                 "APIVERSION_QUERY)"),
+            Trouble::kPoor);
+  EXPECT_EQ(explain_trouble("ssl://a:9093/bootstrap: Certificate (subject=/CN=a, issuer=/CN=b) verification "
+                            "callback failed: " +
+                            certificate_problem(64))
+                .text,
+            "a:9093: the broker's certificate (subject=/CN=a, issuer=/CN=b) is for another host name or "
+            "address; give brokers by a name that it holds");
 }
 
 }  // namespace

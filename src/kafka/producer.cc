@@ -68,9 +68,8 @@ Error Producer::failed(const std::string& what, rd_kafka_error_t* error) {
 Status Producer::init(int timeout_ms) {
   const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms} * 1'000'000;
   // librdkafka looks for the coordinator at once where a broker is connected, and else half a second later.
-  const rd_kafka_metadata_t* metadata = nullptr;
-  auto code = api().metadata(client_->get(), 0, nullptr, &metadata, timeout_ms);
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error("beginning to write in transactions", code);
+  TM_ASSIGN(const rd_kafka_metadata_t* metadata,
+            client_->metadata("beginning to write in transactions", false, timeout_ms));
   api().metadata_destroy(metadata);
   while (true) {
     rd_kafka_error_t* error = api().init_transactions(client_->get(), timeout_ms);

@@ -65,6 +65,8 @@ class Producer {
   End abort(int timeout_ms, const Error& why);
   // Waits until everything that was produced is acknowledged. Without transactions.
   Status flush(int timeout_ms);
+  // Why nothing is acknowledged, as far as it is known.
+  Error silent(const std::string& what) const { return client_->error(what, RD_KAFKA_RESP_ERR__TIMED_OUT); }
   // Calls on_delivery for what was answered. Any thread.
   void poll(int timeout_ms) { api().poll(client_->get(), timeout_ms); }
   // Records that were produced and are not yet acknowledged.

@@ -402,15 +402,13 @@ Status Reader::check_reachable() {
   if (!client_->all_down()) return {};
   const int64_t now_ns = Clock::system().steady_ns();
   if (now_ns < probe_ns_) return {};
-  const rd_kafka_metadata_t* metadata = nullptr;
-  auto code = api().metadata(client_->get(), 0, nullptr, &metadata, kProbeMs);
+  auto metadata = client_->metadata("no broker can be reached", false, kProbeMs);
   probe_ns_ = Clock::system().steady_ns() + kProbePauseNs;
-  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-    api().metadata_destroy(metadata);
-    client_->got_through();
+  if (metadata.ok()) {
+    api().metadata_destroy(*metadata);
     return {};
   }
-  Error error = client_->error("no broker can be reached", code);
+  Error error = std::move(metadata).error();
   error.retryable = true;
   return error;
 }

@@ -85,9 +85,8 @@ class KafkaAppender final : public Appender {
   void on_delivery(Sent* sent, bool delivered, const std::string& why);
   Result<std::optional<int32_t>> find_last(int32_t partition);
   Error silent() const {
-    return external_error("Kafka at " + admin_->address() + " has not acknowledged what was sent for " +
-                              std::to_string(kPatienceNs / 1'000'000'000) + " s",
-                          Code::kFailed, true);
+    return producer_->silent("what was sent is not acknowledged for " +
+                             std::to_string(kPatienceNs / 1'000'000'000) + " s");
   }
 
   const kafka::Connection connection_;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/logging.h"
 #include "log/owner.h"
 #include "observe/report.h"
 #include "simulate/kafka_appender.h"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr int64_t kPauseUs = 10'000;
 constexpr int64_t kAskAgainUs = 20'000;
+constexpr int64_t kSayTroubleNs = 5'000'000'000;
 constexpr int64_t kProgressUs = 1'000'000;
 constexpr int64_t kPlainProgressUs = 5'000'000;  // where lines stay
 
@@ -34,6 +36,7 @@ class AskingThread {
   AskingThread(RunAccess& access, Request request, std::function<void(std::string_view)> each)
       : thread_([this, &access, request = std::move(request), each = std::move(each)] {
           Line line(access);
+          int64_t troubled_ns = -1;  // since when; said after a while, once
           while (!cancelled_) {
             Status asked = line.ask(
                 request,
@@ -47,6 +50,12 @@ class AskingThread {
               std::lock_guard lock(mutex_);
               failed_ = asked.error();
               break;
+            }
+            const int64_t now_ns = Clock::system().steady_ns();
+            if (troubled_ns < 0) troubled_ns = now_ns;
+            if (now_ns - troubled_ns > kSayTroubleNs) {
+              log_warning(asked.error().message + "; trying again");
+              troubled_ns = INT64_MAX;
             }
             Clock::system().sleep_us(kAskAgainUs);
           }

@@ -22,6 +22,14 @@ std::string quoted(const std::string& text) {
   return '"' + text.substr(0, end) + "…\"";
 }
 
+// Of a client's properties: ssl.key.password, sasl.oauthbearer.client.secret, sasl.oauthbearer.config.
+bool holds_secret(std::string_view property) {
+  for (std::string_view part : {"password", "secret", "key", ".config", ".pem"}) {
+    if (property.find(part) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 std::optional<int64_t> parse_switch(std::string_view text) {
   std::string lowered = to_lower(text);
   for (std::string_view yes : {"true", "on", "yes"}) {
@@ -189,7 +197,10 @@ std::string Setting::get(Target target) const {
   if (const auto* list = std::get_if<ListAccess>(&access)) return "[" + join(list->at(target), ", ") + "]";
   if (const auto* pairs = std::get_if<PairsAccess>(&access)) {
     std::vector<std::string> parts;
-    for (const auto& [name, value] : pairs->at(target)) parts.push_back(fmt::format("{}: {}", name, value));
+    const bool properties = path.ends_with(".properties");
+    for (const auto& [name, value] : pairs->at(target)) {
+      parts.push_back(name + ": " + (properties && holds_secret(name) ? "***" : value));
+    }
     return "{" + join(parts, ", ") + "}";
   }
   if (const auto* fields = std::get_if<FieldsAccess>(&access)) {

@@ -46,9 +46,11 @@ pipeline: {{tasks: 2, snapshot_min: 64KiB}}
 
 
 class Broker:
-    def __init__(self, place):
+    """A cluster in the place; `up`: options of tools/kafka up."""
+
+    def __init__(self, place, *up):
         self.directory = os.path.join(place.path, "kafka")
-        up = subprocess.run([ROOT / "tools" / "kafka", "up", "--dir", self.directory], capture_output=True, text=True)
+        up = subprocess.run([ROOT / "tools" / "kafka", "up", "--dir", self.directory, *up], capture_output=True, text=True)
         if up.returncode != 0:
             raise AssertionError("tools/kafka up: " + up.stderr)
         self.address = up.stdout.split()[-1]
