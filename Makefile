@@ -59,6 +59,7 @@ kill: build
 	@python3 -B tests/kill/kill.py --program $(program) --edges --steps --kills $(KILLS) --solutions $(SOLUTIONS) $(if $(SEED),--seed $(SEED))
 
 bench: deps
+	@tools/install-packages bench kafka
 	cmake --preset bench
 	cmake --build --preset bench --target benchmarks
 	python3 bench/run.py $(if $(EVENTS),--events $(EVENTS)) $(if $(ONLY),--only $(ONLY))

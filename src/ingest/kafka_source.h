@@ -17,7 +17,7 @@ struct KafkaSourceOptions {
   bool keyed = false;  // state is kept by key: a partition that is added would leave it behind
   enum class Start { kEarliest, kLatest, kTime } start = Start::kEarliest;
   int64_t start_time_us = 0;       // kTime: the first event of this time or later
-  size_t queue_bytes = 24u << 20;  // fetched ahead by one task
+  size_t queue_bytes = 16u << 20;  // fetched ahead by one task
   int timeout_ms = 30'000;         // of what is asked beside reading
   int fetch_wait_ms = 100;         // how long a broker keeps a request for which it has nothing
 };

@@ -1,5 +1,6 @@
 #include "kafka/producer.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/clock.h"
@@ -8,7 +9,8 @@ namespace tidemill::kafka {
 namespace {
 
 constexpr size_t kBatchBytes = 1'000'000;  // what brokers take, if they are not told otherwise
-constexpr size_t kRecordOverhead = 64;     // more than a record's own fields in a batch
+constexpr size_t kRecordOverhead = 10;     // of a record in a batch, about
+constexpr size_t kRestError = 4;           // records by which the size of a batch is guessed wrong
 
 struct GroupMetadata {
   ~GroupMetadata() {
@@ -36,8 +38,8 @@ Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
     made.properties.emplace_back("queue.buffering.max.kbytes", std::to_string(options.queue_bytes >> 10));
     made.properties.emplace_back("queue.buffering.max.messages", "500000");
   } else {
-    // Sent is what a round or the commit sends (make_room).
-    made.properties.emplace_back("linger.ms", "1000");
+    // Whole batches go by themselves, the rest with the commit (wait_for_whole_batches).
+    made.properties.emplace_back("linger.ms", "10000");
     made.properties.emplace_back("batch.num.messages", "1000000");
     made.properties.emplace_back("queue.buffering.max.kbytes", "2097151");
     made.properties.emplace_back("queue.buffering.max.messages", "10000000");
@@ -47,8 +49,7 @@ Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
   for (const auto& property : options.properties) made.properties.push_back(property);
   made.on_delivery = options.on_delivery;
   TM_ASSIGN(auto client, Client::open(connection, std::move(made)));
-  return std::unique_ptr<Producer>(
-      new Producer(std::move(client), options.transactional_id.empty() ? 0 : options.transaction_timeout_ms));
+  return std::unique_ptr<Producer>(new Producer(std::move(client), !options.transactional_id.empty()));
 }
 
 Producer::~Producer() {
@@ -83,7 +84,8 @@ Status Producer::init(int timeout_ms) {
 
 Status Producer::begin() {
   must_abort_ = false;
-  for (auto& [where, sent] : round_) sent = 0;
+  sent_.clear();
+  last_topic_ = nullptr;
   if (rd_kafka_error_t* error = api().begin_transaction(client_->get()))
     return failed("begin of a transaction", error);
   return {};
@@ -130,10 +132,12 @@ Status Producer::produce(const TopicPartition& to, const Record& record, void* o
     }
     add(RD_KAFKA_VTYPE_HEADERS).u.headers = headers;
   }
-  if (transaction_timeout_ms_ > 0) make_room(handle, to.partition.value(), record);
   while (true) {
     rd_kafka_error_t* error = api().produceva(client_->get(), told.data(), count);
-    if (error == nullptr) return {};
+    if (error == nullptr) {
+      if (transactional_) count_in(handle, to.partition.value(), record);
+      return {};
+    }
     if (api().error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
       api().error_destroy(error);
       api().poll(client_->get(), 1);
@@ -183,26 +187,50 @@ Status Producer::send_offsets(const GroupCommit& commit, int timeout_ms) {
   return {};
 }
 
-// librdkafka has one batch of a partition under way at a time, and its threads spin while another one that is
-// due waits for it, as all are when a commit sends everything at once. So a transaction is sent in rounds of
-// one batch a partition.
-void Producer::make_room(rd_kafka_topic_t* topic, int32_t partition, const Record& record) {
+void Producer::count_in(rd_kafka_topic_t* topic, int32_t partition, const Record& record) {
   if (topic != last_topic_ || partition != last_partition_) {
-    last_bytes_ = &round_[{topic, partition}];
+    last_sent_ = &sent_[{topic, partition}];
     last_topic_ = topic;
     last_partition_ = partition;
   }
-  const size_t bytes = record.key.size() + record.value.size() + record.headers.size() + kRecordOverhead;
-  if (*last_bytes_ > 0 && *last_bytes_ + bytes > kBatchBytes) {
-    // What fails the commit says.
-    (void)api().flush(client_->get(), transaction_timeout_ms_);
-    for (auto& [where, sent] : round_) sent = 0;
+  ++last_sent_->records;
+  last_sent_->bytes += record.key.size() + record.value.size();
+}
+
+// How many records stay behind when all whole batches have gone, about: what a commit then sends.
+int64_t Producer::rest() const {
+  int64_t rest = 0;
+  for (const auto& [where, sent] : sent_) {
+    if (sent.records == 0) continue;
+    const size_t each = sent.bytes / sent.records,
+                 in_batch = std::max<size_t>(1, kBatchBytes / (each + kRecordOverhead));
+    const size_t batches =
+        sent.bytes < kBatchBytes ? 0 : (sent.bytes - kBatchBytes) / std::max<size_t>(1, in_batch * each) + 1;
+    rest += static_cast<int64_t>(sent.records - std::min(sent.records, batches * in_batch) +
+                                 kRestError * batches);
   }
-  *last_bytes_ += bytes;
+  return rest;
+}
+
+// librdkafka has one batch of a partition under way at a time, and its threads spin while another one that is
+// due waits for it. Whole batches are not due but sent when they can be. A commit makes all else due; so it
+// is called when they have gone, or nothing moves any more.
+void Producer::wait_for_whole_batches(int64_t deadline_ns) {
+  constexpr int64_t kStandstillNs = 50'000'000;
+  const int64_t rest = this->rest();
+  int64_t before = INT64_MAX, since_ns = 0;
+  while (true) {
+    const int64_t waiting = pending(), now_ns = Clock::system().steady_ns();
+    if (waiting != before) since_ns = now_ns;
+    if (waiting <= rest || now_ns - since_ns > kStandstillNs || now_ns > deadline_ns) return;
+    before = waiting;
+    api().poll(client_->get(), 1);
+  }
 }
 
 Producer::End Producer::commit(int timeout_ms, Error* why) {
   const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms} * 1'000'000;
+  wait_for_whole_batches(deadline);
   while (true) {
     rd_kafka_error_t* error = api().commit_transaction(client_->get(), timeout_ms);
     api().poll(client_->get(), 0);

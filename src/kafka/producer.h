@@ -73,21 +73,27 @@ class Producer {
   int pending() const { return api().outq_len(client_->get()); }
 
  private:
-  Producer(std::unique_ptr<Client> client, int transaction_timeout_ms)
-      : client_(std::move(client)), transaction_timeout_ms_(transaction_timeout_ms) {}
+  Producer(std::unique_ptr<Client> client, bool transactional)
+      : client_(std::move(client)), transactional_(transactional) {}
   Error failed(const std::string& what, rd_kafka_error_t* error);
   rd_kafka_topic_t* topic(const std::string& name);
   Status produce(const TopicPartition& to, const Record& record, void* opaque, bool copy);
-  void make_room(rd_kafka_topic_t* topic, int32_t partition, const Record& record);
+  void count_in(rd_kafka_topic_t* topic, int32_t partition, const Record& record);
+  int64_t rest() const;
+  void wait_for_whole_batches(int64_t deadline_ns);
 
   std::unique_ptr<Client> client_;
-  const int transaction_timeout_ms_;  // 0: no transactions
+  const bool transactional_;
   std::map<std::string, rd_kafka_topic_t*> topics_;
-  // Bytes of the round, by partition; the last one that was looked for.
-  std::map<std::pair<rd_kafka_topic_t*, int32_t>, size_t> round_;
+  // What the transaction holds, by partition, and where the last record went.
+  struct Sent {
+    size_t records = 0;
+    size_t bytes = 0;
+  };
+  std::map<std::pair<rd_kafka_topic_t*, int32_t>, Sent> sent_;
   rd_kafka_topic_t* last_topic_ = nullptr;
   int32_t last_partition_ = -1;
-  size_t* last_bytes_ = nullptr;
+  Sent* last_sent_ = nullptr;
   bool fatal_ = false;       // it can be used no more
   bool must_abort_ = false;  // the transaction cannot commit
   bool fenced_ = false;

@@ -75,6 +75,7 @@ Result<std::unique_ptr<Reader>> Reader::open(const Connection& connection, Reade
       {"fetch.wait.max.ms", std::to_string(options.fetch_wait_ms)},
       {"fetch.message.max.bytes", std::to_string(2u << 20)},
       {"fetch.error.backoff.ms", "50"},
+      {"fetch.queue.backoff.ms", "10"},  // where enough was fetched; else a second
       {"queued.max.messages.kbytes", std::to_string(std::max<size_t>(options.queue_bytes >> 10, 1024))},
       {"queued.min.messages", "20000"},
       {"reconnect.backoff.max.ms", "1000"},
