@@ -66,6 +66,9 @@ class KafkaSourceReader final : public pipeline::SourceReader {
     }
     return polled;
   }
+  void committed(const std::vector<std::pair<TopicPartition, Position>>& positions) override {
+    if (source_.tells_group_ && !positions.empty()) reader_->tell(positions);
+  }
   int64_t lag(const TopicPartition& tp, const Position& position) override {
     return reader_->lag(tp, position.offset);
   }
@@ -169,6 +172,11 @@ std::unique_ptr<KafkaSource> KafkaSource::assume(KafkaSourceOptions options, int
   auto source = std::unique_ptr<KafkaSource>(new KafkaSource(std::move(options)));
   source->topic_ = {partitions, TimestampType::kLogAppendTime};
   return source;
+}
+
+Result<std::string> KafkaSource::cluster_id() {
+  if (admin_ == nullptr) return std::string();
+  return admin_->cluster_id();
 }
 
 pipeline::SourceTraits KafkaSource::traits() const {

@@ -30,6 +30,11 @@ class KafkaSource final : public pipeline::Source {
   // Asks nobody: for its traits and the number of its partitions, where the topic is yet to be created.
   static std::unique_ptr<KafkaSource> assume(KafkaSourceOptions options, int32_t partitions);
 
+  // As Admin::cluster_id; empty where nobody was asked.
+  Result<std::string> cluster_id();
+  // The sink keeps the positions elsewhere: the group is told of them, for whoever looks at its lag. Before
+  // any reader is opened.
+  void tell_group() { tells_group_ = true; }
   pipeline::SourceTraits traits() const override;
   Result<std::vector<TopicPartition>> partitions() override;
   Result<std::unique_ptr<pipeline::SourceReader>> open_reader(int task) override;
@@ -44,6 +49,7 @@ class KafkaSource final : public pipeline::Source {
   explicit KafkaSource(KafkaSourceOptions options) : options_(std::move(options)) {}
 
   const KafkaSourceOptions options_;
+  bool tells_group_ = false;
   std::unique_ptr<kafka::Admin> admin_;
   kafka::TopicDescription topic_;
   std::vector<Position> latest_;  // Start::kLatest: where the partitions ended when it was opened

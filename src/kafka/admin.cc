@@ -91,6 +91,15 @@ Status Admin::request_leaders(const std::function<Status(rd_kafka_resp_err_t*)>&
   }
 }
 
+Result<std::string> Admin::cluster_id() {
+  char* id = api().clusterid(client_->get(), timeout_ms_);
+  api().poll(client_->get(), 0);
+  if (id == nullptr) return client_->error("the cluster's id", RD_KAFKA_RESP_ERR__TIMED_OUT);
+  std::string text = id;
+  api().mem_free(client_->get(), id);
+  return text;
+}
+
 Result<int32_t> Admin::partition_count(const std::string& topic) {
   // A list without the topic: metadata of one name would have a broker create it where it may.
   TM_ASSIGN(const rd_kafka_metadata_t* metadata, client_->metadata("list of topics", true, timeout_ms_));

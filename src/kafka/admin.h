@@ -50,6 +50,8 @@ class Admin {
  public:
   static Result<std::unique_ptr<Admin>> open(const Connection& connection, int timeout_ms = 30'000);
 
+  // Which cluster this is, however it is reached.
+  Result<std::string> cluster_id();
   // Creates the topic where it is missing, and returns when it can be used. One that exists must have as many
   // partitions: kInvalid else.
   Status create_topic(const NewTopic& topic);

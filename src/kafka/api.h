@@ -47,7 +47,7 @@
   F(ListOffsets) F(event_ListOffsets_result) F(ListOffsets_result_infos)                                  \
   F(ListOffsetsResultInfo_topic_partition)                                                                \
   F(DeleteRecords_new) F(DeleteRecords_destroy) F(DeleteRecords) F(event_DeleteRecords_result)            \
-  F(DeleteRecords_result_offsets) F(committed)
+  F(DeleteRecords_result_offsets) F(committed) F(commit) F(clusterid) F(mem_free)
 // clang-format on
 
 namespace tidemill::kafka {

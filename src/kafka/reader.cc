@@ -248,6 +248,14 @@ void Reader::unassign(const std::vector<TopicPartition>& partitions) {
   (void)api().pause_partitions(client_->get(), list.get());
 }
 
+void Reader::tell(const std::vector<std::pair<TopicPartition, Position>>& positions) {
+  PartitionList list(static_cast<int>(positions.size()));
+  for (const auto& [tp, position] : positions) {
+    list.add(tp.topic, tp.partition.value(), position.offset.value());
+  }
+  (void)api().commit(client_->get(), list.get(), 1);
+}
+
 bool Reader::at_end() const {
   // An end is told only by a fetch that finds nothing, which rarely happens while events trickle in.
   auto read = [&](const auto& one) {

@@ -71,6 +71,8 @@ class Reader {
   // place of this static member is still taken by the process before; a new reader may get it later.
   Result<std::vector<BatchPtr>> poll(const Limits& limits);
 
+  // Tells the group how far its partitions are processed, for whoever looks at its lag; waits for no answer.
+  void tell(const std::vector<std::pair<TopicPartition, Position>>& positions);
   // Every assigned partition was read to its end.
   bool at_end() const;
   // The last poll took everything that had been fetched, and of every partition something was.

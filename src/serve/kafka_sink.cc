@@ -112,15 +112,16 @@ Result<std::vector<Committed>> KafkaWriter::acquire(std::span<const TopicPartiti
   for (const TopicPartition& source : all) owned_.erase(source);
   if (producer_ == nullptr) TM_TRY(reclaim());
   std::vector<Incarnation> tokens;
-  TM_TRY(sink_.owners_->take(all, [&](const auto& held) -> Result<std::vector<KafkaOwners::Claim>> {
-    std::vector<KafkaOwners::Claim> wanted;
-    tokens.clear();
-    for (const auto& claim : held) {
-      tokens.push_back(claim ? claim->token.next() : Incarnation(1));
-      wanted.push_back({tokens.back(), id_});
-    }
-    return wanted;
-  }));
+  TM_TRY(
+      sink_.owners_->take(sink_.kept(all), [&](const auto& held) -> Result<std::vector<KafkaOwners::Claim>> {
+        std::vector<KafkaOwners::Claim> wanted;
+        tokens.clear();
+        for (const auto& claim : held) {
+          tokens.push_back(claim ? claim->token.next() : Incarnation(1));
+          wanted.push_back({tokens.back(), id_});
+        }
+        return wanted;
+      }));
   TM_ASSIGN(std::vector<Committed> result, read(partitions, kInitMs, false));
   for (size_t i = 0; i < all.size(); ++i) {
     if (result[i].owner != tokens[i]) {
@@ -137,7 +138,7 @@ Status KafkaWriter::drop_fenced_producer() {
   if (producer_ == nullptr || owned_.empty()) return {};
   std::vector<TopicPartition> all;
   for (const auto& [source, owned] : owned_) all.push_back(source);
-  TM_ASSIGN(auto claims, sink_.owners_->claims(all));
+  TM_ASSIGN(auto claims, sink_.owners_->claims(sink_.kept(all)));
   for (size_t i = 0; i < all.size(); ++i) {
     if (!claims[i] || claims[i]->transactional_id != id_) producer_.reset();
   }
@@ -150,7 +151,7 @@ void KafkaWriter::release(std::span<const TopicPartition> partitions) {
   for (const TopicPartition& source : partitions) {
     auto owned = owned_.find(source);
     if (owned == owned_.end()) continue;
-    claims.emplace_back(source, KafkaOwners::Claim{owned->second.token, id_});
+    claims.emplace_back(sink_.kept({source}).front(), KafkaOwners::Claim{owned->second.token, id_});
     owned_.erase(owned);
   }
   if (claims.empty() || producer_ == nullptr) return;
@@ -167,17 +168,18 @@ Status KafkaWriter::reclaim() {
   std::vector<TopicPartition> all;
   for (const auto& [source, owned] : owned_) all.push_back(source);
   std::vector<TopicPartition> lost;
-  Status taken = sink_.owners_->take(all, [&](const auto& held) -> Result<std::vector<KafkaOwners::Claim>> {
-    std::vector<KafkaOwners::Claim> wanted;
-    lost.clear();
-    for (size_t i = 0; i < held.size(); ++i) {
-      const Incarnation token = owned_.at(all[i]).token;
-      const bool ours = held[i] && held[i]->token == token;
-      if (!ours) lost.push_back(all[i]);
-      wanted.push_back(ours || !held[i] ? KafkaOwners::Claim{token, id_} : *held[i]);
-    }
-    return wanted;
-  });
+  Status taken =
+      sink_.owners_->take(sink_.kept(all), [&](const auto& held) -> Result<std::vector<KafkaOwners::Claim>> {
+        std::vector<KafkaOwners::Claim> wanted;
+        lost.clear();
+        for (size_t i = 0; i < held.size(); ++i) {
+          const Incarnation token = owned_.at(all[i]).token;
+          const bool ours = held[i] && held[i]->token == token;
+          if (!ours) lost.push_back(all[i]);
+          wanted.push_back(ours || !held[i] ? KafkaOwners::Claim{token, id_} : *held[i]);
+        }
+        return wanted;
+      });
   if (!taken.ok()) {
     producer_.reset();
     return taken;
@@ -189,9 +191,9 @@ Status KafkaWriter::reclaim() {
 Result<std::vector<Committed>> KafkaWriter::read(std::span<const TopicPartition> partitions, int patience_ms,
                                                  bool else_former) {
   const std::vector<TopicPartition> all(partitions.begin(), partitions.end());
-  TM_ASSIGN(auto claims, sink_.owners_->claims(all));
+  TM_ASSIGN(auto claims, sink_.owners_->claims(sink_.kept(all)));
   TM_ASSIGN(auto offsets,
-            sink_.admin_->group_offsets(sink_.options_.pipeline, all, patience_ms, else_former));
+            sink_.admin_->group_offsets(sink_.options_.pipeline, sink_.kept(all), patience_ms, else_former));
   std::vector<Committed> result;
   for (size_t i = 0; i < all.size(); ++i) {
     Committed one;
@@ -276,7 +278,8 @@ Status KafkaWriter::fill_transaction(KafkaOutput& output, const pipeline::Commit
   positions.group = sink_.options_.pipeline;
   positions.member = request.commit_token;
   for (const PartitionEpoch& part : request.partitions) {
-    positions.offsets.emplace_back(part.source, kafka::GroupOffset{part.next, encode_metadata(part)});
+    positions.offsets.emplace_back(sink_.kept({part.source}).front(),
+                                   kafka::GroupOffset{part.next, encode_metadata(part)});
   }
   TM_TRY(producer_->send_offsets(positions, sink_.options_.transaction_timeout_ms));
   commit_step("kafka.offsets.sent");
@@ -354,22 +357,48 @@ Status KafkaSink::prepare_topic(const std::string& name, int32_t partitions, boo
   return admin_->create_topic(topic);
 }
 
-Status KafkaSink::prepare(const Schema& schema) {
-  if (!options_.rekey.empty() && schema.find(options_.rekey) < 0) {
-    return user_error("serve.kafka: the event has no field " + options_.rekey + " to rekey by");
-  }
+Status KafkaSink::check_source_topic() {
   if (options_.topic == options_.source_topic) {
     return user_error("serve.kafka.topic: is the topic that is read from, " + options_.topic +
                       "; choose another one");
   }
+  TM_ASSIGN(int32_t sources, admin_->partition_count(options_.source_topic));
+  if (sources > 0) return {};
+  return user_error("serve.kafka: the cluster has no topic " + options_.source_topic +
+                        ", though it bears the id of the one that is read from; two clusters need two ids",
+                    Code::kNotFound);
+}
+
+// A position is one of a topic that the cluster has. That of another cluster, or of the embedded log, is kept
+// under the partitions of a topic that holds no event, and is there for that alone.
+Status KafkaSink::prepare_positions() {
+  positions_topic_ = options_.source_topic;
+  if (!options_.source_cluster.empty()) {
+    TM_ASSIGN(std::string cluster, admin_->cluster_id());
+    if (cluster == options_.source_cluster) return check_source_topic();
+  }
+  kafka::NewTopic topic;
+  topic.name = positions_topic_ = options_.pipeline + "-positions-" + options_.source_topic;
+  topic.partitions = options_.source_partitions;
+  topic.replication = options_.replication;
+  topic.configs = {{"cleanup.policy", "compact"}};
+  return admin_->create_topic(topic);
+}
+
+std::vector<TopicPartition> KafkaSink::kept(const std::vector<TopicPartition>& sources) const {
+  std::vector<TopicPartition> all;
+  for (const TopicPartition& source : sources) all.push_back({positions_topic_, source.partition});
+  return all;
+}
+
+Status KafkaSink::prepare(const Schema& schema) {
+  if (!options_.rekey.empty() && schema.find(options_.rekey) < 0) {
+    return user_error("serve.kafka: the event has no field " + options_.rekey + " to rekey by");
+  }
   TM_ASSIGN(admin_, kafka::Admin::open(options_.connection));
   owners_ = std::make_unique<KafkaOwners>(options_.connection, *admin_, options_.pipeline);
-  TM_ASSIGN(int32_t sources, admin_->partition_count(options_.source_topic));
-  if (sources == 0) {
-    return user_error("serve.kafka: the cluster has no topic " + options_.source_topic +
-                          ", which is read from; input and output are topics of one cluster",
-                      Code::kNotFound);
-  }
+  TM_TRY(prepare_positions());
+  const int32_t sources = options_.source_partitions;
   if (options_.stateful) {
     TM_TRY(pipeline::create_kafka_changelog(*admin_, options_.pipeline, sources, options_.replication));
   }

@@ -18,9 +18,12 @@ namespace tidemill::serve {
 
 struct KafkaSinkOptions {
   kafka::Connection connection;
-  std::string pipeline;      // the group's name
-  std::string topic;         // created where it is missing
-  std::string source_topic;  // whose number of partitions the created topics take
+  std::string pipeline;  // the group's name
+  std::string topic;     // created where it is missing
+  std::string source_topic;
+  int32_t source_partitions = 0;  // which the created topics take
+  // The id of the cluster that the source reads; empty: it reads something else.
+  std::string source_cluster;
   int32_t partitions = 0;    // of `topic`; 0: as many as the source has
   int32_t replication = -1;  // of created topics; -1: the cluster's default
   bool create = true;
@@ -48,9 +51,14 @@ class KafkaSink final : public pipeline::Sink {
  private:
   friend class KafkaWriter;
   Status prepare_topic(const std::string& name, int32_t partitions, bool dead);
+  Status prepare_positions();
+  Status check_source_topic();
+  // Under which partitions the cluster keeps what it keeps of those of the source.
+  std::vector<TopicPartition> kept(const std::vector<TopicPartition>& sources) const;
 
   const KafkaSinkOptions options_;
   KafkaLayout layout_;
+  std::string positions_topic_;  // the source's, or one that stands for it
   std::unique_ptr<kafka::Admin> admin_;
   std::unique_ptr<KafkaOwners> owners_;
   std::mutex takeover_;  // tasks of one process take over one after another

@@ -246,17 +246,7 @@ class Checker {
 
   void check_kafka_sink() {
     const KafkaSink& sink = solution_.serve.kafka;
-    if (!reads_kafka(solution_)) {
-      report("serve.kafka",
-             "reads from Kafka, too: positions and events are one transaction of one cluster; give ingest: "
-             "kafka");
-      return;
-    }
     check_connection("serve.kafka", sink.connection);
-    if (!kafka::same_cluster(sink.connection, solution_.ingest.kafka.connection)) {
-      report("serve.kafka.brokers",
-             "is another cluster than ingest.kafka, and a transaction has one; give the same brokers");
-    }
   }
 
   void check_connection(const std::string& section, const kafka::Connection& connection) {
@@ -300,34 +290,44 @@ class Checker {
       report("name", '"' + solution_.name.substr(0, kMaxCited) +
                          "\" is not a name; use at most 100 letters, digits, dashes and underscores");
     }
-    std::vector<std::pair<std::string, std::string>> topics;  // name, path
-    auto use = [&](const std::string& path, const std::string& topic) {
+    enum class Where { kLog, kSourceCluster, kSinkCluster };
+    struct Used {
+      Where where;
+      std::string topic, path;
+    };
+    std::vector<Used> topics;
+    auto use = [&](Where where, const std::string& path, const std::string& topic) {
       if (std::string fault = topic_fault(topic); !fault.empty()) {
         report(path, std::move(fault));
         return;
       }
-      for (const auto& [other, other_path] : topics) {
-        if (other == topic) {
-          report(path, topic + " is already the topic of " + other_path +
+      for (const Used& other : topics) {
+        if (other.where == where && other.topic == topic) {
+          report(path, topic + " is already the topic of " + other.path +
                            "; give another, or the events would go in a circle");
           return;
         }
       }
-      topics.emplace_back(topic, path);
+      topics.push_back({where, topic, path});
     };
-    use(reads_kafka(solution_) ? "ingest.kafka.topic" : "ingest.log.topic", input_topic(solution_));
+    const bool from_kafka = reads_kafka(solution_);
+    use(from_kafka ? Where::kSourceCluster : Where::kLog,
+        from_kafka ? "ingest.kafka.topic" : "ingest.log.topic", input_topic(solution_));
     for (size_t i = 0; i < solution_.process.size(); ++i) {
       const OperatorConfig& step = solution_.process[i];
       if (step.kind == OperatorKind::kRekey && !step.rekey.topic.empty())
-        use(step_path(draft_, i) + ".topic", step.rekey.topic);
+        use(Where::kLog, step_path(draft_, i) + ".topic", step.rekey.topic);
     }
     if (solution_.serve.kind == SinkKind::kLog) {
-      use("serve.log.topic", solution_.serve.log.topic);
-      use("dead_letters.name", solution_.dead_letters.name);
+      use(Where::kLog, "serve.log.topic", solution_.serve.log.topic);
+      use(Where::kLog, "dead_letters.name", solution_.dead_letters.name);
     }
     if (solution_.serve.kind == SinkKind::kKafka) {
-      use("serve.kafka.topic", solution_.serve.kafka.topic);
-      use("dead_letters.name", solution_.dead_letters.name);
+      const bool one = from_kafka && kafka::same_cluster(solution_.serve.kafka.connection,
+                                                         solution_.ingest.kafka.connection);
+      const Where where = one ? Where::kSourceCluster : Where::kSinkCluster;
+      use(where, "serve.kafka.topic", solution_.serve.kafka.topic);
+      use(where, "dead_letters.name", solution_.dead_letters.name);
     }
   }
 

@@ -124,6 +124,9 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.pipeline = stage.name;
       options.topic = into.empty() ? serve.kafka.topic : into;
       options.source_topic = stage.input_topic;
+      TM_ASSIGN(std::vector<TopicPartition> sources, stage.source->partitions());
+      options.source_partitions = static_cast<int32_t>(sources.size());
+      options.source_cluster = stage.source_cluster;
       options.partitions = serve.kafka.partitions;
       options.replication = serve.kafka.replication > 0 ? serve.kafka.replication : -1;
       options.create = serve.kafka.create;
@@ -162,6 +165,16 @@ Result<std::unique_ptr<pipeline::Source>> make_log_source(const Solution& soluti
   return std::unique_ptr<pipeline::Source>(std::move(opened));
 }
 
+// Certainly not as positions of the group in the cluster that is read.
+Result<bool> keeps_positions_elsewhere(const Solution& solution, const Ground& ground,
+                                       const std::string& source_cluster) {
+  if (ground.dry) return false;
+  if (solution.serve.kind != SinkKind::kKafka) return true;
+  TM_ASSIGN(auto admin, kafka::Admin::open(solution.serve.kafka.connection));
+  TM_ASSIGN(std::string cluster, admin->cluster_id());
+  return cluster != source_cluster;
+}
+
 kafka::Membership membership_of(const KafkaSource& source) {
   kafka::Membership membership;
   membership.protocol = source.protocol;
@@ -193,7 +206,12 @@ Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solu
   }
   if (ground.dry) source.timeout_ms = kDryTimeoutMs;
   auto opened = ingest::KafkaSource::open(source);
-  if (opened.ok()) return std::unique_ptr<pipeline::Source>(std::move(opened).value());
+  if (opened.ok()) {
+    TM_ASSIGN(stage.source_cluster, (*opened)->cluster_id());
+    TM_ASSIGN(bool elsewhere, keeps_positions_elsewhere(solution, ground, stage.source_cluster));
+    if (elsewhere) (*opened)->tell_group();
+    return std::unique_ptr<pipeline::Source>(std::move(opened).value());
+  }
   if (!ground.dry) return std::move(opened).error();
   const bool yet_to_come = opened.error().code == Code::kNotFound && solution.ingest.kafka.create;
   if (!yet_to_come) stage.unasked = opened.error().message;
@@ -206,7 +224,8 @@ Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solu
 Result<std::unique_ptr<pipeline::Changelog>> make_changelog(const Solution& solution, const Ground& ground,
                                                             const Stage& stage) {
   TM_ASSIGN(std::vector<TopicPartition> partitions, stage.source->partitions());
-  if (stage.sink->traits().changelog_in_transaction && reads_kafka(solution)) {
+  if (stage.sink->traits().changelog_in_transaction && !stage.rekeys &&
+      solution.serve.kind == SinkKind::kKafka) {
     if (ground.dry) return std::unique_ptr<pipeline::Changelog>();
     TM_ASSIGN(auto changelog, pipeline::KafkaChangelog::open(solution.serve.kafka.connection, stage.name));
     return std::unique_ptr<pipeline::Changelog>(std::move(changelog));

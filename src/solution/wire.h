@@ -39,7 +39,8 @@ struct Stage {
   std::string name;
   TopicPartition first_input() const { return {input_topic, Partition(0)}; }
   std::string input_topic;
-  std::string output_topic;  // empty: the sink is no topic
+  std::string output_topic;    // empty: the sink is no topic
+  std::string source_cluster;  // the id of the cluster of a source in Kafka that was asked
   bool rekeys = false;
   std::unique_ptr<pipeline::Source> source;
   std::unique_ptr<pipeline::Sink> sink;

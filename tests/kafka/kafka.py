@@ -2,11 +2,13 @@
 """The program on a real broker.
 
   kafka.py contracts --contracts BINARY       the contracts of source, sink and changelog
-  kafka.py kills --program TIDEMILL           kills a relay, and accounts for every event from outside
+  kafka.py kills --program TIDEMILL           kills a pipeline, and accounts for every event from outside
 
-Each starts a broker of its own (tools/kafka) and stops it. kills: SIGKILL at every named commit step that a relay on
-Kafka passes, then at random instants for --seconds, each followed by the same command again; at last it is stopped,
-and processes what is left. Order, loss and duplicates are counted by Kafka's own consumer. --seed replays the instants.
+Each starts a broker of its own (tools/kafka) and stops it. kills: SIGKILL at every named commit step that the pipeline
+passes, then at random instants for --seconds, each followed by the same command again; at last it is stopped, and
+processes what is left. --from kafka|log --into topic|cluster|duckdb: a topic of the same cluster, one of another, or a
+table; by default the seed says which. Order, loss and duplicates are counted by Kafka's own consumer, a table's rows by
+a query. --seed replays the instants.
 """
 import argparse
 import concurrent.futures
@@ -27,20 +29,25 @@ from program import Place, wait_for  # noqa: E402, F401
 import outside  # noqa: E402
 
 SKIPPED = 77
-STEPS = ("run.manifest.written", "epoch.ended", "kafka.fenced", "kafka.claimed", "kafka.begun", "kafka.rows.produced",
-         "kafka.offsets.sent", "kafka.committed", "epoch.committed", "snapshot.written", "snapshot.durable",
-         "snapshot.truncated")
+KAFKA_STEPS = ("run.manifest.written", "epoch.ended", "kafka.fenced", "kafka.claimed", "kafka.begun", "kafka.rows.produced",
+               "kafka.offsets.sent", "kafka.committed", "epoch.committed", "snapshot.written", "snapshot.durable",
+               "snapshot.truncated")
+STEPS = {"topic": KAFKA_STEPS, "cluster": KAFKA_STEPS,
+         "duckdb": ("run.manifest.written", "epoch.ended", "changelog.frame.written", "changelog.frame.durable", "duckdb.begin",
+                    "duckdb.rows.appended", "duckdb.positions.updated", "duckdb.committed", "epoch.committed",
+                    "snapshot.written", "snapshot.durable", "snapshot.truncated")}
+REPEATED = ("kafka.b", "kafka.r", "kafka.o", "epoch", "duckdb", "changelog")  # not always at the first time
 RATE = 1000  # without an end: however slow the machine, every step has events to be reached with
 
 SOLUTION = """
 name: kills
 event: telemetry
 simulate: {{rate: {rate}, instances: 2, duplicate_every: 50}}
-ingest: {{kafka: {{brokers: "{address}", topic: kills-in, partitions: 4}}}}
+ingest: {ingest}
 process:
   - enrich: [enqueuedAt, processedAt]
   - dedup: {{id: eventId, key: deviceId, last: 100}}
-serve: {{kafka: {{topic: kills-out}}}}
+serve: {serve}
 pipeline: {{tasks: 2, snapshot_min: 64KiB}}
 """
 
@@ -48,8 +55,8 @@ pipeline: {{tasks: 2, snapshot_min: 64KiB}}
 class Broker:
     """A cluster in the place; `up`: options of tools/kafka up."""
 
-    def __init__(self, place, *up):
-        self.directory = os.path.join(place.path, "kafka")
+    def __init__(self, place, *up, name="kafka"):
+        self.directory = os.path.join(place.path, name)
         up = subprocess.run([ROOT / "tools" / "kafka", "up", "--dir", self.directory, *up], capture_output=True, text=True)
         if up.returncode != 0:
             raise AssertionError("tools/kafka up: " + up.stderr)
@@ -65,8 +72,11 @@ def contracts(options, place, broker):
 
 
 class Relay:
-    def __init__(self, program, place, broker):
-        text = SOLUTION.format(rate=RATE, address=broker.address)
+    def __init__(self, program, place, ingest, serve):
+        text = SOLUTION.format(rate=RATE, ingest=ingest, serve=serve)
+        at_data = [program, "--data-dir", os.path.join(place.path, "data")]
+        self.query = [*at_data, "query", "kills", "--format", "json", "--rows", "100000000"]
+        self.tail = [*at_data, "log", "read", "kills", "kills-in", "--format", "json"]
         self.command = [program, "--data-dir", os.path.join(place.path, "data"), "run", place.write("kills.yaml", text)]
         self.place = place
 
@@ -79,6 +89,17 @@ class Relay:
         process = subprocess.Popen([*self.command, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         log.close()
         return process
+
+    def stored(self):
+        """The ids of the table's rows, one by one."""
+        done = subprocess.run([*self.query, "SELECT eventId FROM stored"], capture_output=True, text=True, check=True)
+        return [json.loads(line)["eventId"] for line in done.stdout.splitlines() if line.startswith("{")]
+
+    def sent(self):
+        """(partition, offset, key, value) of every record of the embedded log's topic."""
+        done = subprocess.run(self.tail, capture_output=True, text=True, check=True)
+        return sorted((one["partition"], one["offset"], one["key"], one["value"]) for one in
+                      (json.loads(line) for line in done.stdout.splitlines()))
 
     def log(self):
         with open(os.path.join(self.place.path, "relay.log")) as log:
@@ -97,10 +118,26 @@ def kills(options, place, broker):
     seed = options.seed if options.seed is not None else int(os.environ.get("TIDEMILL_SEED", "1"))
     print(f"seed {seed}; to replay: {sys.argv[0]} kills --program {options.program} --seconds {options.seconds} --seed {seed}")
     chance = random.Random(seed)
-    relay = Relay(options.program, place, broker)
+    source = options.source or chance.choice(["kafka", "kafka", "log"])
+    into = options.into or chance.choice(["topic", "cluster"] + ["duckdb"] * (source == "kafka"))
+    print(f"from {source} into {into}")
+    other = Broker(place, name="other") if into == "cluster" else broker
+    try:
+        return kill_and_account(options, place, broker, other, source, into, chance)
+    finally:
+        if other is not broker:
+            other.down()
+
+
+def kill_and_account(options, place, broker, other, source, into, chance):
+    ingest = f'{{kafka: {{brokers: "{broker.address}", topic: kills-in, partitions: 4, session_timeout: 1s}}}}' if source == "kafka" else \
+        "{log: {topic: kills-in, partitions: 4}}"
+    serve = f'{{kafka: {{brokers: "{other.address}", topic: kills-out}}}}' if into != "duckdb" else \
+        "{duckdb: {table: stored}}"
+    relay = Relay(options.program, place, ingest, serve)
     done = {"steps": 0, "random": 0}
-    for step in STEPS:
-        kill_at = f"{step}:{chance.randint(1, 4)}" if step.startswith(("kafka.b", "kafka.r", "kafka.o", "epoch")) else step
+    for step in STEPS[into]:
+        kill_at = f"{step}:{chance.randint(1, 4)}" if step.startswith(REPEATED) else step
         process = relay.start(kill_at)
         if not killed_by(process, 120):
             process.kill()
@@ -109,7 +146,7 @@ def kills(options, place, broker):
     end = time.monotonic() + options.seconds
     while time.monotonic() < end:
         process = relay.start()
-        if killed_by(process, chance.uniform(0.05, 2.5)):
+        if killed_by(process, chance.uniform(0.05, 4)):
             raise AssertionError("killed by somebody else")
         if process.poll() is not None:
             raise AssertionError(f"it ended by itself\n{relay.log()}")
@@ -125,16 +162,24 @@ def kills(options, place, broker):
         if status != expected:
             raise AssertionError(f"the last run ended with status {status}\n{relay.log()}")
 
-    log4j = os.path.join(broker.directory, "log4j2.yaml")
-    jars = ROOT / "build" / "deps" / "kafka"
+    def read(at, topic):
+        log4j = os.path.join(at.directory, "log4j2.yaml")
+        return outside.read_topic(ROOT / "build" / "deps" / "kafka", at.address, topic, log4j)
+
+    manifests = [json.loads(one.read_text()) for one in pathlib.Path(place.path, "data").glob("kills/*/simulate/manifest-*.json")]
+    acknowledged = sum(one["records_sent"] for one in manifests)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        sent, stored = pool.map(lambda topic: outside.read_topic(jars, broker.address, topic, log4j), ("kills-in", "kills-out"))
-    faults, events = outside.account(sent, stored)
+        sent = pool.submit(read, broker, "kills-in") if source == "kafka" else None
+        stored = pool.submit(read, other, "kills-out") if into != "duckdb" else pool.submit(relay.stored)
+        stored = stored.result()
+        sent = sent.result() if sent else relay.sent()
+    if into == "duckdb":
+        faults, events = outside.account_ids(sent, stored)
+    else:
+        faults, events = outside.account(sent, stored)
     if events < RATE:
         faults.append(f"no more than {events} events were sent")
     copies = len(sent) - events
-    manifests = [json.loads(one.read_text()) for one in pathlib.Path(place.path, "data").glob("kills/*/simulate/manifest-*.json")]
-    acknowledged = sum(one["records_sent"] for one in manifests)
     if acknowledged != len(sent):
         faults.append(f"the manifests count {acknowledged} acknowledged records, the topic holds {len(sent)}")
     print(f"{done['steps']} kills at named steps, {done['random']} at random instants; {events} events and {copies} copies "
@@ -160,6 +205,8 @@ def main():
     parser.add_argument("--program")
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--from", dest="source", choices=["kafka", "log"])
+    parser.add_argument("--into", choices=["topic", "cluster", "duckdb"])
     options = parser.parse_args()
     if missing():
         print("skipped: " + missing())

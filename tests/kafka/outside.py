@@ -57,3 +57,13 @@ def account(sent, stored):
         if stored_order[key] != identities and not faults:
             faults.append(f"key {key}: out of order")
     return faults, len(first)
+
+
+def account_ids(sent, stored):
+    """The same of a table's rows, given by their ids."""
+    seen = collections.Counter(stored)
+    events = {json.loads(value)["eventId"] for _, _, _, value in sent}
+    faults = [f"{identity}: lost" for identity in events if identity not in seen]
+    faults += [f"{identity}: {count} times" for identity, count in seen.items() if count > 1]
+    faults += [f"{identity}: never sent" for identity in seen if identity not in events]
+    return faults, len(events)
