@@ -96,7 +96,10 @@ int check(const Globals& globals, const SolutionOptions& options) {
   for (const std::string& limit : limits) print("  ! " + limit + "\n");
   for (const std::string& note : notes) print("  ! " + note + "\n");
   if (solution.serve.kind == solution::SinkKind::kDuckDb) {
-    print("  - the database file belongs to one process; others reach it through tidemill query\n");
+    print(
+        "  - the database file belongs to one process: a second one of this data directory (run --steps P) "
+        "stands "
+        "by and takes over, and queries go through it\n");
   }
   return kOk;
 }

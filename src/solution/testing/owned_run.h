@@ -29,12 +29,14 @@ struct OwnedRun {
     record.name = "t";
     host = Host::open(runs, runs.create(record, 0).value(), loaded->solution).value();
   }
-  std::unique_ptr<simulate::Simulator> simulator(int64_t count, double rate, const std::string& name = "a") {
+  std::unique_ptr<simulate::Simulator> simulator(int64_t count, double rate, const std::string& name = "a",
+                                                 uint64_t duplicate_every = 0) {
     simulate::Simulator::Config config;
     config.options.count = count;
     config.options.rate = rate;
     config.options.devices = 20;
     config.options.topic = "t";
+    config.options.duplicate_every = duplicate_every;
     config.run = "t/" + name;
     config.directory = host->directory() + "/" + name;
     config.appenders = simulate::log_appenders(*host->log().value());
