@@ -59,6 +59,7 @@ struct Armed {
   bool read_environment = false;
   std::string kill_at;
   long kill_count = 0;
+  int kill_signal = SIGKILL;
   std::map<std::string, std::function<void()>, std::less<>> actions;
 };
 Armed& armed() {
@@ -69,13 +70,17 @@ Armed& armed() {
 void read_environment(Armed& state) {
   state.read_environment = true;
   const char* text = std::getenv("TIDEMILL_KILL_AT");
+  if (text == nullptr) {
+    text = std::getenv("TIDEMILL_STOP_AT");
+    state.kill_signal = SIGSTOP;
+  }
   if (text == nullptr) return;
   std::string_view spec = text;
   size_t colon = spec.find(':');
   state.kill_at = spec.substr(0, colon);
   state.kill_count = colon == std::string_view::npos ? 1 : std::atol(text + colon + 1);
   if (std::find(kSteps.begin(), kSteps.end(), state.kill_at) == kSteps.end()) {
-    std::fprintf(stderr, "tidemill: TIDEMILL_KILL_AT=%s: no such commit step\n", text);
+    std::fprintf(stderr, "tidemill: TIDEMILL_KILL_AT, TIDEMILL_STOP_AT: %s: no such commit step\n", text);
     std::exit(2);
   }
 }
@@ -93,7 +98,7 @@ void pass_step(std::string_view name) {
   {
     std::lock_guard lock(state.mutex);
     if (!state.read_environment) read_environment(state);
-    if (state.kill_at == name && --state.kill_count == 0) ::kill(::getpid(), SIGKILL);
+    if (state.kill_at == name && --state.kill_count == 0) ::kill(::getpid(), state.kill_signal);
     auto found = state.actions.find(name);
     if (found != state.actions.end()) action = found->second;
     if (state.kill_at.empty() && state.actions.empty()) steps_armed = false;

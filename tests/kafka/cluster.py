@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""A relay while its brokers come and go, and while it is stopped itself.
+
+  cluster.py rolling --program TIDEMILL [--restarts N]   three brokers, stopped and started again one after another, by
+                                                         SIGTERM and by SIGKILL in turn, while simulator and relay run
+  cluster.py pause --program TIDEMILL                    SIGSTOP in the middle of a transaction, SIGCONT when the broker
+                                                         has given the transaction up
+  cluster.py version --program TIDEMILL --version 3.9    a relay on another Kafka, verified by the program alone
+
+Every event is accounted for at the end, as in kafka.py.
+"""
+import argparse
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from kafka import ROOT, SKIPPED, Broker, Relay, finish, missing
+from program import Place, verdict_of, wait_for
+
+EVENTS = 3000
+TRANSACTION_TIMEOUT_MS = 3000
+STEPS = ("--steps", "CIDPTM", "--duration", "forever")  # with M for its progress lines
+CLEANUP_MS = 200  # how often a broker looks for transactions that took too long
+PAUSE_AT = ("kafka.begun:3", "kafka.rows.produced:4", "kafka.offsets.sent:3")
+
+
+def broker_tool(broker, *arguments):
+    subprocess.run([ROOT / "tools" / "kafka", *arguments, "--dir", broker.directory], check=True, stdout=subprocess.DEVNULL)
+
+
+def in_sync(broker):
+    """Whether every partition has all of its copies, as Kafka's own tool sees it."""
+    done = subprocess.run(["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{ROOT}/build/deps/kafka/*",
+                           "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", broker.address, "--describe",
+                           "--under-replicated-partitions"], capture_output=True, text=True)
+    return done.returncode == 0 and not done.stdout.strip()
+
+
+def stored_lines(relay):
+    """Progress lines with events stored; they come every five seconds."""
+    return len(re.findall(r"stored +[1-9]", relay.whole_log()))
+
+
+def alive(relay):
+    """Never true: for waits that end when it does not live."""
+    if relay.running.poll() is not None:
+        raise AssertionError(f"the relay ended with status {relay.running.returncode}\n{relay.log()}")
+
+
+def rolling(options, place):
+    broker = Broker(place, "--brokers", "3")
+    try:
+        relay = Relay(options.program, place, broker)
+        relay.running = relay.start(arguments=STEPS)
+        wait_for("the first events", lambda: stored_lines(relay) or alive(relay))
+        for restart in range(options.restarts):
+            wait_for("all copies in sync", lambda: in_sync(broker), seconds=120)
+            number, kill = restart % 3 + 1, ["--kill"] if restart % 2 else []
+            began = time.monotonic()
+            before = stored_lines(relay)
+            broker_tool(broker, "stop", str(number), *kill)
+            broker_tool(broker, "start", str(number))
+            wait_for("events being stored", lambda: stored_lines(relay) > before or alive(relay), seconds=120)
+            print(f"broker {number} {'killed' if kill else 'stopped'} and started: stored again after "
+                  f"{time.monotonic() - began:.0f} s", flush=True)
+        alive(relay)
+        faults, counted = finish(relay, place, broker)
+        return faults, f"{options.restarts} restarts of brokers; {counted}"
+    finally:
+        broker.down()
+
+
+def stopped(process):
+    with open(f"/proc/{process.pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def pause(options, place):
+    broker = Broker(place, "--set", f"transaction.abort.timed.out.transaction.cleanup.interval.ms={CLEANUP_MS}")
+    try:
+        relay = Relay(options.program, place, broker, more=f", transaction_timeout: {TRANSACTION_TIMEOUT_MS}ms")
+        for step in PAUSE_AT:
+            relay.running = relay.start(stop_at=step, arguments=STEPS)
+            wait_for(f"the stop at {step}", lambda: stopped(relay.running) or alive(relay))
+            time.sleep((TRANSACTION_TIMEOUT_MS + 5 * CLEANUP_MS) / 1000)  # is what is tested
+            before = len(relay.whole_log())
+            relay.running.send_signal(signal.SIGCONT)
+            wait_for("events being stored", lambda: re.search(r"stored +[1-9]", relay.whole_log()[before:]) or alive(relay))
+            print(f"{step}: went on; " + "; ".join(re.findall(r"warning (sink: .*)", relay.whole_log()[before:])[:1]), flush=True)
+            if step != PAUSE_AT[-1]:
+                relay.running.terminate()
+                if relay.running.wait(timeout=60) != 130:
+                    raise AssertionError(f"{step}: the relay ended with status {relay.running.returncode}\n{relay.log()}")
+        faults, counted = finish(relay, place, broker)
+        return faults, f"{len(PAUSE_AT)} pauses of more than transaction_timeout; {counted}"
+    finally:
+        broker.down()
+
+
+def version(options, place):
+    broker = Broker(place, "--version", options.version)
+    try:
+        relay = Relay(options.program, place, broker)
+        process = place.start([*relay.command, "--count", str(EVENTS), "--rate", "max", "--format", "json"], stdin=subprocess.DEVNULL)
+        output = process.communicate(timeout=120)[0]
+        verdict = verdict_of(output) if process.returncode == 0 else {}
+        good = (verdict.get("verdict"), verdict.get("stored")) == ("PASS", EVENTS)
+        return [] if good else [output[-3000:]], f"Kafka {options.version}: {verdict.get('stored')} events, {verdict.get('verdict')}"
+    finally:
+        broker.down()
+
+
+TESTS = {"rolling": rolling, "pause": pause, "version": version}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=list(TESTS))
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--restarts", type=int, default=3)
+    parser.add_argument("--version", default="4.1")
+    options = parser.parse_args()
+    if missing():
+        print("skipped: " + missing())
+        return SKIPPED
+    if options.version != "4.1" and not (ROOT / f"build/deps/kafka-{options.version}/sha256").exists():
+        print(f"skipped: needs Kafka {options.version} (tools/fetch-kafka {options.version})")
+        return SKIPPED
+    place = Place("tidemill-cluster-")
+    try:
+        faults, counted = TESTS[options.what](options, place)
+        print(f"{counted}; {len(faults)} faults")
+        for fault in faults[:20]:
+            print("  " + fault)
+        return 1 if faults else 0
+    except AssertionError:
+        log = pathlib.Path(place.path, "relay.log")
+        print(log.read_text()[-5000:] if log.exists() else "")
+        raise
+    finally:
+        place.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
