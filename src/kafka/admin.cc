@@ -15,7 +15,7 @@ constexpr int kTurnMs = 500;
 constexpr std::array kStaleLeader = {
     RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH,      RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH,
     RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
-    RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE,
+    RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE,    RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
 };
 
 template <class T, auto Destroy>
@@ -248,15 +248,21 @@ Result<std::vector<Position>> Admin::offsets(const std::vector<TopicPartition>& 
   auto take = [&](rd_kafka_event_t* event) -> Status {
     size_t count = 0;
     const auto** infos = api().ListOffsets_result_infos(api().event_ListOffsets_result(event), &count);
+    size_t answered = 0;
     for (size_t i = 0; i < count; ++i) {
       const rd_kafka_topic_partition_t* one = api().ListOffsetsResultInfo_topic_partition(infos[i]);
       failed = one->err;
+      // The client's own view of a partition without a leader.
+      if (failed == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) failed = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
       if (failed != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error(what, failed);
       auto place = places.find({one->topic, Partition(one->partition)});
       if (place == places.end()) continue;
       found[place->second] = {Offset(one->offset), LeaderEpoch(api().topic_partition_get_leader_epoch(one))};
+      answered += one->offset >= 0 || query.kind == OffsetQuery::kTime ? 1 : 0;
     }
-    return {};
+    // What a broker that is going down was asked for is left out, without an error.
+    if (answered < partitions.size()) failed = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    return failed == RD_KAFKA_RESP_ERR_NO_ERROR ? Status() : client_->error(what, failed);
   };
   TM_TRY(request_leaders([&](rd_kafka_resp_err_t* code) {
     failed = RD_KAFKA_RESP_ERR_NO_ERROR;

@@ -3,13 +3,15 @@
 
   cluster.py rolling --program TIDEMILL [--restarts N]   three brokers, stopped and started again one after another, by
                                                          SIGTERM and by SIGKILL in turn, while simulator and relay run
-  cluster.py pause --program TIDEMILL                    SIGSTOP in the middle of a transaction, SIGCONT when the broker
+  cluster.py pause --program TIDEMILL [--pauses N]       SIGSTOP in the middle of a transaction, SIGCONT when the broker
                                                          has given the transaction up
   cluster.py version --program TIDEMILL --version 3.9    a relay on another Kafka, verified by the program alone
 
 Every event is accounted for at the end, as in kafka.py.
 """
 import argparse
+import concurrent.futures
+import os
 import pathlib
 import re
 import signal
@@ -17,7 +19,8 @@ import subprocess
 import sys
 import time
 
-from kafka import ROOT, SKIPPED, Broker, Relay, finish, missing
+from kafka import ROOT, SKIPPED, Broker, Relay, missing
+import outside
 from program import Place, verdict_of, wait_for
 
 EVENTS = 3000
@@ -25,6 +28,41 @@ TRANSACTION_TIMEOUT_MS = 3000
 STEPS = ("--steps", "CIDPTM", "--duration", "forever")  # with M for its progress lines
 CLEANUP_MS = 200  # how often a broker looks for transactions that took too long
 PAUSE_AT = ("kafka.begun:3", "kafka.rows.produced:4", "kafka.offsets.sent:3")
+
+
+class Lasting(Relay):
+    """From topic to topic of one cluster. `more`: of the solution's serve.kafka."""
+
+    def __init__(self, program, place, broker, more=""):
+        at = f'brokers: "{broker.address}"'
+        super().__init__(program, place, f"{{kafka: {{{at}, topic: kills-in, partitions: 4}}}}", f"{{kafka: {{{at}, topic: kills-out{more}}}}}")
+        self.running = None
+
+    def begin(self, stop_at=None):
+        os.environ.pop("TIDEMILL_STOP_AT", None)
+        if stop_at:
+            os.environ["TIDEMILL_STOP_AT"] = stop_at
+        self.running = self.start(arguments=STEPS)
+        self.place.started.append(self.running)
+
+    def whole_log(self):
+        return pathlib.Path(self.place.path, "relay.log").read_text()
+
+
+def finish(relay, broker):
+    """Stops it in order, has it process what is left, and accounts for everything: (faults, what was counted)."""
+    os.environ.pop("TIDEMILL_STOP_AT", None)
+    relay.running.terminate()
+    for process, expected in ((relay.running, 130), (relay.start(arguments=("--steps", "P", "--until-end")), 0)):
+        status = process.wait(timeout=120)
+        if status != expected:
+            raise AssertionError(f"the last run ended with status {status}")
+    log4j = os.path.join(broker.directory, "log4j2.yaml")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        sent, stored = pool.map(lambda topic: outside.read_topic(ROOT / "build" / "deps" / "kafka", broker.address, topic, log4j),
+                                ("kills-in", "kills-out"))
+    faults, events = outside.account(sent, stored)
+    return faults, f"{events} events and {len(sent) - events} copies sent, {len(stored)} stored"
 
 
 def broker_tool(broker, *arguments):
@@ -53,12 +91,13 @@ def alive(relay):
 def rolling(options, place):
     broker = Broker(place, "--brokers", "3")
     try:
-        relay = Relay(options.program, place, broker)
-        relay.running = relay.start(arguments=STEPS)
+        relay = Lasting(options.program, place, broker)
+        relay.begin()
         wait_for("the first events", lambda: stored_lines(relay) or alive(relay))
         for restart in range(options.restarts):
             wait_for("all copies in sync", lambda: in_sync(broker), seconds=120)
-            number, kill = restart % 3 + 1, ["--kill"] if restart % 2 else []
+            turn = restart + options.seed
+            number, kill = turn % 3 + 1, ["--kill"] if turn % 2 else []
             began = time.monotonic()
             before = stored_lines(relay)
             broker_tool(broker, "stop", str(number), *kill)
@@ -67,7 +106,7 @@ def rolling(options, place):
             print(f"broker {number} {'killed' if kill else 'stopped'} and started: stored again after "
                   f"{time.monotonic() - began:.0f} s", flush=True)
         alive(relay)
-        faults, counted = finish(relay, place, broker)
+        faults, counted = finish(relay, broker)
         return faults, f"{options.restarts} restarts of brokers; {counted}"
     finally:
         broker.down()
@@ -81,21 +120,22 @@ def stopped(process):
 def pause(options, place):
     broker = Broker(place, "--set", f"transaction.abort.timed.out.transaction.cleanup.interval.ms={CLEANUP_MS}")
     try:
-        relay = Relay(options.program, place, broker, more=f", transaction_timeout: {TRANSACTION_TIMEOUT_MS}ms")
-        for step in PAUSE_AT:
-            relay.running = relay.start(stop_at=step, arguments=STEPS)
+        relay = Lasting(options.program, place, broker, more=f", transaction_timeout: {TRANSACTION_TIMEOUT_MS}ms")
+        steps = [PAUSE_AT[(options.seed + i) % len(PAUSE_AT)] for i in range(options.pauses)]
+        for step in steps:
+            relay.begin(stop_at=step)
             wait_for(f"the stop at {step}", lambda: stopped(relay.running) or alive(relay))
             time.sleep((TRANSACTION_TIMEOUT_MS + 5 * CLEANUP_MS) / 1000)  # is what is tested
             before = len(relay.whole_log())
             relay.running.send_signal(signal.SIGCONT)
             wait_for("events being stored", lambda: re.search(r"stored +[1-9]", relay.whole_log()[before:]) or alive(relay))
             print(f"{step}: went on; " + "; ".join(re.findall(r"warning (sink: .*)", relay.whole_log()[before:])[:1]), flush=True)
-            if step != PAUSE_AT[-1]:
+            if step != steps[-1]:
                 relay.running.terminate()
                 if relay.running.wait(timeout=60) != 130:
                     raise AssertionError(f"{step}: the relay ended with status {relay.running.returncode}\n{relay.log()}")
-        faults, counted = finish(relay, place, broker)
-        return faults, f"{len(PAUSE_AT)} pauses of more than transaction_timeout; {counted}"
+        faults, counted = finish(relay, broker)
+        return faults, f"{len(steps)} pauses of more than transaction_timeout; {counted}"
     finally:
         broker.down()
 
@@ -103,7 +143,7 @@ def pause(options, place):
 def version(options, place):
     broker = Broker(place, "--version", options.version)
     try:
-        relay = Relay(options.program, place, broker)
+        relay = Lasting(options.program, place, broker)
         process = place.start([*relay.command, "--count", str(EVENTS), "--rate", "max", "--format", "json"], stdin=subprocess.DEVNULL)
         output = process.communicate(timeout=120)[0]
         verdict = verdict_of(output) if process.returncode == 0 else {}
@@ -121,6 +161,8 @@ def main():
     parser.add_argument("what", choices=list(TESTS))
     parser.add_argument("--program", required=True)
     parser.add_argument("--restarts", type=int, default=3)
+    parser.add_argument("--pauses", type=int, default=len(PAUSE_AT))
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("TIDEMILL_SEED", "0")), help="which broker, signal or step is first")
     parser.add_argument("--version", default="4.1")
     options = parser.parse_args()
     if missing():
