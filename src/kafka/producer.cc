@@ -39,7 +39,9 @@ Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
     made.properties.emplace_back("queue.buffering.max.messages", "500000");
   } else {
     // Whole batches go by themselves, the rest with the commit (wait_for_whole_batches).
-    made.properties.emplace_back("linger.ms", "10000");
+    // Less than the transaction may take, which librdkafka wants.
+    made.properties.emplace_back("linger.ms",
+                                 std::to_string(std::min(10'000, options.transaction_timeout_ms / 2)));
     made.properties.emplace_back("batch.num.messages", "1000000");
     made.properties.emplace_back("queue.buffering.max.kbytes", "2097151");
     made.properties.emplace_back("queue.buffering.max.messages", "10000000");
