@@ -30,6 +30,8 @@ Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
       {"compression.codec", std::string(compression_name(options.compression))},
       {"batch.size", std::to_string(kBatchBytes)},
       {"reconnect.backoff.max.ms", "1000"},
+      // A request that waits for a coordinator may miss that there is one until metadata comes again.
+      {"topic.metadata.refresh.interval.ms", "10000"},
   };
   if (options.transactional_id.empty()) {
     // Never given up: what a client gives up it may have stored all the same.
