@@ -1,6 +1,7 @@
 #include "solution/access.h"
 
 #include "base/logging.h"
+#include "solution/host_impl.h"
 
 namespace tidemill::solution {
 namespace {
@@ -23,6 +24,7 @@ Result<std::shared_ptr<Host>> RunAccess::own() {
   if (host_) return host_;
   auto opened = Host::open(runs_, record_, solution_);
   if (opened.ok()) {
+    if (runs_.last_stop(record_) != stop_before_) return was_stopped();
     host_ = std::move(*opened);
     if (metrics_) {
       Status served = host_->serve_metrics();

@@ -20,12 +20,15 @@ class RunAccess {
  public:
   // `solution` is what this process would own the run with.
   RunAccess(RunStore runs, RunRecord record, Solution solution)
-      : runs_(std::move(runs)), record_(std::move(record)), solution_(std::move(solution)) {}
+      : runs_(std::move(runs)),
+        record_(std::move(record)),
+        solution_(std::move(solution)),
+        stop_before_(runs_.last_stop(record_)) {}
 
   // The run's owner in this process; null where another process is.
   std::shared_ptr<Host> host() const;
   // Becomes the owner if the lock is free. Null (and ok) where another process has it. Errors: the run
-  // cannot be opened (a damaged log, a full disk).
+  // cannot be opened (a damaged log, a full disk); kStopped: it was stopped since this was made.
   Result<std::shared_ptr<Host>> own();
   // From now on the run's metrics are served while this process is its owner. Errors: the port is in use;
   // where that comes out at a later takeover it is only a warning, since the run goes on.
@@ -41,6 +44,7 @@ class RunAccess {
   RunStore runs_;
   RunRecord record_;
   Solution solution_;
+  const std::string stop_before_;
   mutable std::mutex mutex_;
   std::shared_ptr<Host> host_;
   bool metrics_ = false;

@@ -130,6 +130,12 @@ void Host::housekeeping() {
   }
 }
 
+void Host::ask_stop() {
+  // Noted first: once this process has gone, nobody who was here takes its place.
+  if (Status noted = runs_.note_stop(record()); !noted.ok()) log_warning(noted.error().message);
+  stop_asked_ = true;
+}
+
 RunRecord Host::record() const {
   std::lock_guard lock(record_mutex_);
   return record_;

@@ -76,7 +76,7 @@ class Host {
 
   // Set by a `stop` request: whoever runs should end gracefully.
   const std::atomic<bool>& stop_asked() const { return stop_asked_; }
-  void ask_stop() { stop_asked_ = true; }
+  void ask_stop();
   // A producer in this process has been acknowledged this much.
   void on_incoming(uint64_t records, uint64_t bytes) { metrics_.on_incoming(records, bytes); }
 

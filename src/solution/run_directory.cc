@@ -29,7 +29,8 @@ std::string json_texts(const std::vector<std::string>& texts) {
 constexpr std::string_view kMade[] = {"run.json",         "run.json.tmp", "lock",         "socket",
                                       "socket.new",       "log",          "store.duckdb", "store.duckdb.wal",
                                       "store.duckdb.tmp", "query.tmp",    "simulate",     "files",
-                                      "output.txt",       "verify",       "state"};
+                                      "output.txt",       "verify",       "state",        "stopped",
+                                      "stopped.tmp"};
 
 // The number that a run's directory is named by, as this program writes it.
 std::optional<int64_t> run_number(const std::string& entry) {
@@ -208,6 +209,16 @@ Result<RunRecord> RunStore::create(RunRecord record, int64_t latest_seen) const 
 Status RunStore::save(const RunRecord& record) const {
   TM_ASSIGN(std::string json, encode_run(record));
   return write_file_atomically(files_, join_path(directory(record.name, record.number), "run.json"), json);
+}
+
+Status RunStore::note_stop(const RunRecord& record) const {
+  return write_file_atomically(files_, join_path(directory(record.name, record.number), "stopped"),
+                               std::to_string(Random::system().next()));
+}
+
+std::string RunStore::last_stop(const RunRecord& record) const {
+  auto noted = read_file(files_, join_path(directory(record.name, record.number), "stopped"));
+  return noted.ok() ? *noted : std::string();
 }
 
 RunStore::Contents RunStore::contents(const RunRecord& record) const {

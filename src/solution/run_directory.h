@@ -2,6 +2,7 @@
 //
 //   run.json   what the run is and how far it got (RunRecord), replaced atomically
 //   lock       held by the process that owns the run; socket: what that process listens on
+//   stopped    there was a stop: who began before it takes the run over no more
 //   log/       the embedded log     store.duckdb, files/ …: the served store
 //   simulate/  manifests
 #pragma once
@@ -50,6 +51,10 @@ class RunStore {
   // the caller saw, 0 for none. Errors: kExists where another process has begun one since: look again.
   Result<RunRecord> create(RunRecord record, int64_t latest_seen) const;
   Status save(const RunRecord& record) const;
+  // Notes that the run was stopped, for its processes that have yet to hear it; and what was noted last:
+  // another text after every stop, empty before the first.
+  Status note_stop(const RunRecord& record) const;
+  std::string last_stop(const RunRecord& record) const;
   // What of the run's directory a run makes (paths), and what else lies there (left alone by remove).
   struct Contents {
     std::vector<std::string> made;
