@@ -2,9 +2,10 @@
 // frames and positions of a commit are one transaction. Page: docs/connectors/kafka.md.
 //
 // What it keeps in the cluster, for each input partition:
-//   group <pipeline>          the committed position, with its leader epoch; metadata: epoch, incarnation,
-//   counters group <pipeline>.owner    the owner (kafka_owner.h)
-// So kafka-consumer-groups shows how far a pipeline is. Input and output are topics of one cluster.
+//   group <pipeline>: the committed position with its leader epoch; metadata: epoch, incarnation, counters
+//   group <pipeline>.owner: the owner (kafka_owner.h)
+// under the source's own partitions where it is a topic of this cluster, so that kafka-consumer-groups shows
+// how far a pipeline is; else under those of a topic that stands for it (prepare_positions).
 #pragma once
 
 #include <mutex>
