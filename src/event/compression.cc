@@ -175,20 +175,14 @@ Status lz4(std::string_view bytes, std::string* out) {
   return {};
 }
 
-Status unlz4(std::string_view bytes, size_t max_bytes, std::string* out) {
-  thread_local std::unique_ptr<LZ4F_dctx, CloseLz4Decompressor> context = [] {
-    LZ4F_dctx* created = nullptr;
-    TM_CHECK(LZ4F_isError(LZ4F_createDecompressionContext(&created, LZ4F_VERSION)) == 0);
-    return std::unique_ptr<LZ4F_dctx, CloseLz4Decompressor>(created);
-  }();
-  LZ4F_resetDecompressionContext(context.get());
+Status unlz4(LZ4F_dctx* context, std::string_view bytes, size_t max_bytes, std::string* out) {
   BoundedOutput output(out, bytes.size(), max_bytes);
   size_t expected = 1;  // what lz4 wants next; 0 at the end of a frame
   while (expected != 0 || !bytes.empty()) {
     output.grow_if_full();
     size_t room = output.room();
     size_t size = bytes.size();
-    expected = LZ4F_decompress(context.get(), output.at(), &room, bytes.data(), &size, nullptr);
+    expected = LZ4F_decompress(context, output.at(), &room, bytes.data(), &size, nullptr);
     if (LZ4F_isError(expected) != 0) return corrupt(Compression::kLz4, LZ4F_getErrorName(expected));
     bytes.remove_prefix(size);
     output.advance(room);
@@ -197,6 +191,20 @@ Status unlz4(std::string_view bytes, size_t max_bytes, std::string* out) {
   }
   output.finish();
   return {};
+}
+
+Status unlz4(std::string_view bytes, size_t max_bytes, std::string* out) {
+  thread_local std::unique_ptr<LZ4F_dctx, CloseLz4Decompressor> context;
+  if (context == nullptr) {
+    LZ4F_dctx* created = nullptr;
+    TM_CHECK(LZ4F_isError(LZ4F_createDecompressionContext(&created, LZ4F_VERSION)) == 0);
+    context.reset(created);
+  }
+  Status status = unlz4(context.get(), bytes, max_bytes, out);
+  // LZ4F_resetDecompressionContext keeps the content size that an unfinished frame announced (lz4 1.9.4), and
+  // the next frame would be refused for it.
+  if (!status.ok()) context.reset();
+  return status;
 }
 
 Status zstd(std::string_view bytes, std::string* out) {

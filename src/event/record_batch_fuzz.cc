@@ -47,8 +47,8 @@ std::string check_round_trip(std::vector<Record> records, Compression compressio
     return "a built batch is refused";
   std::string scratch;
   std::vector<Record> again;
-  if (!decode_records(**header, built, SIZE_MAX, &scratch, &again).ok())
-    return "a built batch has no records";
+  Status decoded = decode_records(**header, built, SIZE_MAX, &scratch, &again);
+  if (!decoded.ok()) return "a built batch has no records: " + decoded.error().message;
   if (again.size() != records.size()) return "a record is lost";
   for (size_t i = 0; i < records.size(); ++i) {
     if (!same(records[i], again[i])) return "record " + std::to_string(i) + " changed";

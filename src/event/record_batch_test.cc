@@ -206,6 +206,24 @@ TEST_P(Codecs, RefuseCutData) {
   }
 }
 
+// A frame that announces 40 bytes of content, and is cut short.
+TEST_P(Codecs, AreNotDisturbedByDamagedData) {
+  using namespace std::string_view_literals;
+  constexpr std::string_view kCut =
+      "\x04\x22\x4d\x18\x68\x40\x28\0\0\0\0\0\0\0\x75\x0b\0\0\0\x1f\x61\x01\0\x0f\x50"sv;
+  std::string out;
+  EXPECT_FALSE(decompress(Compression::kLz4, kCut, kLimit, &out).ok());
+  std::string packed = compress(GetParam(), "whole").value();
+  for (size_t size = 0; size < packed.size(); ++size) {
+    if (GetParam() == Compression::kNone) break;
+    EXPECT_FALSE(decompress(GetParam(), std::string_view(packed).substr(0, size), kLimit, &out).ok());
+    ASSERT_TRUE(decompress(GetParam(), packed, kLimit, &out).ok()) << size;
+    EXPECT_EQ(out, "whole");
+  }
+  ASSERT_TRUE(decompress(GetParam(), packed, kLimit, &out).ok());
+  EXPECT_EQ(out, "whole");
+}
+
 TEST_P(Codecs, StopBombsAtTheLimit) {
   if (GetParam() == Compression::kNone) return;
   std::string records;

@@ -39,13 +39,14 @@ std::vector<AssignmentChange> Group::take(int task) {
   return std::exchange(untold_[task], {});
 }
 
-void Group::assigned(int, const TopicPartition& tp) {
-  ++readers_[tp];
+void Group::assigned(int task, const TopicPartition& tp) {
+  readers_[tp].insert(task);
   hold();
 }
 
-void Group::unassigned(int, const TopicPartition& tp) {
-  --readers_[tp];
+// A task also lets go what it has yet to take over.
+void Group::unassigned(int task, const TopicPartition& tp) {
+  readers_[tp].erase(task);
   hold();
   auto given = to_give_.find(tp);
   if (given == to_give_.end()) return;
@@ -56,7 +57,7 @@ void Group::unassigned(int, const TopicPartition& tp) {
 void Group::hold() {
   std::vector<std::pair<TopicPartition, Offset>> moving;
   for (const auto& [tp, readers] : readers_) {
-    if (readers == 0) moving.emplace_back(tp, Offset(0));
+    if (readers.empty()) moving.emplace_back(tp, Offset(0));
   }
   log_.hold_retention("moving", moving);
 }

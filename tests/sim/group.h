@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "log/log.h"
@@ -38,7 +39,7 @@ class Group {
 
   log::Log& log_;
   std::map<TopicPartition, int> owners_;
-  std::map<TopicPartition, int> readers_;  // how many have it: for a moment two
+  std::map<TopicPartition, std::set<int>> readers_;  // the tasks that have it: for a moment two
   std::map<TopicPartition, int> to_give_;  // once it is let go: to this task
   std::map<int, std::vector<pipeline::AssignmentChange>> untold_;
 };
