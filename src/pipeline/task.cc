@@ -61,6 +61,7 @@ Status Task::take_over(const std::vector<TopicPartition>& partitions) {
     }
     lanes_[partitions[i]] = std::move(lane);
   }
+  caught_up_ = false;  // of these it was not asked
   // Where the pipeline stands is what retention must keep, from the start on.
   reader_->committed(starts);
   return reader_->assign(starts);

@@ -356,7 +356,10 @@ TEST(FilesSink, NeverReplacesAFile) {
   ASSERT_TRUE(session.acquire({0}, model).ok());
   files.set_content("/files/harness-0/00000000000000000100.jsonl", "somebody's\n");
   FilledEpoch epoch = session.fill({0}, 50, model).value();
-  EXPECT_TRUE(session.expect_fenced(epoch, model).ok());
+  Status committed = session.commit(epoch);
+  ASSERT_FALSE(committed.ok());
+  EXPECT_EQ(committed.error().code, Code::kCorrupt);
+  EXPECT_THAT(committed.error().message, ::testing::HasSubstr("not in the journal"));
   EXPECT_EQ(files.content("/files/harness-0/00000000000000000100.jsonl"), "somebody's\n");
 }
 

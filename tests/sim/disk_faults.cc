@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "base/crc32c.h"
+#include "log/format.h"
+#include "process.h"
 
 namespace tidemill::sim {
 namespace {
@@ -26,7 +28,7 @@ void DiskFaults::begin_life(bool faults) {
   faults_ = faults;
   end_after_ = 0;
   end_part_ = {};
-  failed_writes_ = failed_syncs_ = failed_reads_ = world_.disk_errors = false;
+  failed_writes_ = failed_syncs_ = failed_reads_ = failed_log_sync_ = world_.disk_errors = false;
 }
 
 bool DiskFaults::read_fails(const std::string& path, uint64_t offset, size_t size) {
@@ -68,6 +70,7 @@ Fate DiskFaults::draw(const MemoryFiles::Change& change) {
   }
   if (sync && happens(scenario.sync_errors)) {
     failed_syncs_ = world_.disk_errors = true;
+    failed_log_sync_ = failed_log_sync_ || change.path.starts_with(kLogDirectory);
     return {Fate::kFails, 0, world_.disk_chance.below(2) == 0};
   }
   if (!sync && happens(scenario.write_errors)) {
@@ -75,6 +78,10 @@ Fate DiskFaults::draw(const MemoryFiles::Change& change) {
     return {Fate::kFails, static_cast<size_t>(world_.disk_chance.below(change.bytes.size() + 1))};
   }
   return {};
+}
+
+bool DiskFaults::unnoted_sync_failure() const {
+  return failed_log_sync_ && !world_.disk.exists(kLogDirectory + "/" + std::string(log::kFailedSyncName));
 }
 
 std::string DiskFaults::flip_one() {

@@ -26,6 +26,8 @@ class DiskFaults {
   bool failed_writes() const { return failed_writes_; }
   bool failed_syncs() const { return failed_syncs_; }
   bool failed_reads() const { return failed_reads_; }
+  // A file of the log was not synced, and the process died before it could note that.
+  bool unnoted_sync_failure() const;
   // Ever: some sync kept nothing.
   bool lied() const { return lied_; }
 
@@ -46,6 +48,7 @@ class DiskFaults {
   bool failed_writes_ = false;
   bool failed_syncs_ = false;
   bool failed_reads_ = false;
+  bool failed_log_sync_ = false;
   bool lied_ = false;
 };
 

@@ -102,6 +102,7 @@ void Simulation::end_life() {
     world_.disk.crash(world_.disk_chance.next());
   } else {
     world_.disk.kill_process();
+    unnoted_ = unnoted_ || faults_.unnoted_sync_failure();
   }
   world_.note("-- {}", power ? "power cut" : "killed");
 }
@@ -116,7 +117,7 @@ bool Simulation::excused(const Error& error) const {
 }
 
 bool Simulation::says_loss(const Error& error) const {
-  bool damaged = flipped_ || faults_.lied() || world_.scenario.may_lose();
+  bool damaged = flipped_ || unnoted_ || faults_.lied() || world_.scenario.may_lose();
   bool names = error.code == Code::kCorrupt || error.code == Code::kOutOfRange ||
                error.code == Code::kFenced || error.code == Code::kExists ||
                error.message.find("lost") != std::string::npos;

@@ -88,6 +88,7 @@ class Simulation {
   bool refused_ = false;  // the store was told to refuse a commit for good
   bool full_ = false;     // the disk was full in this life
   bool flipped_ = false;
+  bool unnoted_ = false;  // a failed sync, which the next process knew nothing of
   int openings_ = 0;
 };
 
