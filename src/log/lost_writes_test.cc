@@ -118,6 +118,29 @@ TEST_F(LostWrites, WhatAFailedSyncLeftIsWrittenAgain) {
   }
 }
 
+// Under weak durability what follows a lost beginning goes with it, at whatever change an opening ends.
+TEST_F(LostWrites, WhatFollowsALostFirstSegmentIsCutHoweverOftenTheOpeningDies) {
+  for (uint64_t dies_at = 1; dies_at < 80; ++dies_at) {
+    LogFixture fixture;
+    fixture.options.durability = Durability::kNone;
+    fixture.options.segment_bytes = 1000;
+    auto log = fixture.open();
+    must(log->create_topic("t", {}));
+    for (int i = 0; i < 20; ++i) must(append(*log, kT0, {std::string(100, 'v')}));
+    log = nullptr;
+    fixture.files.kill_process();
+    fixture.files.set_content(kFirst, "");
+    fixture.files.fail_power_after(dies_at);
+    log = nullptr;
+    static_cast<void>(fixture.try_open().ok());
+    fixture.files.kill_process();
+    log = fixture.open();
+    ASSERT_NE(log, nullptr);
+    EXPECT_EQ(read_values(*log, kT0), Values()) << dies_at;
+    EXPECT_EQ(must(append(*log, kT0, {"next"})).first, Offset(0)) << dies_at;
+  }
+}
+
 // The log's own topic is cut by snapshots of its state; what they leave must open again.
 void commit_many(Log& log, int from, int count, std::optional<Position>* position) {
   for (int i = from; i < from + count; ++i) {

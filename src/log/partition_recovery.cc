@@ -90,6 +90,9 @@ Status PartitionLog::recover_files(RecoveryInput input) {
   epochs_.truncate_from_end(log_end_);
   epochs_.truncate_from_start(log_start_);
   TM_TRY(remove_stale_snapshots());
+  if (input.first_lost && segments_.front().base != *input.first_lost) {
+    TM_TRY(remove_segment_files(*input.first_lost));
+  }
   if (!clean) TM_TRY(shared_.files.sync_directory(directory_));
   durable_end_ = log_end_;
   high_watermark_ = log_end_;
@@ -126,8 +129,11 @@ Status PartitionLog::list_segments(RecoveryInput& input) {
   for (size_t i = segments_.size(); i-- > 0 && segments_.size() > 1;) {
     if (!segments_[i].empty()) continue;
     if (input.synced_rolls && i > 0) input.recovery_point = std::max(input.recovery_point, segments_[i].base);
-    if (i == 0) input.first_lost = segments_[i].base;
-    TM_TRY(remove_segment_files(segments_[i].base));
+    if (i == 0) {
+      input.first_lost = segments_[i].base;  // its file tells that until what followed it is cut
+    } else {
+      TM_TRY(remove_segment_files(segments_[i].base));
+    }
     segments_.erase(segments_.begin() + static_cast<ptrdiff_t>(i));
   }
   if (segments_.empty()) {
@@ -226,6 +232,7 @@ Status PartitionLog::scan_from(size_t number, const RecoveryInput& input) {
     producers_ = ProducerStates();
     TM_ASSIGN(bool found, load_producers(log_end_));
     static_cast<void>(found);
+    if (input.first_lost) TM_TRY(remove_segment_files(*input.first_lost));
     TM_ASSIGN(Segment segment, create_segment(log_end_, &indexes_));
     segments_.push_back(std::move(segment));
   } else {
