@@ -16,7 +16,7 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 34> kSteps = {
+constexpr std::array<std::string_view, 35> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
@@ -40,6 +40,7 @@ constexpr std::array<std::string_view, 34> kSteps = {
     "files.roll.renamed",        // and renamed, its directory not yet synced
     "kafka.fenced",              // at a takeover, the old owner's producer is fenced
     "kafka.claimed",             // and the partition claimed
+    "kafka.rows.acknowledged",   // (at-least-once) the brokers have the rows, whose transaction is to begin
     "kafka.begun",               // a transaction is open
     "kafka.rows.produced",       // output, frame and dead letters are on their way
     "kafka.offsets.sent",        // the positions are in the transaction

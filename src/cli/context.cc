@@ -59,6 +59,9 @@ void SolutionOptions::add_to(CLI::App& app) {
       ->required();
   app.add_option("--size", size, "One of the solution's sizes, usually thousands of events/s: 1, 5, 10, max")
       ->type_name("SIZE");
+  app.add_option("--variant", variant,
+                 "One of the solution's variants: another way to run it, as its file says")
+      ->type_name("NAME");
   app.add_option("--set", sets, "Changes a setting: --set simulate.rate=5000 (tidemill show lists them all)")
       ->type_name("PATH=VALUE")
       ->take_all()
@@ -76,6 +79,7 @@ Result<Resolved> resolve_solution(const SolutionOptions& options) {
   request.file = file.file;
   request.text = file.text;
   request.size = options.size;
+  request.variant = options.variant;
   for (const std::string& set : options.sets) {
     TM_ASSIGN(solution::Override one, solution::parse_set(set));
     request.overrides.push_back(std::move(one));
@@ -92,6 +96,7 @@ Result<Resolved> resolve_for_run(const SolutionOptions& options, const solution:
                                  bool simulates) {
   SolutionOptions whole = options;
   if (whole.size.empty()) whole.size = record.size;
+  if (whole.variant.empty()) whole.variant = record.variant;
   std::vector<std::string> sets;
   for (const std::string& set : record.settings) {
     if (simulates || !set.starts_with("duration=")) sets.push_back(set);
@@ -128,6 +133,7 @@ Result<solution::Loaded> solution_of(const solution::RunRecord& record) {
   SolutionOptions options;
   options.solution = record.solution;
   options.size = record.size;
+  options.variant = record.variant;
   options.sets = record.settings;
   auto resolved = resolve_solution(options);
   if (!resolved.ok()) return std::move(resolved).error().within("run " + record.id());

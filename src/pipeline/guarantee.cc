@@ -38,7 +38,7 @@ GuaranteeReport compute_guarantee(const GuaranteeFacts& facts) {
       break;
     case Capability::kAtLeastOnce:
       weaken(Guarantee::kAtLeastOnce,
-             facts.sink.store + " has neither transactions nor keys: a replay repeats rows");
+             facts.sink.store + " takes rows apart from their positions: a replay repeats rows");
       break;
   }
   if (facts.stateful) {

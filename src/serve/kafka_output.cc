@@ -17,6 +17,19 @@ Status KafkaOutput::write(BatchPtr& batch) {
   write_rows(*batch);
   write_dead_letters(*batch);
   batch.reset();
+  return sender_ == nullptr ? Status() : send();
+}
+
+Status KafkaOutput::send() {
+  TopicPartition rows{layout_.topic, Partition(0)}, letters{layout_.dead_topic, Partition(0)};
+  for (const Outgoing& one : outgoing_) {
+    TopicPartition& to = one.dead ? letters : rows;
+    to.partition = one.partition;
+    TM_TRY(sender_->send(to, one.record, sent_));
+  }
+  outgoing_.clear();
+  blocks_.clear();
+  block_left_ = 0;
   return {};
 }
 

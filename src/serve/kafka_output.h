@@ -1,5 +1,5 @@
 // One epoch's rows for the Kafka sink: records in memory of their own, in the order in which they are to be
-// sent.
+// sent; or sent as they come.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,7 @@
 #include "event/record_batch.h"
 #include "pipeline/sink.h"
 #include "serve/event_json.h"
+#include "serve/kafka_rows.h"
 
 namespace tidemill::serve {
 
@@ -23,21 +24,35 @@ struct KafkaLayout {
 
 class KafkaOutput final : public pipeline::SinkOutput {
  public:
-  // `layout` must outlive it.
-  explicit KafkaOutput(const KafkaLayout& layout) : layout_(layout), json_(layout.form, layout.fields) {}
+  // `layout` and `rows` must outlive it. `rows`: where records go at once; null: they are kept.
+  KafkaOutput(const KafkaLayout& layout, KafkaRows* rows)
+      : layout_(layout),
+        json_(layout.form, layout.fields),
+        sender_(rows),
+        sent_(rows == nullptr ? nullptr : rows->begin()) {}
+  ~KafkaOutput() override {
+    if (sender_ != nullptr) sender_->done(sent_);
+  }
 
   Status write(BatchPtr& batch) override;
   size_t rows() const override { return rows_; }
   size_t bytes() const override { return bytes_; }
+  size_t memory_bytes() const override { return sender_ == nullptr ? bytes_ : 0; }
 
   struct Outgoing {
     bool dead = false;  // to the topic of dead letters
     Partition partition;
     Record record;  // its views hold as long as the output
   };
+  // What is kept.
   const std::vector<Outgoing>& outgoing() const { return outgoing_; }
+  // Until what was sent is acknowledged, as KafkaRows::wait.
+  Status acknowledged(int timeout_ms) const {
+    return sender_ == nullptr ? Status() : sender_->wait(*sent_, timeout_ms);
+  }
 
  private:
+  Status send();
   void write_rows(const Batch& batch);
   void write_dead_letters(const Batch& batch);
   Partition partition_of(const Batch& batch, const Record& record) const;
@@ -46,6 +61,8 @@ class KafkaOutput final : public pipeline::SinkOutput {
 
   const KafkaLayout& layout_;
   EventJson json_;
+  KafkaRows* const sender_;
+  KafkaRows::Sent* const sent_;
   std::vector<Outgoing> outgoing_;
   std::vector<std::unique_ptr<char[]>> blocks_;
   size_t block_left_ = 0;

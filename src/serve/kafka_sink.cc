@@ -61,12 +61,13 @@ Status decode_metadata(std::string_view text, Committed* out) {
 
 class KafkaWriter final : public pipeline::SinkWriter {
  public:
-  explicit KafkaWriter(KafkaSink& sink) : sink_(sink) {}
+  // `rows`: null where rows are in the transaction.
+  KafkaWriter(KafkaSink& sink, std::unique_ptr<KafkaRows> rows) : sink_(sink), rows_(std::move(rows)) {}
 
   Result<std::vector<Committed>> acquire(std::span<const TopicPartition> partitions) override;
   void release(std::span<const TopicPartition> partitions) override;
   Result<std::unique_ptr<pipeline::SinkOutput>> begin() override {
-    return std::unique_ptr<pipeline::SinkOutput>(std::make_unique<KafkaOutput>(sink_.layout_));
+    return std::unique_ptr<pipeline::SinkOutput>(std::make_unique<KafkaOutput>(sink_.layout_, rows_.get()));
   }
   Status commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) override;
   Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override;
@@ -87,6 +88,7 @@ class KafkaWriter final : public pipeline::SinkWriter {
   Status after_doubt(const pipeline::CommitRequest& request, const Error& why);
 
   KafkaSink& sink_;
+  const std::unique_ptr<KafkaRows> rows_;
   std::map<TopicPartition, Owned> owned_;
   std::string id_;  // of producer_
   // Null after a commit whose outcome is not known: its id is then fenced, and never used again.
@@ -245,6 +247,8 @@ Status KafkaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitR
     TM_TRY(check_owned(request));
   }
   const int timeout_ms = sink_.options_.transaction_timeout_ms;
+  TM_TRY(static_cast<KafkaOutput&>(output).acknowledged(timeout_ms));
+  if (rows_ != nullptr) commit_step("kafka.rows.acknowledged");
   Error why;
   kafka::Producer::End end = kafka::Producer::End::kUnknown;
   Status filled = fill_transaction(static_cast<KafkaOutput&>(output), request);
@@ -335,6 +339,12 @@ pipeline::SinkTraits KafkaSink::traits() const {
   traits.store = "Kafka topic " + options_.topic + " at " + kafka::address_of(options_.connection);
   traits.changelog_in_transaction = true;
   traits.preferred_rows = 16'384;
+  if (options_.at_least_once) {
+    traits.capability = pipeline::Capability::kAtLeastOnce;
+    traits.weakness =
+        "serve.kafka.delivery: at-least-once: rows are sent before their positions commit; what a crash or a "
+        "takeover cuts off is sent again";
+  }
   return traits;
 }
 
@@ -415,7 +425,11 @@ Status KafkaSink::prepare(const Schema& schema) {
 }
 
 Result<std::unique_ptr<pipeline::SinkWriter>> KafkaSink::open_writer(int) {
-  return std::unique_ptr<pipeline::SinkWriter>(std::make_unique<KafkaWriter>(*this));
+  std::unique_ptr<KafkaRows> rows;
+  if (options_.at_least_once) {
+    TM_ASSIGN(rows, KafkaRows::open(options_.connection, options_.compression));
+  }
+  return std::unique_ptr<pipeline::SinkWriter>(std::make_unique<KafkaWriter>(*this, std::move(rows)));
 }
 
 }  // namespace tidemill::serve

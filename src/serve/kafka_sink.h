@@ -1,5 +1,6 @@
 // Kafka as a sink: a topic, written exactly once by Kafka's transactions. Rows, dead letters, changelog
-// frames and positions of a commit are one transaction. Page: docs/connectors/kafka.md.
+// frames and positions of a commit are one transaction. At least once: rows and dead letters go ahead of it.
+// Page: docs/connectors/kafka.md.
 //
 // What it keeps in the cluster, for each input partition:
 //   group <pipeline>: the committed position with its leader epoch; metadata: epoch, incarnation, counters
@@ -28,6 +29,7 @@ struct KafkaSinkOptions {
   int32_t partitions = 0;    // of `topic`; 0: as many as the source has
   int32_t replication = -1;  // of created topics; -1: the cluster's default
   bool create = true;
+  bool at_least_once = false;
   std::string dead_topic;  // empty: <topic>.dead
   std::string rekey;       // as LogSinkOptions::rekey
   bool stateful = false;   // the pipeline keeps state: its changelog topic is created

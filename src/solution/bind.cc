@@ -21,8 +21,8 @@ bool is_value(const YamlNode& node) {
   return node.kind == YamlNode::kScalar || !node.text.empty();
 }
 
-std::string size_suffix(const Place& place) {
-  return place.size.empty() ? "" : ", size " + place.size;
+std::string preset_suffix(const Place& place) {
+  return place.preset.empty() ? "" : ", " + place.preset;
 }
 
 }  // namespace
@@ -40,7 +40,9 @@ void Binder::bind_file(const YamlNode& root) {
     if (entry.key == "process") {
       bind_process(entry);
     } else if (entry.key == "sizes") {
-      bind_sizes(entry);
+      bind_presets(entry, "size", &draft_.sizes);
+    } else if (entry.key == "variants") {
+      bind_presets(entry, "variant", &draft_.variants);
     } else {
       bind_entry({"", "", whole()}, entry);
     }
@@ -159,22 +161,35 @@ void Binder::bind_step(const YamlNode& item, size_t number) {
   }
 }
 
-void Binder::bind_sizes(const YamlEntry& entry) {
+void Binder::replace_process(const YamlEntry& entry) {
+  draft_.solution.process.clear();
+  draft_.step_numbers.clear();
+  const auto is_step = [](const auto& one) { return one.first.starts_with("process"); };
+  std::erase_if(draft_.origins, is_step);
+  std::erase_if(draft_.sections, is_step);
+  bind_process(entry);
+}
+
+void Binder::bind_presets(const YamlEntry& entry, const std::string& what, std::vector<PresetDraft>* into) {
+  const std::string all = what + "s";
   if (entry.value.kind != YamlNode::kMap) {
-    problems_.at_line(entry.line, "sizes", "give a map of sizes, as 10: {simulate.rate: 10000}");
+    problems_.at_line(entry.line, all,
+                      "give a map of " + all + ", as " +
+                          (what == "size" ? "10: {simulate.rate: 10000}" : "small: {event.max_bytes: 1KiB}"));
     return;
   }
   for (const YamlEntry& size : entry.value.entries) {
-    std::string path = "sizes." + size.key;
+    std::string path = all + "." + size.key;
     bool plain = !size.key.empty() && size.key.size() <= 20 &&
                  size.key.find_first_not_of(
                      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == std::string::npos;
     if (!plain) {
-      problems_.at_line(size.line, path, "a size's name has letters and digits only; give one as 10 or max");
+      problems_.at_line(size.line, path,
+                        "a " + what + "'s name has letters and digits only; give one as 10 or max");
     } else if (size.value.kind == YamlNode::kMap) {
-      draft_.sizes.push_back({size.key, size.line, size.value.entries});
+      into->push_back({size.key, size.line, size.value.entries});
     } else if (size.value.kind == YamlNode::kNothing) {
-      draft_.sizes.push_back({size.key, size.line, {}});
+      into->push_back({size.key, size.line, {}});
     } else {
       problems_.at_line(size.line, path,
                         "give a map of settings by their whole paths, as simulate.rate: 10000");
@@ -186,7 +201,7 @@ void Binder::give(const Setting& setting, const Section& in, const YamlNode& nod
   // Steps are numbered in the file, not in the table.
   std::string path = in.shown + setting.path.substr(in.in_table.size());
   auto before = draft_.origins.find(path);
-  if (before != draft_.origins.end() && place.option.empty() && place.size.empty()) {
+  if (before != draft_.origins.end() && place.option.empty() && place.preset.empty()) {
     problems_.at_line(place.line, path,
                       "is given a second time (first in line " + std::to_string(before->second.place.line) +
                           "); keep one of them");
@@ -199,7 +214,7 @@ void Binder::give(const Setting& setting, const Section& in, const YamlNode& nod
   Origin origin;
   origin.place = place;
   origin.text = place.option.empty()
-                    ? problems_.file() + ":" + std::to_string(place.line) + size_suffix(place)
+                    ? problems_.file() + ":" + std::to_string(place.line) + preset_suffix(place)
                     : place.option.substr(0, place.option.find(' '));
   Given given;
   if (!read_texts(setting, path, node, place, given, origin)) return;

@@ -20,6 +20,8 @@ class Binder {
   // One setting of `sizes`, or of an option: "process.dedup.last" is the only dedup's, "process.2.dedup.last"
   // the second operator's. `value` is a text or a list.
   void bind_path(const std::string& path, const YamlNode& value, const Place& place);
+  // All steps anew.
+  void replace_process(const YamlEntry& entry);
 
  private:
   // A section of settings: `in_table` is its path there, `shown` in the file (steps are numbered).
@@ -33,7 +35,7 @@ class Binder {
   void bind_section(const Section& section, const YamlNode& node);
   void bind_process(const YamlEntry& entry);
   void bind_step(const YamlNode& item, size_t number);
-  void bind_sizes(const YamlEntry& entry);
+  void bind_presets(const YamlEntry& entry, const std::string& what, std::vector<PresetDraft>* into);
   void bind_choice_section(const Section& section, const YamlEntry& entry);
   void give(const Setting& setting, const Section& in, const YamlNode& node, const Place& place);
   void give_fields(const Setting& setting, const Section& in, const std::string& shown, const YamlNode& node);

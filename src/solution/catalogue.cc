@@ -22,7 +22,7 @@ std::string stem(const std::string& file) {
 
 struct Row {
   std::string name, file, source, process, sink, guarantee, description, error;
-  std::vector<std::string> sizes;
+  std::vector<std::string> sizes, variants;
 };
 
 Row describe(const SolutionFile& file, const Environment& environment) {
@@ -42,6 +42,7 @@ Row describe(const SolutionFile& file, const Environment& environment) {
   row.guarantee = guarantee_summary(solution);
   row.description = solution.description;
   row.sizes = loaded->sizes;
+  row.variants = loaded->variants;
   return row;
 }
 
@@ -56,6 +57,12 @@ std::string member(std::string_view name, std::string_view value) {
   json += ':';
   append_json_string(value, &json);
   return json;
+}
+
+std::string list_member(std::string_view name, const std::vector<std::string>& values) {
+  std::vector<std::string> texts;
+  for (const std::string& value : values) append_json_string(value, &texts.emplace_back());
+  return '"' + std::string(name) + "\":[" + join(texts, ",") + "]";
 }
 
 }  // namespace
@@ -163,19 +170,14 @@ std::string catalogue_json(const std::vector<SolutionFile>& files, const Environ
   std::vector<std::string> rows;
   for (const SolutionFile& file : files) {
     Row row = describe(file, environment);
-    std::vector<std::string> sizes;
-    for (const std::string& size : row.sizes) {
-      std::string quoted;
-      append_json_string(size, &quoted);
-      sizes.push_back(std::move(quoted));
-    }
     std::vector<std::string> members = {member("name", row.name),
                                         member("file", row.file),
                                         member("source", row.source),
                                         member("process", row.process),
                                         member("sink", row.sink),
                                         member("guarantee", row.guarantee),
-                                        "\"sizes\":[" + join(sizes, ",") + "]",
+                                        list_member("sizes", row.sizes),
+                                        list_member("variants", row.variants),
                                         member("description", row.description)};
     if (!row.error.empty()) members.push_back(member("error", row.error));
     rows.push_back("{" + join(members, ",") + "}");

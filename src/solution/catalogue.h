@@ -56,8 +56,8 @@ class Catalogue {
 // For `tidemill solutions`: name, source → sink, guarantee, sizes, what it does. A file with problems is
 // listed with the first of them.
 std::string catalogue_text(const std::vector<SolutionFile>& files, const Environment& environment);
-// [{"name": …, "file": …, "source": …, "process": …, "sink": …, "guarantee": …, "sizes": […], "description":
-// …, "error": …}]
+// [{"name": …, "file": …, "source": …, "process": …, "sink": …, "guarantee": …, "sizes": […], "variants":
+// […], "description": …, "error": …}]
 std::string catalogue_json(const std::vector<SolutionFile>& files, const Environment& environment);
 
 }  // namespace tidemill::solution

@@ -62,9 +62,13 @@ std::string guarantee_summary(const Solution& solution) {
   pipeline::GuaranteeFacts facts;
   facts.source.system = source_summary(solution);
   facts.sink.store = sink_summary(solution);
-  // A sink that stores nothing keeps no promise about it; all others here have transactions.
+  // A sink that stores nothing keeps no promise about it; all others here have transactions, if they are
+  // used.
   if (solution.serve.kind == SinkKind::kNull) return "none";
-  facts.sink.capability = pipeline::Capability::kTransactional;
+  const bool at_least_once =
+      solution.serve.kind == SinkKind::kKafka && solution.serve.kafka.delivery == Delivery::kAtLeastOnce;
+  facts.sink.capability =
+      at_least_once ? pipeline::Capability::kAtLeastOnce : pipeline::Capability::kTransactional;
   std::string text = pipeline::guarantee_name(pipeline::compute_guarantee(facts).guarantee);
   const bool uses_log = !reads_kafka(solution) || solution.serve.kind != SinkKind::kKafka;
   if (uses_log && solution.log.options.durability != log::Durability::kSync) text += ", but for a power cut";

@@ -128,12 +128,17 @@ struct LogSink {
   std::string topic;       // default: <name>-out
   int32_t partitions = 0;  // 0: as many as the source has
 };
+enum class Delivery : uint8_t {
+  kExactlyOnce,  // rows are in the transaction of their positions
+  kAtLeastOnce,  // rows are sent before it
+};
 struct KafkaSink {
   kafka::Connection connection;  // default: that of ingest.kafka
   std::string topic;             // default: <name>-out
   int32_t partitions = 0;        // when it is created; 0: as many as the source has
   int32_t replication = 0;       // when it is created; 0: the cluster's default
   bool create = true;            // create the topics where they are missing
+  Delivery delivery = Delivery::kExactlyOnce;
   Compression compression = Compression::kNone;
   int64_t transaction_timeout_us = 60'000'000;
 };

@@ -18,7 +18,7 @@ namespace tidemill::solution {
 struct Place {
   int line = 0;
   std::string option;  // "--set simulate.rate=5"; empty: the file
-  std::string size;    // of the file's `sizes`
+  std::string preset;  // "size 10", "variant keep": of the file's `sizes` or `variants`
 };
 
 struct Origin {
@@ -27,10 +27,11 @@ struct Origin {
   bool hidden = false;  // the value is a secret
 };
 
-struct SizeDraft {
+// A size or a variant.
+struct PresetDraft {
   std::string name;
   int line = 0;
-  std::vector<YamlEntry> settings;  // path → value
+  std::vector<YamlEntry> settings;  // path → value; of a variant also the whole of `process`
 };
 
 struct Draft {
@@ -38,7 +39,7 @@ struct Draft {
   // By path, steps numbered from 1: "process.2.dedup.last". What is absent has its default.
   std::map<std::string, Origin> origins;
   std::map<std::string, int> sections;  // lines of the sections that the file has
-  std::vector<SizeDraft> sizes;
+  std::vector<PresetDraft> sizes, variants;
   // Of solution.process, their numbers in the file: what is no operator there is left out here.
   std::vector<size_t> step_numbers;
 

@@ -115,7 +115,7 @@ std::string members_of(const std::string& section, const std::string& indent) {
   std::vector<std::string> members;
   for (const std::string& name : names_in(section)) {
     std::string path = section.empty() ? name : section + "." + name;
-    if (path == "process" || path == "sizes") continue;
+    if (path == "process" || path == "sizes" || path == "variants") continue;
     const Setting* setting = find_setting(path);
     bool below = is_section(path);
     std::string schema = below ? section_schema(path, indent + "  ") : reference_to(*setting);
@@ -154,18 +154,20 @@ std::string process_schema() {
          steps + "\n        }}]}}";
 }
 
-std::string sizes_schema() {
+// What `sizes` and `variants` hold.
+std::string presets_schema(const std::string& option, const std::string& more) {
   std::string members;
   for (const Setting& setting : all_settings()) {
     if (setting.type == ValueType::kFields || setting.type == ValueType::kPairs) continue;
     if (!members.empty()) members += ",";
     members += "\n        " + text(setting.path) + ": " + reference_to(setting);
   }
-  return "{\"description\": \"settings by their whole paths for each --size\", \"type\": \"object\", "
+  return "{\"description\": \"settings by their whole paths for each --" + option +
+         "\", \"type\": \"object\", "
          "\"additionalProperties\": false, \"patternProperties\": {\"^[A-Za-z0-9_-]{1,20}$\": "
          "{\"type\": [\"object\", \"null\"], \"additionalProperties\": false, "
          "\"patternProperties\": {\"^process\\\\.[0-9]+\\\\.\": true}, \"properties\": {" +
-         members + "\n      }}}}";
+         members + more + "\n      }}}}";
 }
 
 }  // namespace
@@ -176,7 +178,10 @@ std::string settings_json_schema() {
       "  \"title\": \"Tidemill solution file\",\n  \"type\": \"object\",\n  \"required\": [\"event\", "
       "\"serve\"],\n";
   json += "  \"additionalProperties\": false,\n  \"properties\": {" + members_of("", "  ");
-  json += ",\n    \"process\": " + process_schema() + ",\n    \"sizes\": " + sizes_schema() + "\n  },\n";
+  json += ",\n    \"process\": " + process_schema() + ",\n    \"sizes\": " + presets_schema("size", "") +
+          ",\n    \"variants\": " +
+          presets_schema("variant", ",\n        \"process\": {\"$ref\": \"#/properties/process\"}") +
+          "\n  },\n";
   json += "  \"$defs\": {\n    \"environment\": " + pattern("\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-.*)?\\}");
   for (const Setting& setting : all_settings()) {
     json += ",\n    " + text(setting.path) + ": " + setting_schema(setting);

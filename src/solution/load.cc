@@ -13,37 +13,48 @@ namespace {
 
 constexpr std::string_view kDefaultSize = "1";
 
-const SizeDraft* find_size(const Draft& draft, std::string_view name) {
-  for (const SizeDraft& size : draft.sizes) {
-    if (size.name == name) return &size;
+const PresetDraft* find_preset(const std::vector<PresetDraft>& presets, std::string_view name) {
+  for (const PresetDraft& preset : presets) {
+    if (preset.name == name) return &preset;
   }
   return nullptr;
 }
 
-void apply_size(Draft& draft, const SizeDraft& size, Problems& problems, const Environment& environment) {
-  Binder binder(draft, problems, environment);
-  for (const YamlEntry& entry : size.settings)
-    binder.bind_path(entry.key, entry.value, {entry.line, {}, size.name});
+std::vector<std::string> names_of(const std::vector<PresetDraft>& presets) {
+  std::vector<std::string> names;
+  for (const PresetDraft& preset : presets) names.push_back(preset.name);
+  return names;
 }
 
-// The chosen size's settings, and those of the others against a copy, for their problems only.
-void apply_sizes(Draft& draft, const LoadRequest& request, std::string& chosen, Problems& problems) {
-  chosen = request.size;
-  if (chosen.empty() && find_size(draft, kDefaultSize) != nullptr) chosen = kDefaultSize;
-  const SizeDraft* mine = find_size(draft, chosen);
-  for (const SizeDraft& size : draft.sizes) {
-    if (&size == mine) continue;
+void apply_preset(Draft& draft, const std::string& what, const PresetDraft& preset, Problems& problems,
+                  const Environment& environment) {
+  Binder binder(draft, problems, environment);
+  for (const YamlEntry& entry : preset.settings) {
+    if (entry.key == "process" && what == "variant") {
+      binder.replace_process(entry);
+    } else {
+      binder.bind_path(entry.key, entry.value, {entry.line, {}, what + " " + preset.name});
+    }
+  }
+}
+
+// The chosen preset's settings, and those of the others against a copy, for their problems only. `what`:
+// size, variant.
+void apply_presets(Draft& draft, const std::string& what, const std::vector<PresetDraft>& presets,
+                   const std::string& chosen, const Environment& environment, Problems& problems) {
+  const PresetDraft* mine = find_preset(presets, chosen);
+  for (const PresetDraft& preset : presets) {
+    if (&preset == mine) continue;
     Draft copy = draft;
-    apply_size(copy, size, problems, request.environment);
+    apply_preset(copy, what, preset, problems, environment);
   }
   if (mine != nullptr) {
-    apply_size(draft, SizeDraft(*mine), problems, request.environment);
+    apply_preset(draft, what, *mine, problems, environment);
   } else if (!chosen.empty()) {
-    std::vector<std::string> names;
-    for (const SizeDraft& size : draft.sizes) names.push_back(size.name);
-    problems.at_option("--size " + chosen.substr(0, kMaxCited), "sizes",
-                       names.empty() ? "this solution has no sizes; leave --size away"
-                                     : "no such size; give one of " + join(names, ", "));
+    problems.at_option("--" + what + " " + chosen.substr(0, kMaxCited), what + "s",
+                       presets.empty()
+                           ? "this solution has no " + what + "s; leave --" + what + " away"
+                           : "no such " + what + "; give one of " + join(names_of(presets), ", "));
   }
 }
 
@@ -81,13 +92,19 @@ Result<Loaded> load_solution(const LoadRequest& request) {
   Binder(draft, problems, request.environment).bind_file(root);
   if (root.kind != YamlNode::kMap) return problems.status().error();
   Loaded loaded;
-  apply_sizes(draft, request, loaded.size, problems);
+  const std::vector<PresetDraft> variants = draft.variants, sizes = draft.sizes;
+  apply_presets(draft, "variant", variants, request.variant, request.environment, problems);
+  loaded.variant = request.variant;
+  loaded.size = request.size;
+  if (loaded.size.empty() && find_preset(sizes, kDefaultSize) != nullptr) loaded.size = kDefaultSize;
+  apply_presets(draft, "size", sizes, loaded.size, request.environment, problems);
   apply_overrides(draft, request, problems);
   derive_defaults(draft, request.file);
   check_solution(draft, problems);
   TM_TRY(problems.status());
   loaded.file = request.file;
-  for (const SizeDraft& size : draft.sizes) loaded.sizes.push_back(size.name);
+  loaded.sizes = names_of(sizes);
+  loaded.variants = names_of(variants);
   loaded.settings = shown_settings(draft);
   loaded.solution = std::move(draft.solution);
   return loaded;

@@ -27,6 +27,8 @@ struct LoadRequest {
   std::string size;
   std::vector<Override> overrides;
   Environment environment = process_environment();
+  // Which of the file's `variants`; empty: none.
+  std::string variant = {};
 };
 
 // A setting as it is in force.
@@ -39,12 +41,12 @@ struct ShownSetting {
 struct Loaded {
   Solution solution;
   std::string file;
-  std::string size;                // in force; empty: none
-  std::vector<std::string> sizes;  // that the file has
+  std::string size, variant;                 // in force; empty: none
+  std::vector<std::string> sizes, variants;  // that the file has
   std::vector<ShownSetting> settings;
 };
 
-// Precedence, from weak to strong: default, file, size, overrides. Errors: kUser, kInvalid; the
+// Precedence, from weak to strong: default, file, variant, size, overrides. Errors: kUser, kInvalid; the
 // message holds one line for each problem ("file:line: path: what is wrong; what would be right"). Pure but
 // for the environment. Sizes that were not chosen are checked too.
 Result<Loaded> load_solution(const LoadRequest& request);

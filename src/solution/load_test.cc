@@ -112,7 +112,45 @@ TEST(Load, EverySolutionOfTheCatalogueLoadsInEverySize) {
       file.size = size;
       EXPECT_TRUE(load_solution(file).ok()) << entry.path() << " " << size;
     }
+    for (const std::string& variant : loaded->variants) {
+      file.variant = variant;
+      EXPECT_TRUE(load_solution(file).ok()) << entry.path() << " " << variant;
+    }
   }
+}
+
+TEST(Load, AVariantIsStrongerThanTheFileAndWeakerThanASize) {
+  const std::string text = std::string(kRelay) + R"(
+variants:
+  keep:
+    simulate.rate: 20
+    ingest.log.partitions: 3
+    process:
+      - enrich: [enqueuedAt]
+  narrow: {process.dedup.last: 5}
+)";
+  LoadRequest asked = request(text);
+  asked.variant = "narrow";
+  Result<Loaded> loaded = load_solution(asked);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_EQ(loaded->solution.process[1].dedup.last, 5);
+  EXPECT_EQ(loaded->variants, (std::vector<std::string>{"keep", "narrow"}));
+  EXPECT_THAT(shown(*loaded, "process.2.dedup.last").origin, HasSubstr(", variant narrow"));
+  asked.size = "10";
+  EXPECT_EQ(load_solution(asked)->solution.process[1].dedup.last, 50);
+  asked.size = "1";
+  asked.variant = "keep";
+  loaded = load_solution(asked);
+  EXPECT_FALSE(loaded.ok()) << "size 10 has a setting of the dedup, which this variant lacks";
+  asked.text.replace(asked.text.find("    process.dedup.last: 50\n"), 27, "");
+  asked.text.replace(asked.text.find("  narrow: {process.dedup.last: 5}\n"), 34, "");
+  loaded = load_solution(asked);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_EQ(loaded->solution.process.size(), 1u);
+  EXPECT_EQ(loaded->solution.ingest.log.partitions, 3);
+  EXPECT_EQ(loaded->solution.simulate.options.rate, 20);
+  asked.variant = "other";
+  EXPECT_EQ(error_of(asked), "--variant other: variants: no such variant; give one of keep");
 }
 
 TEST(Load, AStrangersFileIsTenLines) {

@@ -22,7 +22,7 @@ struct RunRecord {
   int64_t number = 0;                 // 1, 2, … within the name
   std::string solution;               // its file or catalogue name, to resolve it again
   std::vector<std::string> settings;  // --set and what stands for it, in order
-  std::string size;
+  std::string size, variant;
   int64_t created_us = 0;
   std::string state = "open";  // open, finished
   std::string verdict;         // PASS, FAIL, or empty: not verified

@@ -95,7 +95,8 @@ std::string show_text(const Loaded& loaded) {
     size_t value = width(one_line(line.value));
     if (value <= kWidestValue) value_width = std::max(value_width, value);
   }
-  std::string text = loaded.file + (loaded.size.empty() ? "" : ", size " + loaded.size) + "\n";
+  std::string text = loaded.file + (loaded.variant.empty() ? "" : ", variant " + loaded.variant) +
+                     (loaded.size.empty() ? "" : ", size " + loaded.size) + "\n";
   std::string section;
   for (const ShownSetting& line : loaded.settings) {
     if (top_section(line.path) != section && line.path.find('.') != std::string::npos) text += '\n';
@@ -113,6 +114,8 @@ std::string show_json(const Loaded& loaded) {
   append_member(json, "solution", loaded.solution.name);
   json += ',';
   append_member(json, "file", loaded.file);
+  json += ',';
+  append_member(json, "variant", loaded.variant);
   json += ',';
   append_member(json, "size", loaded.size);
   json += ",\"settings\":[";

@@ -211,6 +211,7 @@ Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratc
     case SinkKind::kKafka: {
       const kafka::Connection& connection = solution.serve.kafka.connection;
       TM_ASSIGN(request.store.topic, from_kafka(connection, solution.serve.kafka.topic));
+      request.topology.repeats = solution.serve.kafka.delivery == Delivery::kAtLeastOnce;
       auto dead = from_kafka(connection, solution.dead_letters.name);
       if (dead.ok()) request.dead_letters.topic = std::move(*dead);
       if (!dead.ok() && dead.error().code != Code::kNotFound) return std::move(dead).error();

@@ -130,6 +130,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.partitions = serve.kafka.partitions;
       options.replication = serve.kafka.replication > 0 ? serve.kafka.replication : -1;
       options.create = serve.kafka.create;
+      options.at_least_once = serve.kafka.delivery == Delivery::kAtLeastOnce;
       options.compression = serve.kafka.compression;
       options.transaction_timeout_ms = static_cast<int>(serve.kafka.transaction_timeout_us / 1000);
       options.dead_topic = dead;

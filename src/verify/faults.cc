@@ -45,7 +45,11 @@ void Faults::write_to(Verdict* verdict) const {
   for (size_t kind = 0; kind < kinds_.size(); ++kind) {
     if (kinds_[kind].count == 0) continue;
     std::string line = std::to_string(kinds_[kind].count) + " " + std::string(kNames[kind]);
-    verdict->why.push_back(with_examples(line, kinds_[kind]));
+    if (kind == static_cast<size_t>(FaultKind::kDuplicated) && duplicated_allowed_) {
+      verdict->notes.push_back(with_examples(line + ", as delivery at least once may", kinds_[kind]));
+    } else {
+      verdict->why.push_back(with_examples(line, kinds_[kind]));
+    }
   }
   verdict->notes.insert(verdict->notes.end(), notes_.begin(), notes_.end());
 }

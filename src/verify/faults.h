@@ -26,6 +26,8 @@ class Faults {
   // The same for what many events can have in common: `what` once, with the first few examples.
   void reason(std::string_view what, const std::function<std::string()>& example);
   void note(std::string text);
+  // What is duplicated is counted, and is no reason for FAIL.
+  void allow_duplicated() { duplicated_allowed_ = true; }
   // Counts into the verdict, words into why and notes.
   void write_to(Verdict* verdict) const;
 
@@ -36,6 +38,7 @@ class Faults {
   };
   static std::string with_examples(std::string line, const Kind& kind);
   size_t examples_;
+  bool duplicated_allowed_ = false;
   std::array<Kind, 5> kinds_;
   std::vector<std::string> reasons_;
   std::map<std::string, Kind, std::less<>> common_reasons_;

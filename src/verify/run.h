@@ -77,7 +77,9 @@ struct Run {
         stoppable_files(asked.stop ? stoppable(file_system, asked.stop) : nullptr),
         files(stoppable_files ? *stoppable_files : file_system),
         faults(asked.examples),
-        measures(std::make_unique<Measures>()) {}
+        measures(std::make_unique<Measures>()) {
+    if (asked.topology.repeats) faults.allow_duplicated();
+  }
 
   const VerifyRequest& request;
   std::unique_ptr<FileSystem> stoppable_files;

@@ -207,6 +207,25 @@ TEST_P(Verify, FindsADouble) {
   expect(judge(run), {.duplicated = 1});
 }
 
+TEST_P(Verify, CountsRepeatsWithoutBlameWhereDeliveryIsAtLeastOnce) {
+  for (bool positions : {true, false}) {
+    PlantedRun run(planted_manifest(), true);
+    run.with_positions = positions;
+    run.rows.push_back(run.rows[77]);
+    VerifyRequest asked = request(run);
+    asked.topology.repeats = true;
+    Verdict verdict = verify(asked);
+    EXPECT_TRUE(verdict.pass) << to_table(verdict);
+    EXPECT_EQ(verdict.duplicated, 1u);
+    run.rows[78] = run.rows[79];
+    asked = request(run);
+    asked.topology.repeats = true;
+    verdict = verify(asked);
+    EXPECT_FALSE(verdict.pass);
+    EXPECT_EQ(verdict.lost, 1u) << to_table(verdict);
+  }
+}
+
 TEST_P(Verify, FindsADoubleWithoutPositions) {
   PlantedRun run(planted_manifest(), true);
   run.with_positions = false;

@@ -132,6 +132,47 @@ TEST(KafkaSink, PassesTheHarness) {
   EXPECT_TRUE(status.ok()) << status.error().message;
 }
 
+// At least once: rows are there before their commit, and again where that did not come; positions and frames
+// are exact all the same.
+TEST(KafkaSink, SendsRowsAheadAndAgain) {
+  KafkaStore store;
+  store.share_cluster();
+  store.options.at_least_once = true;
+  auto sink = store.sut.open().value();
+  EXPECT_EQ(sink->traits().capability, pipeline::Capability::kAtLeastOnce);
+  ASSERT_TRUE(sink->prepare(harness_schema()).ok());
+  StoreModel model;
+  FilledEpoch first;
+  size_t frames = 0;
+  {
+    SinkSession killed = SinkSession::open(*sink, 0).value();
+    ASSERT_TRUE(killed.acquire({0}, model).ok());
+    FilledEpoch committed = killed.fill({0}, 100, model).value();
+    ASSERT_TRUE(killed.commit_to(committed, &model).ok());
+    frames = committed.request.partitions.front().frame.size();
+    first = killed.fill({0}, 100, model).value();
+    const size_t due = committed.rows.size() + first.rows.size();
+    StoredContents seen;
+    const int64_t deadline_ns = Clock::system().steady_ns() + 30'000'000'000;
+    do {
+      seen = store.read().value();
+    } while (seen.rows.size() < due && Clock::system().steady_ns() < deadline_ns);
+    EXPECT_EQ(seen.rows.size(), due);
+    EXPECT_EQ(seen.frames[0].size(), frames) << "the first epoch's alone";
+    first.output.reset();
+  }
+  SinkSession next = SinkSession::open(*sink, 1).value();
+  ASSERT_TRUE(next.acquire({0}, model).ok());
+  FilledEpoch again = next.fill({0}, 100, model).value();
+  EXPECT_EQ(again.rows, first.rows);
+  ASSERT_TRUE(next.commit_to(again, &model).ok());
+  EXPECT_TRUE(next.check(model).ok());
+  std::map<HarnessId, int> times;
+  for (const HarnessId& id : store.read().value().rows) ++times[id];
+  for (const HarnessId& id : first.rows) EXPECT_EQ(times[id], 2);
+  EXPECT_EQ(store.read().value().frames[0].size(), frames + again.request.partitions.front().frame.size());
+}
+
 TEST(KafkaSink, SaysWhatIsWrongWithItsTopics) {
   KafkaStore store;
   store.share_cluster();

@@ -7,7 +7,7 @@
 Each starts a broker of its own (tools/kafka) and stops it. kills: SIGKILL at every named commit step that the pipeline
 passes, then at random instants for --seconds, each followed by the same command again; at last it is stopped, and
 processes what is left. --from kafka|log --into topic|cluster|duckdb: a topic of the same cluster, one of another, or a
-table; by default the seed says which. Order, loss and duplicates are counted by Kafka's own consumer, a table's rows by
+table; --delivery exactly-once|at-least-once (then an event may be there again); by default the seed says which. Order, loss and duplicates are counted by Kafka's own consumer, a table's rows by
 a query. --seed replays the instants.
 """
 import argparse
@@ -36,6 +36,7 @@ STEPS = {"topic": KAFKA_STEPS, "cluster": KAFKA_STEPS,
          "duckdb": ("run.manifest.written", "epoch.ended", "changelog.frame.written", "changelog.frame.durable", "duckdb.begin",
                     "duckdb.rows.appended", "duckdb.positions.updated", "duckdb.committed", "epoch.committed",
                     "snapshot.written", "snapshot.durable", "snapshot.truncated")}
+AT_LEAST_ONCE = "at-least-once"
 REPEATED = ("kafka.b", "kafka.r", "kafka.o", "epoch", "duckdb", "changelog")  # not always at the first time
 RATE = 1000  # without an end: however slow the machine, every step has events to be reached with
 
@@ -120,23 +121,24 @@ def kills(options, place, broker):
     chance = random.Random(seed)
     source = options.source or chance.choice(["kafka", "kafka", "log"])
     into = options.into or chance.choice(["topic", "cluster"] + ["duckdb"] * (source == "kafka"))
-    print(f"from {source} into {into}")
+    delivery = options.delivery or chance.choice(["exactly-once", "exactly-once", AT_LEAST_ONCE] if into != "duckdb" else ["exactly-once"])
+    print(f"from {source} into {into}, {delivery}")
     other = Broker(place, name="other") if into == "cluster" else broker
     try:
-        return kill_and_account(options, place, broker, other, source, into, chance)
+        return kill_and_account(options, place, broker, other, source, into, delivery == AT_LEAST_ONCE, chance)
     finally:
         if other is not broker:
             other.down()
 
 
-def kill_and_account(options, place, broker, other, source, into, chance):
+def kill_and_account(options, place, broker, other, source, into, repeats, chance):
     ingest = f'{{kafka: {{brokers: "{broker.address}", topic: kills-in, partitions: 4, session_timeout: 1s}}}}' if source == "kafka" else \
         "{log: {topic: kills-in, partitions: 4}}"
-    serve = f'{{kafka: {{brokers: "{other.address}", topic: kills-out}}}}' if into != "duckdb" else \
+    serve = f'{{kafka: {{brokers: "{other.address}", topic: kills-out{", delivery: " + AT_LEAST_ONCE if repeats else ""}}}}}' if into != "duckdb" else \
         "{duckdb: {table: stored}}"
     relay = Relay(options.program, place, ingest, serve)
     done = {"steps": 0, "random": 0}
-    for step in STEPS[into]:
+    for step in STEPS[into] + ("kafka.rows.acknowledged",) * repeats:
         kill_at = f"{step}:{chance.randint(1, 4)}" if step.startswith(REPEATED) else step
         process = relay.start(kill_at)
         if not killed_by(process, 120):
@@ -176,7 +178,7 @@ def kill_and_account(options, place, broker, other, source, into, chance):
     if into == "duckdb":
         faults, events = outside.account_ids(sent, stored)
     else:
-        faults, events = outside.account(sent, stored)
+        faults, events = outside.account(sent, stored, repeats)
     if events < RATE:
         faults.append(f"no more than {events} events were sent")
     copies = len(sent) - events
@@ -207,6 +209,7 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--from", dest="source", choices=["kafka", "log"])
     parser.add_argument("--into", choices=["topic", "cluster", "duckdb"])
+    parser.add_argument("--delivery", choices=["exactly-once", AT_LEAST_ONCE])
     options = parser.parse_args()
     if missing():
         print("skipped: " + missing())

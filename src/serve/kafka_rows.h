@@ -1,0 +1,49 @@
+// Rows that go to Kafka as they come, before the commit that accounts for them: `delivery: at-least-once`.
+// An idempotent producer's: what is sent once is there once, in its order; what a crash keeps from being
+// committed is sent again by whoever reads it again.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "kafka/producer.h"
+
+namespace tidemill::serve {
+
+// send() by one thread, wait() and done() by another.
+class KafkaRows {
+ public:
+  // The rows of one output.
+  class Sent {
+   private:
+    friend class KafkaRows;
+    std::atomic<uint64_t> waiting{0};  // for an answer
+    std::atomic<bool> done{false};     // nobody asks any more
+  };
+
+  // Asks no broker. Errors: Client::open's.
+  static Result<std::unique_ptr<KafkaRows>> open(const kafka::Connection& connection,
+                                                 Compression compression);
+
+  Sent* begin();
+  // Copies the record; waits where too much waits for an answer.
+  Status send(const TopicPartition& to, const Record& record, Sent* sent);
+  // Until the brokers have all of them. Errors: kTimedOut, retryable, where they have not after `timeout_ms`;
+  // a record was refused, and this object can be used no more.
+  Status wait(const Sent& sent, int timeout_ms);
+  // `sent` is not used any more, whatever its rows have come to.
+  void done(Sent* sent) { sent->done = true; }
+
+ private:
+  KafkaRows() = default;
+
+  std::mutex mutex_;
+  std::string refused_;                        // why
+  std::vector<std::unique_ptr<Sent>> sent_;    // the sending thread's
+  std::unique_ptr<kafka::Producer> producer_;  // last: what it calls is still there when it closes
+};
+
+}  // namespace tidemill::serve
