@@ -127,10 +127,11 @@ Status FilesChain::check_content(File& file, const ChainFile& expected) {
 
 Status FilesChain::create(Offset start) {
   if (files_.exists(final_path(start))) {
-    return external_error(final_path(start) +
-                              ": is whole, but not in the journal, which was damaged or is an older copy; bring "
-                              "back the one of these files, or start a new run with --fresh",
-                          Code::kCorrupt);
+    return external_error(
+        final_path(start) +
+            ": is whole, but not in the journal, which was damaged or is an older copy; bring "
+            "back the one of these files, or start a new run with --fresh",
+        Code::kCorrupt);
   }
   auto created = files_.open(open_path(start), OpenMode::kCreateNew);
   if (!created.ok()) {

@@ -40,7 +40,7 @@ class Group {
   log::Log& log_;
   std::map<TopicPartition, int> owners_;
   std::map<TopicPartition, std::set<int>> readers_;  // the tasks that have it: for a moment two
-  std::map<TopicPartition, int> to_give_;  // once it is let go: to this task
+  std::map<TopicPartition, int> to_give_;            // once it is let go: to this task
   std::map<int, std::vector<pipeline::AssignmentChange>> untold_;
 };
 
