@@ -37,7 +37,6 @@ class KafkaOutput final : public pipeline::SinkOutput {
   Status write(BatchPtr& batch) override;
   size_t rows() const override { return rows_; }
   size_t bytes() const override { return bytes_; }
-  size_t memory_bytes() const override { return sender_ == nullptr ? bytes_ : 0; }
 
   struct Outgoing {
     bool dead = false;  // to the topic of dead letters

@@ -6,6 +6,7 @@ namespace tidemill::serve {
 namespace {
 
 constexpr int kPollMs = 50;
+constexpr size_t kQueueBytes = size_t{2'097'151} << 10;
 
 }  // namespace
 
@@ -15,6 +16,9 @@ Result<std::unique_ptr<KafkaRows>> KafkaRows::open(const kafka::Connection& conn
   kafka::ProducerOptions options;
   options.compression = compression;
   options.linger_ms = 0;  // batches form while others are under way
+  // So that nobody is kept waiting in here, where a stop is not heard.
+  options.queue_bytes = kQueueBytes;
+  options.properties = {{"queue.buffering.max.messages", "10000000"}};
   options.on_delivery = [self = rows.get()](void* opaque, bool delivered, const std::string& why) {
     if (!delivered) {
       std::lock_guard lock(self->mutex_);

@@ -29,7 +29,7 @@ class KafkaRows {
                                                  Compression compression);
 
   Sent* begin();
-  // Copies the record; waits where too much waits for an answer.
+  // Copies the record. What waits for an answer is bounded by the epochs that are not committed.
   Status send(const TopicPartition& to, const Record& record, Sent* sent);
   // Until the brokers have all of them. Errors: kTimedOut, retryable, where they have not after `timeout_ms`;
   // a record was refused, and this object can be used no more.

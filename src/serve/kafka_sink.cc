@@ -23,6 +23,7 @@ constexpr int kInitMs = 60'000;
 // How long the markers of a transaction that is decided may take.
 constexpr int kMarkersMs = 1'000;
 constexpr int kReleaseMs = 3'000;
+constexpr int kAcknowledgedMs = 5'000;  // then a stop is looked for
 constexpr std::string_view kVersion = "tidemill-1";
 
 // "tidemill-1 <epoch> <incarnation> <read> <stored> <dead> <dropped>", which kafka-consumer-groups can print.
@@ -247,7 +248,7 @@ Status KafkaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitR
     TM_TRY(check_owned(request));
   }
   const int timeout_ms = sink_.options_.transaction_timeout_ms;
-  TM_TRY(static_cast<KafkaOutput&>(output).acknowledged(timeout_ms));
+  TM_TRY(static_cast<KafkaOutput&>(output).acknowledged(std::min(timeout_ms, kAcknowledgedMs)));
   if (rows_ != nullptr) commit_step("kafka.rows.acknowledged");
   Error why;
   kafka::Producer::End end = kafka::Producer::End::kUnknown;

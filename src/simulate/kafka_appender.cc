@@ -54,6 +54,7 @@ class KafkaAppender final : public Appender {
           Code::kNotFound);
     }
     kafka::ProducerOptions options;
+    options.linger_ms = 1;  // the simulator has waited already
     options.on_delivery = [this](void* opaque, bool delivered, const std::string& why) {
       on_delivery(static_cast<Sent*>(opaque), delivered, why);
     };
