@@ -44,7 +44,7 @@ class Catalogue(UserTest):
             self.assertRegex(table, rf"(?m)^{name} .*exactly-once")
         self.assertIn("deviceId", self.do("solutions", "relay").out)
         names = {"archive", "eventhubskafka-flink-eventhubskafka", "hdinsightkafka-flink-hdinsightkafka", "kafka-duckdb", "relay",
-                 "relay-kafka", "sensor", "telemetry"}
+                 "relay-kafka", "sensor", "sql-server-bdc-sensor", "telemetry"}
         self.assertEqual(names, {s["name"] for s in json.loads(self.do("solutions", "--format", "json").out)})
 
     def test_is_inside_of_the_program(self):
