@@ -63,6 +63,11 @@ endif()
 add_library(dep_rdkafka INTERFACE)
 target_include_directories(dep_rdkafka SYSTEM INTERFACE ${RDKAFKA_INCLUDE})
 
+# libpq, PostgreSQL's client, is loaded at run time, too: Debian's libpq5, or an installed one of 12 or later.
+find_path(LIBPQ_INCLUDE libpq-fe.h PATH_SUFFIXES postgresql REQUIRED)
+add_library(dep_libpq INTERFACE)
+target_include_directories(dep_libpq SYSTEM INTERFACE ${LIBPQ_INCLUDE})
+
 if(TIDEMILL_TESTS)
   find_package(GTest REQUIRED)
 endif()

@@ -16,43 +16,47 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 35> kSteps = {
+constexpr std::array<std::string_view, 39> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
     ,
-    "changelog.frame.durable",   // and synced, before the sink's transaction begins
-    "log.txn.data.streamed",     // a batch of output is in its segment; its epoch may still be filling
-    "log.txn.data.written",      // output, frame and dead letters are in their segments
-    "log.txn.data.durable",      // and synced
-    "log.txn.record.written",    // the commit record is written
-    "log.txn.record.durable",    // and synced: decided
-    "log.txn.marker.written",    // the first control marker is written
-    "log.txn.done",              // every marker is written
-    "duckdb.begin",              // the transaction is open
-    "duckdb.rows.appended",      // its rows are in
-    "duckdb.positions.updated",  // its positions are in
-    "duckdb.committed",          // COMMIT has returned
-    "files.rows.written",        // the rows are in the open file
-    "files.record.written",      // its commit record too
-    "files.record.durable",      // and synced
-    "files.roll.synced",         // a full file is synced under its temporary name
-    "files.roll.renamed",        // and renamed, its directory not yet synced
-    "kafka.fenced",              // at a takeover, the old owner's producer is fenced
-    "kafka.claimed",             // and the partition claimed
-    "kafka.rows.acknowledged",   // (at-least-once) the brokers have the rows, whose transaction is to begin
-    "kafka.begun",               // a transaction is open
-    "kafka.rows.produced",       // output, frame and dead letters are on their way
-    "kafka.offsets.sent",        // the positions are in the transaction
-    "kafka.committed",           // its commit has returned
-    "snapshot.written",          // a snapshot is in the changelog
-    "snapshot.durable",          // and synced
-    "snapshot.truncated",        // what it replaces is cut
-    "epoch.committed",           // the sink's commit has returned
-    "log.roll",                  // a new segment exists, the old one is synced
-    "log.append.synced",         // a producer's batch is synced, its answer not yet sent
-    "run.verified",              // the verdict is printed
-    "run.finished",              // and kept: the same command now begins a new run
+    "changelog.frame.durable",     // and synced, before the sink's transaction begins
+    "log.txn.data.streamed",       // a batch of output is in its segment; its epoch may still be filling
+    "log.txn.data.written",        // output, frame and dead letters are in their segments
+    "log.txn.data.durable",        // and synced
+    "log.txn.record.written",      // the commit record is written
+    "log.txn.record.durable",      // and synced: decided
+    "log.txn.marker.written",      // the first control marker is written
+    "log.txn.done",                // every marker is written
+    "duckdb.begin",                // the transaction is open
+    "duckdb.rows.appended",        // its rows are in
+    "duckdb.positions.updated",    // its positions are in
+    "duckdb.committed",            // COMMIT has returned
+    "files.rows.written",          // the rows are in the open file
+    "files.record.written",        // its commit record too
+    "files.record.durable",        // and synced
+    "files.roll.synced",           // a full file is synced under its temporary name
+    "files.roll.renamed",          // and renamed, its directory not yet synced
+    "kafka.fenced",                // at a takeover, the old owner's producer is fenced
+    "kafka.claimed",               // and the partition claimed
+    "kafka.rows.acknowledged",     // (at-least-once) the brokers have the rows, whose transaction is to begin
+    "kafka.begun",                 // a transaction is open
+    "kafka.rows.produced",         // output, frame and dead letters are on their way
+    "kafka.offsets.sent",          // the positions are in the transaction
+    "kafka.committed",             // its commit has returned
+    "postgres.begin",              // the transaction is open
+    "postgres.rows.copied",        // its rows and dead letters are in
+    "postgres.positions.updated",  // its positions are in
+    "postgres.committed",          // COMMIT has returned
+    "snapshot.written",            // a snapshot is in the changelog
+    "snapshot.durable",            // and synced
+    "snapshot.truncated",          // what it replaces is cut
+    "epoch.committed",             // the sink's commit has returned
+    "log.roll",                    // a new segment exists, the old one is synced
+    "log.append.synced",           // a producer's batch is synced, its answer not yet sent
+    "run.verified",                // the verdict is printed
+    "run.finished",                // and kept: the same command now begins a new run
 };
 
 struct Armed {

@@ -18,8 +18,8 @@ class OneSlot final : public Outbox {
 
 }  // namespace
 
-Lane::Lane(const Plan& plan, TopicPartition source, size_t changelog_part_bytes)
-    : plan_(plan), changelog_part_bytes_(changelog_part_bytes), source_(std::move(source)) {
+Lane::Lane(const Plan& plan, TopicPartition source, size_t changelog_part_bytes, const Sink* sink)
+    : plan_(plan), changelog_part_bytes_(changelog_part_bytes), sink_(sink), source_(std::move(source)) {
   for (const auto& op : plan.operators) instances_.push_back(op->open(source_));
 }
 
@@ -88,6 +88,7 @@ Status Lane::run_from(size_t stage, BatchPtr batch, const std::function<Status(B
 }
 
 Status Lane::out_of_chain(BatchPtr batch, const std::function<Status(BatchPtr)>& deliver) {
+  if (sink_ != nullptr) sink_->screen(*batch);
   counters_.stored += batch->selected.size();
   counters_.dead += batch->dead_letters.size();
   counters_.dropped += batch->dropped;

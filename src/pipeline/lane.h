@@ -21,7 +21,8 @@ namespace tidemill::pipeline {
 class Lane {
  public:
   // `changelog_part_bytes`: of the records that end_epoch() encodes.
-  Lane(const Plan& plan, TopicPartition source, size_t changelog_part_bytes);
+  // `sink`, where there is one, says what it cannot hold.
+  Lane(const Plan& plan, TopicPartition source, size_t changelog_part_bytes, const Sink* sink = nullptr);
 
   const TopicPartition& source() const { return source_; }
   bool epoch_open() const { return epoch_open_; }
@@ -68,6 +69,7 @@ class Lane {
 
   const Plan& plan_;
   const size_t changelog_part_bytes_;
+  const Sink* const sink_;
   TopicPartition source_;
   std::vector<std::unique_ptr<OperatorInstance>> instances_;
   TimestampUs now_us_ = 0;

@@ -100,6 +100,9 @@ class Sink {
   // Creates table, topic or folder where missing; checks an existing one against the schema (the
   // event's fields, then those that operators added). Called once, before any writer is opened.
   virtual Status prepare(const Schema& schema) = 0;
+  // Takes rows that the store cannot hold out of `selected`, into the dead letters with the reason. Called
+  // for each batch before it is counted and given to an output. Thread-safe.
+  virtual void screen(Batch& batch) const { (void)batch; }
   virtual Result<std::unique_ptr<SinkWriter>> open_writer(int task) = 0;
 };
 

@@ -45,7 +45,7 @@ Status Task::take_over(const std::vector<TopicPartition>& partitions) {
   TM_CHECK(held.size() == partitions.size());
   std::vector<std::pair<TopicPartition, Position>> starts;
   for (size_t i = 0; i < partitions.size(); ++i) {
-    auto lane = std::make_unique<Lane>(*parts_.plan, partitions[i], changelog_part_bytes());
+    auto lane = std::make_unique<Lane>(*parts_.plan, partitions[i], changelog_part_bytes(), parts_.sink);
     auto tell = [&](const TopicPartition& tp, uint64_t bytes) {
       if (parts_.listener != nullptr) parts_.listener->on_restore(tp, bytes);
     };

@@ -94,6 +94,7 @@ Status StoreModel::compare(int32_t partition, const Committed& stored) const {
 Result<SinkSession> SinkSession::open(Sink& sink, int task) {
   SinkSession session;
   session.needs_ = sink.needs();
+  session.sink_ = &sink;
   session.takes_frames_ = sink.traits().changelog_in_transaction;
   TM_ASSIGN(session.writer_, sink.open_writer(task));
   return session;
@@ -147,6 +148,7 @@ Result<FilledEpoch> SinkSession::fill(const std::vector<int32_t>& partitions, si
       PartitionEpoch& part = epoch.request.partitions[i];
       BatchPtr batch = harness_batch(part.source, at[i], batch_size, needs_, (done / batch_records) % 2 == 0);
       part.counters.read += batch->size();
+      sink_->screen(*batch);
       part.counters.stored += batch->selected.size();
       part.counters.dead += batch->dead_letters.size();
       part.counters.dropped += batch->dropped;

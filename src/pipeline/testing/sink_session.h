@@ -67,6 +67,7 @@ class SinkSession {
   SinkWriter& writer() { return *writer_; }
 
  private:
+  const Sink* sink_ = nullptr;
   SinkNeeds needs_;
   bool takes_frames_ = false;
   std::unique_ptr<SinkWriter> writer_;
