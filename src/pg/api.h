@@ -14,7 +14,7 @@
 #define TM_PG_FUNCTIONS(F)                                                                                \
   F(libVersion) F(connectdbParams) F(finish) F(status) F(errorMessage) F(conninfoParse) F(conninfoFree)   \
   F(host) F(port) F(db) F(serverVersion) F(parameterStatus) F(backendPID) F(setNoticeReceiver)            \
-  F(exec) F(execParams) F(sendQuery) F(setSingleRowMode) F(getResult) F(resultStatus)                     \
+  F(exec) F(execParams) F(sendQueryParams) F(setSingleRowMode) F(getResult) F(resultStatus)                     \
   F(resultErrorField) F(resultErrorMessage) F(clear) F(cmdStatus) F(cmdTuples) F(ntuples) F(nfields)      \
   F(fname) F(ftype) F(getvalue) F(getlength) F(getisnull) F(putCopyData) F(putCopyEnd) F(getCopyData)     \
   F(freemem) F(getCancel) F(freeCancel) F(cancel)

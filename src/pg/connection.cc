@@ -233,7 +233,9 @@ Status Connection::commit() {
 }
 
 Status Connection::stream(const std::string& sql, const std::function<Status(const Answer&)>& each) {
-  if (api().sendQuery(conn(handle_), sql.c_str()) != 1) return error_of_result(nullptr);
+  const int sent =
+      api().sendQueryParams(conn(handle_), sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0);
+  if (sent != 1) return error_of_result(nullptr);
   api().setSingleRowMode(conn(handle_));
   Status outcome;
   while (PGresult* result = api().getResult(conn(handle_))) {

@@ -62,7 +62,8 @@ class Connection {
   Result<Answer> execute(const std::string& sql, const std::vector<std::optional<std::string>>& values);
   // Ends the transaction. kUnknown where the connection was lost before the answer came.
   Status commit();
-  // One statement whose rows come one by one, however many they are; `each` may end it by an error.
+  // One statement whose rows come one by one, however many they are, and after them an answer without rows;
+  // `each` may end it by an error.
   Status stream(const std::string& sql, const std::function<Status(const Answer& row)>& each);
 
   // COPY … FROM STDIN. After any error the copy is over, and its transaction failed.

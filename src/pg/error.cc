@@ -18,8 +18,9 @@ struct Class {
 // https://www.postgresql.org/docs/current/errcodes-appendix.html; the first that fits.
 constexpr std::array kClasses = {
     Class{"08", Domain::kExternal, Code::kFailed, true, ""},
-    Class{"25006", Domain::kExternal, Code::kFailed, true,
-          "it is a standby, or read-only: connect to the primary (target_session_attrs=read-write)"},
+    Class{
+        "25006", Domain::kExternal, Code::kFailed, true,
+        "a query only reads; and a sink needs the primary, not a standby (target_session_attrs=read-write)"},
     Class{"25P03", Domain::kExternal, Code::kFailed, true, ""},
     Class{"28", Domain::kUser, Code::kFailed, false, "check user and password"},
     Class{"40", Domain::kExternal, Code::kFailed, true, ""},

@@ -22,14 +22,15 @@ constexpr const char* kStaging = "pg_temp.tidemill_staging";
 constexpr const char* kPositions = "tidemill_positions";
 constexpr const char* kPrepareLock = "SELECT pg_advisory_xact_lock(7449921375)";
 
-// A commit is durable when it returns, whatever the database's default is. A client that is gone, or stands
-// still in mid-transaction, does not hold its locks for ever.
+// A commit is durable when it returns, and no limit for people's queries ends it, whatever the database's
+// defaults are. A client that is gone, or stands still in mid-transaction, does not hold its locks for ever.
 constexpr const char* kSession =
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = "
     "'off'; "
-    "SET idle_in_transaction_session_timeout = '60s'; SET tcp_keepalives_idle = 10; SET "
-    "tcp_keepalives_interval "
-    "= 5; SET tcp_keepalives_count = 3; SET temp_buffers = '32MB'; SET work_mem = '64MB'";
+    "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; "
+    "SET statement_timeout = 0; SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; "
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; "
+    "SET temp_buffers = '32MB'; SET work_mem = '64MB'";
 
 Error fenced(const std::string& what) {
   return external_error("PostgreSQL: " + what + ": another owner took over", Code::kFenced);

@@ -187,6 +187,9 @@ Status set_key(const Schema& schema, const PostgresTableOptions& options, Postgr
   if (options.mode != PostgresMode::kAppend && options.key.empty())
     return user_error("serve.postgres.key: is missing; upsert and insert-new tell rows apart by it");
   if (options.partitions == 0) return {};
+  const std::string last = table->name + "_p" + std::to_string(options.partitions);
+  if (last.size() > kLongestName)
+    return user_error("serve.postgres.table: " + last + " is longer than 63 bytes; give a shorter name");
   const PostgresColumn* by = column_of(*table, schema, options.partition_by);
   if (by == nullptr || by->kind != PostgresColumn::kField) {
     return user_error("serve.postgres.partition_by: " +

@@ -211,11 +211,13 @@ class Checker {
 
   void check_sink() {
     if (!draft_.has_section("serve") && !draft_.given("serve")) {
-      report("serve", "is missing; give exactly one of log, duckdb, files, null or kafka, as serve: duckdb");
+      report("serve",
+             "is missing; give exactly one of log, duckdb, files, null, kafka or postgres, as serve: duckdb");
       return;
     }
     const std::string& letters = solution_.dead_letters.name;
     if (solution_.serve.kind == SinkKind::kKafka) check_kafka_sink();
+    if (solution_.serve.kind == SinkKind::kPostgres) check_postgres(solution_.serve.postgres);
     if (solution_.serve.kind == SinkKind::kDuckDb) {
       check_duckdb(solution_.serve.duckdb);
       check_fault("dead_letters.name", identifier_fault(letters, "table"));
@@ -277,6 +279,22 @@ class Checker {
         report("serve.duckdb.stored_at",
                sink.stored_at + " is a field of the event; give another name, or off");
       }
+    }
+  }
+
+  void check_postgres(const PostgresSink& sink) {
+    for (const std::string& column : sink.key) need_field("serve.postgres.key", column);
+    if (sink.mode != PostgresMode::kAppend && sink.key.empty()) {
+      report("serve.postgres.key",
+             "is missing; upsert and insert-new tell rows apart by it, as key: eventId");
+    }
+    if (sink.partitions > 0) need_field("serve.postgres.partition_by", sink.partition_by);
+    if (!sink.stored_at.empty() && knows(sink.stored_at)) {
+      report("serve.postgres.stored_at",
+             sink.stored_at + " is a field of the event; give another name, or off");
+    }
+    if (solution_.dead_letters.name == sink.table) {
+      report("dead_letters.name", sink.table + " is the table of the events; give another");
     }
   }
 

@@ -52,6 +52,8 @@ std::string sink_summary(const Solution& solution) {
       return "files in " + solution.serve.files.directory;
     case SinkKind::kKafka:
       return "Kafka " + solution.serve.kafka.topic;
+    case SinkKind::kPostgres:
+      return "PostgreSQL table " + solution.serve.postgres.table;
     case SinkKind::kNull:
       break;
   }

@@ -122,7 +122,7 @@ struct OperatorConfig {
 
 // ---- serve: exactly one sink
 
-enum class SinkKind : uint8_t { kLog, kDuckDb, kFiles, kNull, kKafka };
+enum class SinkKind : uint8_t { kLog, kDuckDb, kFiles, kNull, kKafka, kPostgres };
 
 struct LogSink {
   std::string topic;       // default: <name>-out
@@ -160,12 +160,29 @@ struct FilesSink {
   int64_t roll_bytes = 128ll << 20;
   int64_t roll_interval_us = 60'000'000;
 };
+enum class PostgresMode : uint8_t { kAppend, kUpsert, kInsertNew };
+enum class PostgresNested : uint8_t { kJsonb, kText, kColumns };
+struct PostgresSink {
+  std::string connection;  // URI or key=value pairs; empty: libpq's environment
+  std::string password;    // empty: the connection's, the environment's or that of ~/.pgpass
+  std::string table = "rawdata";
+  PostgresMode mode = PostgresMode::kAppend;
+  std::vector<std::string> key;
+  PostgresNested nested = PostgresNested::kJsonb;
+  std::string stored_at = "storedAt";  // column for the time of storing; empty: none
+  std::vector<std::pair<std::string, std::string>> types;
+  // Of a created table.
+  std::vector<std::string> indexes;
+  int32_t partitions = 0;    // by hash; 0: it is not partitioned
+  std::string partition_by;  // default: the event's key
+};
 struct ServeConfig {
   SinkKind kind = SinkKind::kNull;
   LogSink log;
   DuckDbSink duckdb;
   FilesSink files;
   KafkaSink kafka;
+  PostgresSink postgres;
 };
 
 // What cannot be decoded or stored goes into the main sink's store, in its transactions.

@@ -128,6 +128,13 @@ void derive_sink(Draft& draft) {
     case SinkKind::kDuckDb:
       dead_letters = "dead_letters";
       break;
+    case SinkKind::kPostgres:
+      dead_letters = "dead_letters";
+      if (solution.serve.postgres.partitions > 0) {
+        fill(draft, "serve.postgres.partition_by", solution.serve.postgres.partition_by,
+             solution.event.schema.key_field, "as event.key");
+      }
+      break;
     case SinkKind::kFiles:
     case SinkKind::kNull:
       dead_letters = "dead-letters";
@@ -139,7 +146,9 @@ void derive_sink(Draft& draft) {
 bool removes_duplicates(const Solution& solution) {
   bool dedup = std::any_of(solution.process.begin(), solution.process.end(),
                            [](const OperatorConfig& step) { return step.kind == OperatorKind::kDedup; });
-  return dedup || (solution.serve.kind == SinkKind::kDuckDb && !solution.serve.duckdb.key.empty());
+  return dedup || (solution.serve.kind == SinkKind::kDuckDb && !solution.serve.duckdb.key.empty()) ||
+         (solution.serve.kind == SinkKind::kPostgres &&
+          solution.serve.postgres.mode != PostgresMode::kAppend);
 }
 
 // What the reference's runners pass to its check.

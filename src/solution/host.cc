@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/logging.h"
+#include "event/timestamp.h"
 #include "log/owner.h"
 #include "serve/duckdb_sink.h"
 #include "solution/host_impl.h"
@@ -188,6 +189,8 @@ Result<Ground> Host::ground() {
   ground.files = &FileSystem::posix();
   ground.clock = &Clock::system();
   ground.run_directory = directory_;
+  const RunRecord run = record();
+  ground.log_id = "of run " + run.id() + " begun " + format_timestamp(run.created_us, 3);
   ground.database = [this] { return database(); };
   return ground;
 }

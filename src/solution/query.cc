@@ -8,11 +8,11 @@
 
 #include "event/json_splice.h"
 #include "solution/host.h"
+#include "solution/query_postgres.h"
+#include "solution/query_text.h"
 
 namespace tidemill::solution {
 namespace {
-
-constexpr size_t kWidestCell = 60;
 
 Result<std::string> absolute_path(const std::string& path) {
   std::error_code error;
@@ -36,45 +36,6 @@ std::string literal_of(const std::string& text) {
   std::string out;
   for (char c : text) out += c == '\'' ? "''" : std::string(1, c);
   return out;
-}
-
-std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string out = "\"";
-  for (char c : text) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  return out + "\"";
-}
-
-// Display width: code points, which is right for all but wide scripts.
-size_t width_of(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-// A cell of a table, which is for eyes: a nested value or a long text would push all else off the screen.
-std::string clipped(std::string text) {
-  if (width_of(text) <= kWidestCell) return text;
-  size_t end = 0;
-  for (size_t width = 0; width < kWidestCell; ++end) {
-    if (end + 1 == text.size() || (text[end + 1] & 0xc0) != 0x80) ++width;
-  }
-  return text.substr(0, end) + "…";
-}
-
-std::string table_line(const std::vector<std::string>& cells, const std::vector<size_t>& widths,
-                       const std::vector<bool>& right) {
-  std::string line;
-  for (size_t c = 0; c < cells.size(); ++c) {
-    size_t width = width_of(cells[c]);
-    std::string pad(widths[c] > width ? widths[c] - width : 0, ' ');
-    if (c > 0) line += "  ";
-    line += right[c] ? pad + cells[c] : cells[c] + pad;
-  }
-  while (!line.empty() && line.back() == ' ') line.pop_back();
-  return line + "\n";
 }
 
 }  // namespace
@@ -179,6 +140,8 @@ Result<QueryStore> open_query_store(Host& host) {
       return user_error(
           solution.name + " serves the Kafka topic " + solution.serve.kafka.topic +
           ", which has no SQL: read it into DuckDB with a second solution (ingest: kafka, serve: duckdb)");
+    case SinkKind::kPostgres:
+      return internal_error("PostgreSQL answers queries itself");
     case SinkKind::kNull:
       return user_error(solution.name + " serves nothing that could be queried; serve with duckdb or files");
   }
@@ -186,6 +149,7 @@ Result<QueryStore> open_query_store(Host& host) {
 }
 
 Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
+  if (host.solution().serve.kind == SinkKind::kPostgres) return query_postgres(host, request, reply, gone);
   TM_ASSIGN(QueryStore store, open_query_store(host));
   QueryLimits limits;
   limits.timeout_us = host.solution().query.timeout_us;

@@ -26,6 +26,10 @@ std::vector<std::string> names_in_use(const Solution& solution) {
       names.push_back(solution.serve.duckdb.table);
       names.emplace_back("tidemill_positions");
       break;
+    case SinkKind::kPostgres:
+      names.push_back(solution.serve.postgres.table);
+      names.emplace_back("tidemill_positions");
+      break;
     case SinkKind::kFiles:
       names.push_back(solution.serve.files.directory);
       for (const char* own : {"log", "simulate", "run.json", "lock", "socket", "output.txt"})
@@ -45,6 +49,7 @@ Status check_name(const Solution& solution, const std::string& into) {
       fault = topic_fault(into);
       break;
     case SinkKind::kDuckDb:
+    case SinkKind::kPostgres:
       fault = identifier_fault(into, "table");
       break;
     case SinkKind::kFiles:

@@ -346,7 +346,7 @@ const std::vector<std::string>& source_names() {
   return names;
 }
 const std::vector<std::string>& sink_names() {
-  static const std::vector<std::string> names = {"log", "duckdb", "files", "null", "kafka"};
+  static const std::vector<std::string> names = {"log", "duckdb", "files", "null", "kafka", "postgres"};
   return names;
 }
 

@@ -185,6 +185,7 @@ void add_serve(TableWriter& table) {
                 "and at this age; readers see whole files only")
       .range(100 * kMs, 365 * kDay);
   add_kafka_sink_settings(table);
+  add_postgres_settings(table);
   table
       .text("dead_letters.name", AT(dead_letters.name),
             "topic, table or folder, in the sink's own store, for what cannot be decoded or stored")
@@ -327,7 +328,8 @@ std::string_view section_help(std::string_view section) {
       {"process.rekey",
        "Partitions the stream anew, through a topic of its own. Short: `- rekey: deviceId`."},
       {"serve",
-       "Where events go: exactly one of `log`, `duckdb`, `files`, `null`, `kafka`. One word takes all "
+       "Where events go: exactly one of `log`, `duckdb`, `files`, `null`, `kafka`, `postgres`. One word "
+       "takes all "
        "defaults: "
        "`serve: duckdb`."},
       {"serve.log", "Another topic of the embedded log."},
@@ -335,6 +337,8 @@ std::string_view section_help(std::string_view section) {
       {"serve.files", "JSON Lines files."},
       {"serve.kafka",
        "A topic of the cluster that is read from, exactly once. Page: docs/connectors/kafka.md."},
+      {"serve.postgres",
+       "A table of a PostgreSQL database, exactly once. Page: docs/connectors/postgres.md."},
       {"serve.null", "Nowhere, for measurements. It has no settings."},
       {"dead_letters", "What cannot be decoded or stored."},
       {"pipeline", "Tasks, epochs, limits."},

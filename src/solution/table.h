@@ -148,6 +148,8 @@ std::vector<Setting> make_table();
 // Those of `ingest.kafka` and of `serve.kafka`.
 void add_kafka_source_settings(TableWriter& table);
 void add_kafka_sink_settings(TableWriter& table);
+// Those of `serve.postgres`.
+void add_postgres_settings(TableWriter& table);
 // Those of `simulate`.
 void add_simulate_settings(TableWriter& table);
 

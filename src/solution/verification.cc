@@ -183,6 +183,21 @@ Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratc
       }
       break;
     }
+    case SinkKind::kPostgres: {
+      const PostgresSink& sink = solution.serve.postgres;
+      request.store.postgres =
+          verify::PostgresTable{postgres_connection(sink), sink.table, solution.dead_letters.name};
+      request.store.columns.stored_at = sink.stored_at;
+      if (sink.mode == PostgresMode::kAppend) break;
+      const std::string& id = solution.event.schema.id_field;
+      if (std::find(sink.key.begin(), sink.key.end(), id) == sink.key.end()) {
+        return user_error("verify: of rows with the same " + sink.key.front() +
+                          " one is kept, so not every event is to be found; what is verified has the event's "
+                          "id in serve.postgres.key, or mode: append");
+      }
+      request.topology.upsert = true;
+      break;
+    }
     case SinkKind::kLog: {
       auto stored = topic_files(*log, log_directory, solution.serve.log.topic);
       if (!stored.ok() && stored.error().code != Code::kNotFound) return stored.error();

@@ -16,6 +16,7 @@
 #include "serve/kafka_sink.h"
 #include "serve/log_sink.h"
 #include "serve/null_sink.h"
+#include "serve/postgres_sink.h"
 
 namespace tidemill::solution {
 namespace {
@@ -65,6 +66,30 @@ std::string in_run(const Ground& ground, const std::string& path) {
 bool reshapes(const std::vector<const OperatorConfig*>& operators) {
   return std::any_of(operators.begin(), operators.end(),
                      [](const OperatorConfig* op) { return op->kind == OperatorKind::kProject; });
+}
+
+// `into`: the table of a replay, beside the other one; empty: there is none.
+serve::PostgresSinkOptions postgres_options(const PostgresSink& sink, const Ground& ground,
+                                            const Stage& stage, const std::string& into,
+                                            const std::string& dead) {
+  serve::PostgresSinkOptions options;
+  options.connection = postgres_connection(sink);
+  options.pipeline = stage.name;
+  options.source = stage.source_cluster.empty() ? "the embedded log " + ground.log_id
+                                                : "the Kafka cluster " + stage.source_cluster;
+  serve::PostgresTableOptions& table = options.table;
+  table.table = sink.table;
+  if (!into.empty()) table.table = sink.table.substr(0, sink.table.find('.') + 1) + into;
+  table.mode = static_cast<serve::PostgresMode>(sink.mode);
+  table.nested = static_cast<serve::PostgresNested>(sink.nested);
+  table.stored_at = sink.stored_at;
+  table.key = sink.key;
+  table.types = sink.types;
+  table.indexes = sink.indexes;
+  table.partitions = sink.partitions;
+  table.partition_by = sink.partition_by;
+  options.dead_table = dead;
+  return options;
 }
 
 // The final sink, or a replay's copy of it under another name.
@@ -138,6 +163,9 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::KafkaSink>(std::move(options)));
     }
+    case SinkKind::kPostgres:
+      return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::PostgresSink>(
+          *ground.clock, postgres_options(serve.postgres, ground, stage, into, dead)));
     case SinkKind::kNull:
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::NullSink>());
   }
@@ -244,7 +272,10 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   stage.plan.stateful =
       std::any_of(operators.begin(), operators.end(), [](const auto& op) { return op->stateful(); });
   // A store of this process alone takes all partitions here, and a replay is nobody else's.
-  const bool shared = solution.serve.kind == SinkKind::kKafka && !replays;
+  // So is state whose changelog is in the log of this process.
+  const bool several = solution.serve.kind == SinkKind::kKafka ||
+                       (solution.serve.kind == SinkKind::kPostgres && !stage.plan.stateful);
+  const bool shared = several && !replays;
   TM_ASSIGN(stage.source, reads_kafka(solution) ? make_kafka_source(solution, ground, stage, start, shared)
                                                 : make_log_source(solution, ground, stage, start));
   TM_ASSIGN(stage.sink, make_stage_sink());
@@ -333,6 +364,10 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
                       [&] { return make_sink(solution, ground, last, operators, replay); }));
   stages.push_back(std::move(last));
   return stages;
+}
+
+pg::Options postgres_connection(const PostgresSink& sink) {
+  return {sink.connection, sink.password};
 }
 
 std::string last_input(const Solution& solution) {

@@ -10,6 +10,7 @@
 #include "base/file_system.h"
 #include "duck/duck.h"
 #include "log/log.h"
+#include "pg/connection.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/plan.h"
 #include "solution/config.h"
@@ -22,7 +23,8 @@ struct Ground {
   FileSystem* files = nullptr;
   Clock* clock = nullptr;
   std::string run_directory;
-  bool dry = false;  // nothing is created outside of it, and a Kafka that does not answer is no error
+  std::string log_id;  // tells this log from any other
+  bool dry = false;    // nothing is created outside of it, and a Kafka that does not answer is no error
   // Opens (once) the database file that the sink writes to and queries read.
   std::function<Result<std::shared_ptr<duck::Database>>()> database;
 };
@@ -52,6 +54,8 @@ struct Stage {
 
 // Errors are the user's: a field that is not there, an expression that does not hold.
 Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, const Replay& replay = {});
+
+pg::Options postgres_connection(const PostgresSink& sink);
 
 // The topic that the last stage reads: the input, or what the last `rekey` writes.
 std::string last_input(const Solution& solution);

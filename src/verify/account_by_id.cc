@@ -285,7 +285,8 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
 // A row that comes after one that was accepted later. Copies of what is there already do not count:
 // they are doubles.
 void ById::check_order(const StoredRow& row, size_t partition, Instance& of, int64_t i, bool again) {
-  if (!ordered_ || run_.request.topology.upsert) return;  // a replaced row stands where the first one stood
+  if (!ordered_ || run_.request.topology.upsert || run_.rows->shape().unordered)
+    return;  // a replaced row stands where the first one stood
   auto report = [&] {
     run_.faults.add(FaultKind::kOutOfOrder, 1, [&] {
       return run_.rows->describe(row) + ": " + say(of, i) + " comes after an event that was accepted later";

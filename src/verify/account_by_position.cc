@@ -156,7 +156,7 @@ Status ByPosition::read_rows(bool first) {
     if (first) TM_TRY(check_row(row, n));
     PlaceCounts* counts = cell(n, *row.offset);
     if (counts != nullptr) {
-      if (counts->stored == 0 && *row.offset < highest_[n]) {
+      if (counts->stored == 0 && *row.offset < highest_[n] && !run_.rows->shape().unordered) {
         run_.faults.add(FaultKind::kOutOfOrder, 1, [&] {
           return run_.rows->describe(row) + ": " + say(n, *row.offset) + " comes after a later one";
         });

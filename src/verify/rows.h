@@ -38,6 +38,7 @@ struct StoreShape {
   bool positions = false;  // rows carry the input's partition and offset
   bool enqueued_at = false;
   bool stored_at = false;
+  bool unordered = false;          // nobody can tell in which order the rows were stored
   bool in_order = false;           // the rows of an output partition stand in the order of the input's
   std::vector<uint8_t> has_field;  // per field asked for
 };

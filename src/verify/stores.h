@@ -30,6 +30,16 @@ class DuckSession {
 Result<std::unique_ptr<RowStore>> open_duck_rows(std::shared_ptr<DuckSession> session, const DuckTable& table,
                                                  const StoreColumns& columns,
                                                  const std::vector<FieldSpec>& fields);
+// One connection to PostgreSQL and one snapshot of the database for everything that is read.
+class PostgresSession;
+Result<std::shared_ptr<PostgresSession>> open_postgres(const PostgresTable& table,
+                                                       std::function<bool()> stop);
+Result<std::unique_ptr<RowStore>> open_postgres_rows(std::shared_ptr<PostgresSession> session,
+                                                     const StoreColumns& columns,
+                                                     const std::vector<FieldSpec>& fields);
+// Null where there is no such table.
+Result<std::unique_ptr<DeadLetterStore>> open_postgres_dead_letters(std::shared_ptr<PostgresSession> session);
+
 // `projected`: names of the fields that the records have; empty: all.
 Result<std::unique_ptr<RowStore>> open_topic_rows(FileSystem& files, const TopicFiles& topic,
                                                   const StoreColumns& columns,

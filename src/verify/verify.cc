@@ -103,14 +103,23 @@ Status open_input(Run& run) {
   return ok_status();
 }
 
-// `session`: set where the store is in DuckDB.
-Status open_rows(Run& run, const std::vector<std::string>& projected, std::shared_ptr<DuckSession>* session) {
+// Of the store's own client; both null where it has none.
+struct Sessions {
+  std::shared_ptr<DuckSession> duck;
+  std::shared_ptr<PostgresSession> postgres;
+};
+
+Status open_rows(Run& run, const std::vector<std::string>& projected, Sessions* sessions) {
   const Store& store = run.request.store;
-  int stores = (store.duck ? 1 : 0) + (store.topic ? 1 : 0) + (store.files ? 1 : 0);
-  if (stores != 1) return user_error("a store is needed: DuckDB, a topic or files");
+  int stores =
+      (store.duck ? 1 : 0) + (store.postgres ? 1 : 0) + (store.topic ? 1 : 0) + (store.files ? 1 : 0);
+  if (stores != 1) return user_error("a store is needed: DuckDB, PostgreSQL, a topic or files");
   if (store.duck) {
-    TM_ASSIGN(*session, DuckSession::open(*store.duck, run.request.stop));
-    TM_ASSIGN(run.rows, open_duck_rows(*session, *store.duck, store.columns, run.fields));
+    TM_ASSIGN(sessions->duck, DuckSession::open(*store.duck, run.request.stop));
+    TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, *store.duck, store.columns, run.fields));
+  } else if (store.postgres) {
+    TM_ASSIGN(sessions->postgres, open_postgres(*store.postgres, run.request.stop));
+    TM_ASSIGN(run.rows, open_postgres_rows(sessions->postgres, store.columns, run.fields));
   } else if (store.topic) {
     TM_ASSIGN(run.rows, open_topic_rows(run.files, *store.topic, store.columns, store.added_members,
                                         run.fields, projected));
@@ -121,7 +130,7 @@ Status open_rows(Run& run, const std::vector<std::string>& projected, std::share
   return ok_status();
 }
 
-Status open_dead_letters(Run& run, const std::shared_ptr<DuckSession>& session) {
+Status open_dead_letters(Run& run, const Sessions& sessions) {
   const DeadLetters& dead = run.request.dead_letters;
   std::vector<std::unique_ptr<DeadLetterStore>> stores;
   auto add = [&](Result<std::unique_ptr<DeadLetterStore>> opened) -> Status {
@@ -135,8 +144,10 @@ Status open_dead_letters(Run& run, const std::shared_ptr<DuckSession>& session) 
   } else if (dead.files) {
     TM_TRY(add(open_file_dead_letters(run.files, *dead.files)));
   } else if (!dead.duck_table.empty()) {
-    if (!session) return user_error("a table of dead letters needs a store in DuckDB");
-    TM_TRY(add(open_duck_dead_letters(session, dead.duck_table)));
+    if (!sessions.duck) return user_error("a table of dead letters needs a store in DuckDB");
+    TM_TRY(add(open_duck_dead_letters(sessions.duck, dead.duck_table)));
+  } else if (sessions.postgres && !run.request.store.postgres->dead_letters.empty()) {
+    TM_TRY(add(open_postgres_dead_letters(sessions.postgres)));
   } else {
     kept = false;
   }
@@ -153,9 +164,11 @@ Status open_dead_letters(Run& run, const std::shared_ptr<DuckSession>& session) 
 }
 
 Status open_stores(Run& run) {
-  std::shared_ptr<DuckSession> session;
-  TM_TRY(open_rows(run, run.request.projected, &session));
-  TM_TRY(open_dead_letters(run, session));
+  Sessions sessions;
+  TM_TRY(open_rows(run, run.request.projected, &sessions));
+  TM_TRY(open_dead_letters(run, sessions));
+  if (run.rows->shape().unordered && !run.request.topology.upsert)
+    run.faults.note("order is not compared: a table keeps none");
   const std::vector<std::string>& projected = run.request.projected;
   for (size_t n = 0; n < run.fields.size(); ++n) {
     const std::string& name = run.fields[n].name;
@@ -174,8 +187,8 @@ Status account(Run& run) {
   TM_TRY(choose_fields(run));
   if (run.request.rules == Rules::kReference) {
     if (!run.request.input.partitions.empty()) TM_TRY(open_input(run));
-    std::shared_ptr<DuckSession> session;
-    TM_TRY(open_rows(run, {}, &session));
+    Sessions sessions;
+    TM_TRY(open_rows(run, {}, &sessions));
     return apply_reference_rules(run);
   }
   TM_TRY(check_kept(run));

@@ -14,6 +14,7 @@
 
 #include "base/file_system.h"
 #include "duck/duck.h"
+#include "pg/connection.h"
 #include "verify/fields.h"
 
 namespace tidemill::verify {
@@ -62,6 +63,13 @@ struct DuckTable {
                       // before the run's start are never counted
 };
 
+// In PostgreSQL.
+struct PostgresTable {
+  pg::Options connection;
+  std::string table;         // "rawdata", "app.rawdata"
+  std::string dead_letters;  // in the same schema; empty: none are kept
+};
+
 // JSON Lines in folders, one for each partition (docs/formats/files.md).
 struct FilesFolder {
   std::string directory;
@@ -71,8 +79,9 @@ struct FilesFolder {
 };
 
 struct Store {
-  // Exactly one of the three.
+  // Exactly one of the four.
   std::optional<DuckTable> duck;
+  std::optional<PostgresTable> postgres;
   std::optional<TopicFiles> topic;
   std::optional<FilesFolder> files;
   StoreColumns columns;
@@ -81,10 +90,10 @@ struct Store {
 };
 
 struct DeadLetters {
-  // DuckDB: a table of (topic, partition, "offset", timestamp, reason, key, value BLOB) in the store's
-  // database, missing where there never was one; or a topic whose records' values are the events'
-  // bytes and whose headers are `reason`, `topic`, `partition`, `offset`; or files of JSON Lines. None of
-  // them: none are kept.
+  // PostgreSQL: as its table says. DuckDB: a table of (topic, partition, "offset", timestamp, reason, key,
+  // value BLOB) in the store's database, missing where there never was one; or a topic whose records' values
+  // are the events' bytes and whose headers are `reason`, `topic`, `partition`, `offset`; or files of JSON
+  // Lines. None of them: none are kept.
   std::string duck_table;
   std::optional<TopicFiles> topic;
   std::optional<FilesFolder> files;

@@ -44,7 +44,7 @@ class Catalogue(UserTest):
             self.assertRegex(table, rf"(?m)^{name} .*exactly-once")
         self.assertIn("deviceId", self.do("solutions", "relay").out)
         names = {"archive", "eventhubskafka-flink-eventhubskafka", "hdinsightkafka-flink-hdinsightkafka", "kafka-duckdb", "relay",
-                 "relay-kafka", "sensor", "sql-server-bdc-sensor", "telemetry"}
+                 "relay-kafka", "sensor", "sql-server-bdc-sensor", "telemetry", "telemetry-postgres"}
         self.assertEqual(names, {s["name"] for s in json.loads(self.do("solutions", "--format", "json").out)})
 
     def test_is_inside_of_the_program(self):
@@ -180,7 +180,7 @@ _tidemill; printf '%s\\n' "${{COMPREPLY[@]}}\""""
     def test_bash_completes_commands_options_and_names(self):
         self.assertEqual(self.complete("sol"), ["solutions"])
         self.assertIn("--size", self.complete("run", "--si"))
-        self.assertEqual(self.complete("run", "tele"), ["telemetry"])
+        self.assertEqual(self.complete("run", "tele"), ["telemetry", "telemetry-postgres"])
         self.assertEqual(self.complete("log", "fol"), ["follow"])
         self.assertIn("--partition", self.complete("log", "read", "--par"))
         self.do("run", "relay", "--name", "mine", "--count", "10", "-q")
