@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-PROGRAMS = ["decode", "generate", "append", "relay", "duckdb", "memory", "state", "program", "kafka"]
+PROGRAMS = ["decode", "generate", "append", "relay", "duckdb", "memory", "state", "program", "kafka", "postgres"]
 
 
 def figure(value):
@@ -24,6 +24,21 @@ def figure(value):
     if abs(value) >= 1e4:
         return f"{value / 1e3:.0f} k"
     return f"{value:.3g}"
+
+
+class Postgres:
+    """A server of its own as long as it is measured; without Debian's package there is none, and no row."""
+
+    def __init__(self, directory):
+        self.tool = ["tools/postgres", "--dir", os.path.join(directory, "server")]
+        up = subprocess.run([self.tool[0], "up", *self.tool[1:]], stdout=subprocess.PIPE, text=True)
+        if up.returncode == 0:
+            os.environ["TIDEMILL_POSTGRES"] = up.stdout.split()[-1]
+            os.environ["PGPASSFILE"] = os.path.join(directory, "server", "pgpass")
+
+    def down(self):
+        subprocess.run([self.tool[0], "down", *self.tool[1:]])
+        os.environ.pop("TIDEMILL_POSTGRES", None)
 
 
 def run(command):
@@ -80,7 +95,10 @@ def main():
         command = [f"{options.build}/{name}_bench"] + passed_on
         if name in ("program", "kafka"):
             command = [sys.executable, f"bench/{name}_bench.py", "--build", options.build] + passed_on
+        server = Postgres(options.directory) if name == "postgres" else None
         made, good = run(command)
+        if server:
+            server.down()
         rows += made
         if not good:
             failed.append(name)
