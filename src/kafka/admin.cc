@@ -62,8 +62,7 @@ Status Admin::request(const std::string& what, rd_kafka_admin_op_t operation, in
     event.reset(api().queue_poll(queue.get(), kTurnMs));
     api().poll(client_->get(), 0);  // errors of connections
     const int64_t passed_ms = (Clock::system().steady_ns() - start_ns) / 1'000'000;
-    // Not before a turn is over: what was refused may have been mended.
-    if (event == nullptr && (passed_ms > timeout_ms_ + 5'000 || client_->hopeless(passed_ms))) {
+    if (event == nullptr && (passed_ms > timeout_ms_ + 5'000 || client_->hopeless(start_ns))) {
       return client_->error(what, RD_KAFKA_RESP_ERR__TIMED_OUT);
     }
   }
@@ -314,6 +313,7 @@ Result<Client*> Admin::group_client(const std::string& group, bool stable) {
     options.role = Role::kConsumer;
     options.properties = {{"group.id", group},
                           {"enable.auto.commit", "false"},
+                          {"reconnect.backoff.max.ms", "1000"},
                           {"isolation.level", stable ? "read_committed" : "read_uncommitted"}};
     TM_ASSIGN(client, Client::open(connection_, std::move(options)));
   }

@@ -12,10 +12,7 @@
 namespace tidemill::kafka {
 namespace {
 
-constexpr int kFirstTurnMs = 500;
-constexpr int kPoorMs = 5'000;                     // how long what is likely wrong is tried
-constexpr int64_t kTroubleNs = 60'000'000'000;     // what is older explains nothing; repeated every 30 s
-constexpr int64_t kSameTroubleNs = 1'000'000'000;  // of a certificate, said twice
+constexpr int kFirstTurnMs = 500, kLongestTurnMs = 4'000;
 
 // Errors that another try may not meet: the cluster is on the move, or cannot be reached for a while.
 constexpr std::array kPassing = {
@@ -59,6 +56,19 @@ constexpr std::array kPassing = {
     RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE,
 };
 
+// Those of a request that no connection carried; why, the connections' own troubles say.
+constexpr std::array kUnconnected = {
+    RD_KAFKA_RESP_ERR__TIMED_OUT,
+    RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE,
+    RD_KAFKA_RESP_ERR__TRANSPORT,
+    RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
+    RD_KAFKA_RESP_ERR__RESOLVE,
+    RD_KAFKA_RESP_ERR__WAIT_COORD,
+    RD_KAFKA_RESP_ERR__AUTHENTICATION,
+    RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+    RD_KAFKA_RESP_ERR__SSL,
+};
+
 constexpr std::array kFencing = {
     RD_KAFKA_RESP_ERR__FENCED,
     RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
@@ -70,6 +80,12 @@ constexpr std::array kFencing = {
 template <size_t N>
 bool contains(const std::array<rd_kafka_resp_err_t, N>& codes, rd_kafka_resp_err_t code) {
   return std::find(codes.begin(), codes.end(), code) != codes.end();
+}
+
+// Where no connection says more.
+std::string silence(rd_kafka_resp_err_t code, int64_t waited_ms) {
+  if (code != RD_KAFKA_RESP_ERR__TRANSPORT && code != RD_KAFKA_RESP_ERR__TIMED_OUT) return {};
+  return fmt::format("no broker has answered for {} ms", waited_ms);
 }
 
 std::string way_out(rd_kafka_resp_err_t code) {
@@ -195,13 +211,16 @@ Client::~Client() {
   api().destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
 
+// Called by whoever polls, long after it happened perhaps; so what on_log was told already is not taken here.
 void Client::on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
   auto* client = static_cast<Client*>(opaque);
   if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
     client->all_down_ = true;
     return;  // the connections' own errors say more
   }
-  client->note(reason == nullptr ? api().err2str(static_cast<rd_kafka_resp_err_t>(code)) : reason);
+  const std::string why = reason == nullptr ? api().err2str(static_cast<rd_kafka_resp_err_t>(code)) : reason;
+  const bool of_connection = contains(kUnconnected, static_cast<rd_kafka_resp_err_t>(code));
+  if (!of_connection || why.find("OAUTHBEARER token") != std::string::npos) client->note(why);
 }
 
 void Client::on_log(const rd_kafka_t* handle, int level, const char* facility, const char* text) {
@@ -214,46 +233,31 @@ void Client::on_log(const rd_kafka_t* handle, int level, const char* facility, c
     if (size_t at = line.find("]: "); at != std::string::npos) line.erase(0, at + 3);
     // A connection that was closed is in most cases an idle one.
     const bool explains = level <= kWarning || explain_trouble(line).hope == Trouble::kPoor;
-    if (explains) client->note(line, about != "FAIL");
+    if (explains) client->note(line);
   }
 }
 
-void Client::note(const std::string& reason, bool of_certificate) {
-  Trouble trouble = explain_trouble(reason);
-  const int64_t now_ns = Clock::system().steady_ns();
+void Client::note(const std::string& reason) {
   std::lock_guard lock(mutex_);
-  // "certificate verify failed" follows, and says less.
-  const bool less = certificate_ns_ >= 0 && now_ns - certificate_ns_ < kSameTroubleNs &&
-                    reason.find("certificate verify failed") != std::string::npos;
-  if (less) return;
-  if (of_certificate) certificate_ns_ = now_ns;
-  trouble_ = std::move(trouble);
-  trouble_ns_ = now_ns;
-}
-
-Trouble Client::trouble() const {
-  std::lock_guard lock(mutex_);
-  if (Clock::system().steady_ns() - trouble_ns_ > kTroubleNs) return {};
-  return trouble_;
+  troubles_.note(reason, Clock::system().steady_ns());
 }
 
 void Client::got_through() {
   all_down_ = false;
   std::lock_guard lock(mutex_);
-  // Others may be as they were: an advertised broker that cannot be reached is told only every 30 s.
-  if (trouble_.hope == Trouble::kNone) trouble_ = {};
+  troubles_.got_through();
 }
 
-bool Client::hopeless(int64_t waited_ms) const {
-  const Trouble::Hope hope = trouble().hope;
-  return hope == Trouble::kNone || (hope == Trouble::kPoor && waited_ms >= kPoorMs);
+bool Client::hopeless(int64_t since_ns) const {
+  std::lock_guard lock(mutex_);
+  return troubles_.hopeless(since_ns, Clock::system().steady_ns());
 }
 
 Result<const rd_kafka_metadata_t*> Client::metadata(const std::string& what, bool all_topics,
                                                     int timeout_ms) {
   const int64_t start_ns = Clock::system().steady_ns();
   // In turns, so that what is refused is seen soon; each longer than the last, as an answer may take long.
-  for (int turn_ms = kFirstTurnMs;; turn_ms *= 2) {
+  for (int turn_ms = kFirstTurnMs;; turn_ms = std::min(2 * turn_ms, kLongestTurnMs)) {
     const int64_t passed_ms = (Clock::system().steady_ns() - start_ns) / 1'000'000;
     const int left_ms = timeout_ms - static_cast<int>(std::min<int64_t>(passed_ms, timeout_ms));
     const rd_kafka_metadata_t* metadata = nullptr;
@@ -265,8 +269,9 @@ Result<const rd_kafka_metadata_t*> Client::metadata(const std::string& what, boo
       got_through();
       return metadata;
     }
-    if (left_ms <= turn_ms || hopeless(passed_ms + turn_ms) || !contains(kPassing, code))
-      return error(what, code);
+    if (left_ms <= turn_ms || hopeless(start_ns) || !contains(kPassing, code)) {
+      return error(what, code, silence(code, (Clock::system().steady_ns() - start_ns) / 1'000'000));
+    }
     // A connection that just closed fails at once.
     const int64_t spent_ms = (Clock::system().steady_ns() - start_ns) / 1'000'000 - passed_ms;
     if (spent_ms < turn_ms) Clock::system().sleep_us((turn_ms - spent_ms) * 1000);
@@ -274,12 +279,11 @@ Result<const rd_kafka_metadata_t*> Client::metadata(const std::string& what, boo
 }
 
 Error Client::error(const std::string& what, rd_kafka_resp_err_t code, const std::string& why) const {
-  const bool unreachable = code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
-                           code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
-                           code == RD_KAFKA_RESP_ERR__RESOLVE || code == RD_KAFKA_RESP_ERR__WAIT_COORD;
   std::string because = why.empty() ? api().err2str(code) : why;
-  if (std::string last = trouble().text; unreachable && !last.empty()) {
-    because = last.starts_with(address_ + ": ") ? last.substr(address_.size() + 2) : last;
+  if (contains(kUnconnected, code)) {
+    std::lock_guard lock(mutex_);
+    const std::string told = troubles_.at(Clock::system().steady_ns()).text;
+    if (!told.empty()) because = told.starts_with(address_ + ": ") ? told.substr(address_.size() + 2) : told;
   }
   std::string text = "Kafka at " + address_ + ": " + what + ": " + because + way_out(code);
   if (contains(kFencing, code)) return external_error(std::move(text), Code::kFenced);

@@ -38,8 +38,8 @@ class Client {
   rd_kafka_t* get() const { return handle_; }
   const std::string& address() const { return address_; }
 
-  // "Kafka at host:9092: <what>: <why>", with the last trouble of a connection where that is why. Domain,
-  // code and whether a retry may help follow from the code.
+  // "Kafka at host:9092: <what>: <why>", with the most telling trouble of its connections where that is why.
+  // Domain, code and whether a retry may help follow from the code.
   Error error(const std::string& what, rd_kafka_resp_err_t code, const std::string& why = {}) const;
   // The same of an error object, which it destroys.
   Error error(const std::string& what, rd_kafka_error_t* error) const;
@@ -48,8 +48,9 @@ class Client {
   bool all_down() const { return all_down_; }
   void got_through();
 
-  // Whether it is in vain to wait on: refused credentials, a certificate, a wrong protocol.
-  bool hopeless(int64_t waited_ms) const;
+  // Whether it is in vain to wait on, as is done since `since_ns` of the steady clock: refused credentials, a
+  // certificate, a wrong protocol.
+  bool hopeless(int64_t since_ns) const;
   // What the cluster is, of all topics or of those that this client uses; metadata_destroy is the caller's.
   // Ends before `timeout_ms` where waiting is in vain.
   Result<const rd_kafka_metadata_t*> metadata(const std::string& what, bool all_topics, int timeout_ms);
@@ -58,8 +59,7 @@ class Client {
   Client() = default;
   static void on_error(rd_kafka_t*, int code, const char* reason, void* opaque);
   static void on_log(const rd_kafka_t* handle, int level, const char* facility, const char* text);
-  void note(const std::string& reason, bool of_certificate = false);
-  Trouble trouble() const;  // the last one, while it may explain something
+  void note(const std::string& reason);
 
   rd_kafka_t* handle_ = nullptr;
   Role role_ = Role::kProducer;
@@ -69,9 +69,7 @@ class Client {
   Delivery on_delivery_;
   std::atomic<bool> all_down_{false};
   mutable std::mutex mutex_;
-  Trouble trouble_;
-  int64_t trouble_ns_ = 0;
-  int64_t certificate_ns_ = -1;  // when one was rejected
+  Troubles troubles_;
 };
 
 // A list of partitions with offsets, destroyed at its end.

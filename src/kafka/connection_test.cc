@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kafka/client.h"
+#include "kafka/trouble.h"
 
 namespace tidemill::kafka {
 namespace {
@@ -128,8 +128,18 @@ TEST(KafkaTrouble, KnowsWhatAnotherTryCannotMend) {
   EXPECT_EQ(
       hope("SASL authentication error: SaslAuthenticateRequest failed: Local: Broker transport failure"),
       Trouble::kGood);
+  EXPECT_EQ(hope("SASL authentication error: SaslAuthenticateRequest failed: Local: Timed out"),
+            Trouble::kGood);
   EXPECT_EQ(hope("SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: no"),
             Trouble::kNone);
+  EXPECT_EQ(hope("ApiVersionRequest failed: Local: Timed out: probably due to broker version < 0.10"),
+            Trouble::kGood);
+  const std::string closed =
+      "a:9093/bootstrap: Disconnected: SSL connection closed by peer (after 3ms in state ";
+  EXPECT_EQ(explain_trouble("sasl_ssl://" + closed + "APIVERSION_QUERY)").hope, Trouble::kGood);
+  EXPECT_EQ(explain_trouble("sasl_ssl://" + closed + "AUTH_REQ)").hope, Trouble::kGood);
+  EXPECT_THAT(explain_trouble("ssl://" + closed + "SSL_HANDSHAKE)").text, HasSubstr("seems to know no TLS"));
+  EXPECT_THAT(explain_trouble("ssl://" + closed + "UP)").text, HasSubstr("seems to want a user"));
   EXPECT_EQ(hope("Disconnected: connection closed by peer: receive 0 after POLLIN (after 3ms in state "
                  "APIVERSION_QUERY)"),
             Trouble::kPoor);
@@ -139,6 +149,68 @@ TEST(KafkaTrouble, KnowsWhatAnotherTryCannotMend) {
                 .text,
             "a:9093: the broker's certificate (subject=/CN=a, issuer=/CN=b) is for another host name or "
             "address; give brokers by a name that it holds");
+}
+
+constexpr int64_t kSecond = 1'000'000'000;
+const std::string kRefusal = "a:9093/bootstrap: SASL authentication error: Authentication failed";
+const std::string kWrongCa =
+    "ssl://a:9093/bootstrap: Certificate (subject=/CN=a, issuer=/CN=b) verification callback failed: ";
+
+TEST(KafkaTroubles, KeepTheMostTellingOneWhicheverCameLast) {
+  Troubles troubles;
+  auto text = [&] { return troubles.at(70 * kSecond).text; };
+  int64_t now = 60 * kSecond;
+  auto hear = [&](const std::string& reason) { troubles.note("a:9093/bootstrap: " + reason, ++now); };
+  hear("Disconnected");
+  hear("Connect to ipv4#127.0.0.1:9093 failed: Connection refused");
+  EXPECT_THAT(text(), HasSubstr("check the port"));
+  hear("Disconnected: connection closed by peer: receive 0 after POLLIN");
+  EXPECT_THAT(text(), HasSubstr("check the port"));
+  hear("Disconnected: SSL connection closed by peer");
+  EXPECT_THAT(text(), HasSubstr("seems to want a user"));
+  hear("SASL authentication error: Authentication failed");
+  hear("Disconnected: SSL connection closed by peer");
+  hear("SASL authentication error: SaslAuthenticateRequest failed: Local: Timed out");
+  EXPECT_THAT(text(), HasSubstr("check user and password"));
+  troubles.note(kWrongCa + certificate_problem(19), ++now);
+  hear("SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: no");
+  EXPECT_THAT(text(), HasSubstr("was signed by a CA that is not trusted here"));
+}
+
+TEST(KafkaTroubles, ExplainNothingAfterAMinuteOrAnAnswer) {
+  Troubles troubles;
+  troubles.note(kRefusal, kSecond);
+  troubles.note("a:9093/bootstrap: Disconnected", 62 * kSecond);
+  EXPECT_EQ(troubles.at(62 * kSecond).text, "a:9093: Disconnected");
+  troubles.note(kRefusal, 63 * kSecond);
+  troubles.got_through();
+  EXPECT_EQ(troubles.at(63 * kSecond).text, "");
+}
+
+TEST(KafkaTroubles, OfALateProtocolAreTakenForABrokenConnectionOnceABrokerHasAnswered) {
+  const std::string closed = "a:9093/1: Disconnected: SSL connection closed by peer";
+  Troubles troubles;
+  troubles.note(closed, kSecond);
+  EXPECT_EQ(troubles.at(kSecond).hope, Trouble::kPoor);
+  troubles.got_through();
+  troubles.note(closed, 2 * kSecond);
+  EXPECT_EQ(troubles.at(2 * kSecond).hope, Trouble::kGood);
+  EXPECT_THAT(troubles.at(2 * kSecond).text, testing::Not(HasSubstr("user")));
+}
+
+TEST(KafkaTroubles, EndAWaitAtOnceOnlyWhereItIsKnownToBeInVain) {
+  Troubles troubles;
+  troubles.note("a:9093/bootstrap: Disconnected: SSL connection closed by peer", 10 * kSecond);
+  EXPECT_FALSE(troubles.hopeless(10 * kSecond, 14 * kSecond));
+  EXPECT_TRUE(troubles.hopeless(10 * kSecond, 15 * kSecond));
+  troubles.note(kRefusal, 11 * kSecond);
+  EXPECT_TRUE(troubles.hopeless(12 * kSecond, 12 * kSecond));  // never let in
+  troubles.got_through();
+  EXPECT_FALSE(troubles.hopeless(10 * kSecond, 20 * kSecond));
+  troubles.note(kRefusal, 21 * kSecond);
+  EXPECT_TRUE(troubles.hopeless(20 * kSecond, 21 * kSecond));
+  EXPECT_FALSE(troubles.hopeless(22 * kSecond, 23 * kSecond));  // it may have been mended since
+  EXPECT_TRUE(troubles.hopeless(22 * kSecond, 27 * kSecond));
 }
 
 }  // namespace

@@ -2,17 +2,24 @@
 
 #include <array>
 #include <string_view>
+#include <utility>
 
 namespace tidemill::kafka {
 namespace {
 
 struct Known {
   std::string_view sign;  // in librdkafka's words
-  Trouble::Hope hope;
+  Trouble::Rank rank;
   std::string_view way_out;
 };
 
+constexpr int64_t kPatienceNs = 5'000'000'000;   // how long what is likely wrong is tried
+constexpr int64_t kExplainsNs = 60'000'000'000;  // what is older explains nothing; repeated every 30 s
+
 constexpr std::string_view kResolve = "resolve";
+constexpr std::string_view kNoUser =
+    "the listener seems to want a user: give sasl, user and password, or another port";
+constexpr std::string_view kNoTls = "the listener seems to know no TLS: remove tls, or give another port";
 constexpr std::string_view kProtocol = "the listener may want TLS: check tls, and the port";
 // "Certificate (subject=/CN=a, issuer=/CN=b) verification callback failed: " and certificate_problem().
 constexpr std::string_view kCertificateRejected = " verification callback failed: ";
@@ -20,32 +27,51 @@ constexpr std::string_view kCertificate =
     "the broker wants a client's certificate that it trusts; check tls_certificate and tls_key";
 
 // The first that fits.
-constexpr std::array<Known, 18> kKnown = {{
-    {"Local: Broker transport failure", Trouble::kGood, "the connection broke"},
-    {"OAUTHBEARER token", Trouble::kNone, "check the properties sasl.oauthbearer.*"},
-    {"SASL authentication error", Trouble::kNone, "check user and password, and that they have not expired"},
-    {"supported mechanisms: ", Trouble::kNone,
+// The first that fits.
+constexpr std::array<Known, 22> kKnown = {{
+    {"Local: Broker transport failure", Trouble::kBroken, "the connection broke"},
+    {"SaslAuthenticateRequest failed: ", Trouble::kBroken, "the connection broke"},
+    {"mechanism handshake failed: Local: ", Trouble::kBroken, "the connection broke"},
+    {"OAUTHBEARER token", Trouble::kRefused, "check the properties sasl.oauthbearer.*"},
+    {"SASL authentication error", Trouble::kRefused,
+     "check user and password, and that they have not expired"},
+    {"supported mechanisms: ", Trouble::kRefused,
      "give one of those as sasl; where there are none, the listener knows no users: remove sasl, or give "
      "another port"},
-    {kCertificateRejected, Trouble::kNone, ""},
-    {"certificate verify failed", Trouble::kNone, "check tls_ca and the host name in brokers"},
-    {"alert bad certificate", Trouble::kNone, kCertificate},
-    {"alert certificate", Trouble::kNone, kCertificate},
-    {"alert unknown ca", Trouble::kNone, kCertificate},
-    {"alert handshake failure", Trouble::kNone, kCertificate},
-    {"PLAINTEXT broker listener?", Trouble::kPoor,
-     "the listener seems to know no TLS: remove tls, or give another port"},
-    {"SSL connection closed by peer", Trouble::kPoor,
-     "the listener seems to want a user: give sasl, user and password, or another port"},
-    {"broker might require SASL authentication", Trouble::kPoor,
-     "the listener seems to want a user: give sasl, user and password, or another port"},
-    {kResolve, Trouble::kGood, "check the name"},
+    {kCertificateRejected, Trouble::kCertificate, ""},
+    {"certificate verify failed", Trouble::kRefused, "check tls_ca and the host name in brokers"},
+    {"alert bad certificate", Trouble::kRefused, kCertificate},
+    {"alert certificate", Trouble::kRefused, kCertificate},
+    {"alert unknown ca", Trouble::kRefused, kCertificate},
+    {"alert handshake failure", Trouble::kRefused, kCertificate},
+    // A listener that knows no TLS closes the connection at once.
+    {"imed out", Trouble::kUnreachable,
+     "the broker is overloaded, or something between swallows what is sent"},
+    {"PLAINTEXT broker listener?", Trouble::kProtocol, kNoTls},
+    {"in state SSL_HANDSHAKE", Trouble::kProtocol, kNoTls},
+    {"SSL connection closed by peer", Trouble::kProtocol, kNoUser},
+    {"broker might require SASL authentication", Trouble::kProtocol, kNoUser},
+    {kResolve, Trouble::kUnreachable, "check the name"},
     // The first request was not answered.
-    {"ApiVersion", Trouble::kPoor, kProtocol},
-    {"in state APIVERSION_QUERY", Trouble::kPoor, kProtocol},
-    {"Connection refused", Trouble::kGood, "check the port, and that the broker runs"},
-    {"Connect", Trouble::kGood, "check the address, and this machine's network"},
+    {"ApiVersion", Trouble::kProtocol, kProtocol},
+    {"in state APIVERSION_QUERY", Trouble::kProtocol, kProtocol},
+    {"Connection refused", Trouble::kUnreachable, "check the port, and that the broker runs"},
+    {"Connect", Trouble::kUnreachable, "check the address, and this machine's network"},
 }};
+
+Trouble::Hope hope_of(Trouble::Rank rank) {
+  switch (rank) {
+    case Trouble::kBroken:
+    case Trouble::kUnreachable:
+      break;
+    case Trouble::kProtocol:
+      return Trouble::kPoor;
+    case Trouble::kRefused:
+    case Trouble::kCertificate:
+      return Trouble::kNone;
+  }
+  return Trouble::kGood;
+}
 
 // " (after 3ms in state CONNECT, 1 identical error(s) suppressed)"
 void cut_state(std::string* text) {
@@ -63,15 +89,21 @@ void say_certificate(std::string* text) {
 
 }  // namespace
 
-Trouble explain_trouble(const std::string& reason) {
+Trouble explain_trouble(const std::string& reason, bool answered) {
   Trouble trouble;
   std::string why = reason;
   cut_state(&why);
+  const bool over_tls = reason.starts_with("ssl://") || reason.starts_with("sasl_ssl://");
   const Known* known = nullptr;
   for (const Known& one : kKnown) {
-    if (known == nullptr && reason.find(one.sign) != std::string::npos) known = &one;
+    if (known != nullptr || (answered && one.rank == Trouble::kProtocol)) continue;
+    // Who has a user, or TLS that works, is closed on for other reasons.
+    if (one.way_out == kNoUser && reason.starts_with("sasl_")) continue;
+    if (one.way_out == kProtocol && over_tls) continue;
+    if (reason.find(one.sign) != std::string::npos) known = &one;
   }
-  if (known != nullptr) trouble.hope = known->hope;
+  if (known != nullptr) trouble.rank = known->rank;
+  trouble.hope = hope_of(trouble.rank);
   std::string way_out;
   if (known != nullptr && !known->way_out.empty()) way_out = "; " + std::string(known->way_out);
   say_certificate(&why);
@@ -91,7 +123,7 @@ Trouble explain_trouble(const std::string& reason) {
   why.erase(0, colon);
   if (id.find_first_not_of("0123456789") != std::string::npos) {
     trouble.text = name + why + way_out;
-  } else if (known != nullptr && known->hope == Trouble::kGood) {
+  } else if (known != nullptr && trouble.hope == Trouble::kGood) {
     if (known->sign == kResolve) trouble.hope = Trouble::kPoor;
     trouble.text = "the cluster advertises broker " + id + " at " + name +
                    ", which cannot be reached from here" + why +
@@ -100,6 +132,31 @@ Trouble explain_trouble(const std::string& reason) {
     trouble.text = "broker " + id + " at " + name + why + way_out;
   }
   return trouble;
+}
+
+void Troubles::note(const std::string& reason, int64_t now_ns) {
+  Trouble trouble = explain_trouble(reason, answered_);
+  if (!at(now_ns).text.empty() && trouble.rank < kept_.rank) return;
+  kept_ = std::move(trouble);
+  heard_ns_ = now_ns;
+}
+
+void Troubles::got_through() {
+  answered_ = true;
+  // Others may be as they were: an advertised broker that cannot be reached is told only every 30 s.
+  if (kept_.rank >= Trouble::kProtocol) kept_ = {};
+}
+
+Trouble Troubles::at(int64_t now_ns) const {
+  return now_ns - heard_ns_ > kExplainsNs ? Trouble() : kept_;
+}
+
+bool Troubles::hopeless(int64_t since_ns, int64_t now_ns) const {
+  const Trouble::Hope hope = at(now_ns).hope;
+  if (hope == Trouble::kGood) return false;
+  // What was refused before that, of a client that had been let in, may have been mended since.
+  const bool refused = hope == Trouble::kNone && (!answered_ || heard_ns_ >= since_ns);
+  return refused || now_ns - since_ns >= kPatienceNs;
 }
 
 std::string certificate_problem(int x509_error) {

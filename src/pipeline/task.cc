@@ -401,29 +401,38 @@ Status Task::collect_commit() {
 Status Task::take_snapshots() {
   for (auto& [source, lane] : lanes_) {
     if (!lane->snapshot_due(parts_.snapshot_min_bytes)) continue;
-    // Frames of later epochs come after this point, whoever writes them: cutting before it cuts only
-    // what the snapshot holds.
-    TM_ASSIGN(int64_t keep_from, parts_.changelog->end(source));
-    // Asked after that: whoever takes over later writes behind it. Who took over before may have frames
-    // before it, which are not this owner's to cut.
-    auto held = writer_->committed(std::span(&source, 1));
-    if (!held.ok() && held.error().retryable) break;  // due again after the next commit
-    if (!held.ok()) return std::move(held).error();
-    if (held->front().owner > lane->owner()) {
-      return external_error(source.to_string() + ": another owner took over", Code::kFenced);
-    }
-    std::string deltas = lane->snapshot_deltas();
-    auto records = encode_changelog(lane->snapshot_record(), deltas, changelog_part_bytes());
-    TM_TRY(parts_.changelog->append(source, records));
-    commit_step("snapshot.written");
-    TM_TRY(parts_.changelog->sync());
-    commit_step("snapshot.durable");
-    TM_TRY(parts_.changelog->truncate_before(source, keep_from));
-    commit_step("snapshot.truncated");
-    lane->snapshot_bytes = deltas.size();
-    lane->frame_bytes_since_snapshot = 0;
+    Status taken = take_snapshot(source, *lane);
+    if (taken.ok()) continue;
+    if (!taken.error().retryable) return taken;
+    // Due again after the next commit.
+    if (parts_.listener != nullptr) parts_.listener->on_retry("snapshot: " + taken.error().message);
+    break;
   }
   snapshot_due_ = false;
+  return {};
+}
+
+// What fails in the middle is written again from the beginning, and counts for nothing.
+Status Task::take_snapshot(const TopicPartition& source, Lane& lane) {
+  // Frames of later epochs come after this point, whoever writes them: cutting before it cuts only
+  // what the snapshot holds.
+  TM_ASSIGN(int64_t keep_from, parts_.changelog->end(source));
+  // Asked after that: whoever takes over later writes behind it. Who took over before may have frames
+  // before it, which are not this owner's to cut.
+  TM_ASSIGN(std::vector<Committed> held, writer_->committed(std::span(&source, 1)));
+  if (held.front().owner > lane.owner()) {
+    return external_error(source.to_string() + ": another owner took over", Code::kFenced);
+  }
+  std::string deltas = lane.snapshot_deltas();
+  auto records = encode_changelog(lane.snapshot_record(), deltas, changelog_part_bytes());
+  TM_TRY(parts_.changelog->append(source, records));
+  commit_step("snapshot.written");
+  TM_TRY(parts_.changelog->sync());
+  commit_step("snapshot.durable");
+  TM_TRY(parts_.changelog->truncate_before(source, keep_from));
+  commit_step("snapshot.truncated");
+  lane.snapshot_bytes = deltas.size();
+  lane.frame_bytes_since_snapshot = 0;
   return {};
 }
 

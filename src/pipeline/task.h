@@ -117,6 +117,7 @@ class Task {
   Status end_epoch();
   Status hand_over();
   Status take_snapshots();
+  Status take_snapshot(const TopicPartition& source, Lane& lane);
   Status handle_changes(const std::vector<AssignmentChange>& changes);
   Status hand_back(const std::vector<TopicPartition>& partitions);
   Status drop_lost(const std::vector<TopicPartition>& partitions);

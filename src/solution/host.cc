@@ -404,9 +404,11 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
         std::lock_guard lock(processing_mutex_);
         if (!running_ && !store_down_) return closing_ ? leaving() : was_stopped();
         if (running_ && targets.empty()) {
-          TM_ASSIGN(targets, running_->stages[i].source->ends());
+          auto ends = running_->stages[i].source->ends();
+          if (!ends.ok() && !ends.error().retryable) return std::move(ends).error();
+          if (ends.ok()) targets = std::move(*ends);
         }
-        if (running_ && running_->pipelines[i]->settled()) {
+        if (running_ && !targets.empty() && running_->pipelines[i]->settled()) {
           // What other processes read is asked for less often.
           const bool ask = Clock::system().steady_ns() >= ask_ns;
           TM_ASSIGN(settled, reached_by_all(*running_, i, targets, ask));
