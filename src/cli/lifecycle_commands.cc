@@ -55,7 +55,7 @@ int status(const Globals& globals, bool json) {
   return kOk;
 }
 
-int stop(const Globals& globals, const std::string& word) {
+int stop(const Globals& globals, const std::string& word, bool leave) {
   auto record = find_run(globals, word);
   if (!record.ok()) return report_error(record.error());
   solution::RunStore runs(FileSystem::posix(), globals.root);
@@ -64,7 +64,7 @@ int stop(const Globals& globals, const std::string& word) {
   while (true) {
     auto client = solution::SocketClient::connect(directory);
     if (client.ok()) {
-      auto asked = (*client)->ask(solution::Request{"stop", {}, ""});
+      auto asked = (*client)->ask(solution::Request{"stop", {{"leave", leave ? "1" : "0"}}, ""});
       if (asked.ok()) break;
       if (!asked.error().retryable) return report_error(asked.error());
       Clock::system().sleep_us(20'000);
@@ -140,11 +140,14 @@ void add_lifecycle_commands(CLI::App& program, const Globals& globals, int* exit
   list->callback([&globals, json, exit_code] { *exit_code = status(globals, *json == "json"); });
 
   auto run = std::make_shared<std::string>();
+  auto leave = std::make_shared<bool>(false);
   CLI::App* end =
       program.add_subcommand("stop", "Ends a run gracefully; the same run command goes on with it");
   end->add_option("run", *run, "Name of the run")->required();
+  end->add_flag("--leave", *leave,
+                "Give up the place that ingest.kafka.member keeps for it: others take over at once");
   end->footer("  tidemill stop telemetry");
-  end->callback([&globals, run, exit_code] { *exit_code = stop(globals, *run); });
+  end->callback([&globals, run, leave, exit_code] { *exit_code = stop(globals, *run, *leave); });
 
   struct CleanFlags {
     std::string run;

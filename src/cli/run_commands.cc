@@ -21,7 +21,7 @@ struct RunFlags {
   std::string name, steps = "CIDPTMV", rate, count, duration, partitions, tasks, instances, instance, rules;
   std::string from, into;
   std::string format = "table";
-  bool fresh = false, resume = false, detach = false, until_end = false;
+  bool fresh = false, resume = false, detach = false, until_end = false, leave = false;
 };
 
 // Options that are short for a setting.
@@ -76,6 +76,7 @@ Result<solution::RunOptions> run_options(const Globals& globals, RunFlags& flags
   options.fresh = flags.fresh;
   options.resume = flags.resume;
   options.until_end = flags.until_end;
+  options.leave = flags.leave;
   options.json = flags.format == "json";
   options.terminal = on_terminal() && !flags.detach;
   options.rules = flags.rules;
@@ -267,6 +268,9 @@ void add_run_commands(CLI::App& program, const Globals& globals, int* exit_code)
              ->capture_default_str(),
          {"table", "json"});
   command->add_flag("--until-end", flags->until_end, "Without a simulator: end when the input is processed");
+  command->add_flag("--leave", flags->leave,
+                    "At its end give up the place that ingest.kafka.member keeps for it: others take over at "
+                    "once");
   command->add_flag("--resume", flags->resume, "Insist on going on with an unfinished run")
       ->excludes(command->get_option("--fresh"));
   command->add_option("--from", flags->from, "With --into: replay the log from earliest, or from a time")

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/logging.h"
+
 namespace tidemill::ingest {
 
 using pipeline::Polled;
@@ -46,8 +48,12 @@ class KafkaSourceReader final : public pipeline::SourceReader {
  public:
   KafkaSourceReader(KafkaSource& source, int task, std::unique_ptr<kafka::Reader> reader)
       : source_(source), task_(task), reader_(std::move(reader)) {}
+  ~KafkaSourceReader() override {
+    if (source_.leaves_) reader_->leave_for_good();
+  }
 
   Status check_position(const TopicPartition& tp, const Position& position) override;
+  Result<Position> resume_position(const TopicPartition& tp, const Position& position) override;
   Result<Position> start_position(const TopicPartition& tp) override { return source_.start_position(tp); }
   Status assign(const std::vector<std::pair<TopicPartition, Position>>& partitions) override {
     return reader_->assign(partitions);
@@ -57,6 +63,10 @@ class KafkaSourceReader final : public pipeline::SourceReader {
     Polled polled;
     auto batches = reader_->poll({request.max_events, request.max_bytes, request.timeout_us});
     if (!batches.ok() && batches.error().code == Code::kExists) return join_again(batches.error());
+    if (!batches.ok() && batches.error().code == Code::kOutOfRange && source_.options_.skip_deleted) {
+      TM_TRY(skip_deleted(batches.error()));
+      return polled;
+    }
     TM_ASSIGN(polled.batches, std::move(batches));
     polled.caught_up = reader_->at_end();
     polled.idle = reader_->idle();
@@ -76,6 +86,8 @@ class KafkaSourceReader final : public pipeline::SourceReader {
  private:
   Status check_number(const std::vector<TopicPartition>& partitions) const;
   Error join_again(const Error& why);
+  Result<Position> behind_deleted(const TopicPartition& tp, const Position& position);
+  Status skip_deleted(const Error& why);
 
   KafkaSource& source_;
   const int task_;
@@ -90,9 +102,11 @@ Status KafkaSourceReader::check_position(const TopicPartition& tp, const Positio
   const std::string way_out =
       "; to go on without them, give the solution another name, or reset its positions with Kafka's own "
       "tools";
+  const std::string skipping =
+      "; to go on without them, give ingest.kafka.deleted: skip, or keep events for longer";
   if (position.offset < begin.front().offset) {
     return external_error(what + ", but the topic begins at " + std::to_string(begin.front().offset.value()) +
-                              ": " + lost(position.offset, begin.front().offset) + " were deleted" + way_out,
+                              ": " + lost(position.offset, begin.front().offset) + " were deleted" + skipping,
                           Code::kOutOfRange);
   }
   if (position.offset > end.front().offset) {
@@ -109,6 +123,35 @@ Status KafkaSourceReader::check_position(const TopicPartition& tp, const Positio
   }
   // Whether an earlier epoch reached this far is asked when reading begins (KIP-320).
   return {};
+}
+
+// The first event that the topic still has, where that is behind `position`.
+Result<Position> KafkaSourceReader::behind_deleted(const TopicPartition& tp, const Position& position) {
+  TM_ASSIGN(auto begin, source_.admin_->offsets({tp}, {kafka::OffsetQuery::kEarliest, 0}));
+  if (position.offset >= begin.front().offset) return position;
+  log_warning(tp.to_string() + ": " + lost(position.offset, begin.front().offset) +
+              " were deleted before they were read; skipped (ingest.kafka.deleted)");
+  return begin.front();
+}
+
+Result<Position> KafkaSourceReader::resume_position(const TopicPartition& tp, const Position& position) {
+  Position from = position;
+  if (source_.options_.skip_deleted) {
+    TM_ASSIGN(from, behind_deleted(tp, position));
+  }
+  TM_TRY(check_position(tp, from));
+  return from;
+}
+
+// While it reads.
+Status KafkaSourceReader::skip_deleted(const Error& why) {
+  std::vector<std::pair<TopicPartition, Position>> moved;
+  for (const auto& [tp, position] : reader_->positions()) {
+    TM_ASSIGN(Position from, behind_deleted(tp, position));
+    if (from != position) moved.emplace_back(tp, from);
+  }
+  if (moved.empty()) return why;
+  return reader_->assign(moved);
 }
 
 // librdkafka's client is of no use after that; it holds no partitions yet.
@@ -136,7 +179,20 @@ Status KafkaSourceReader::check_number(const std::vector<TopicPartition>& partit
   return {};
 }
 
+Result<Position> KafkaSource::given_start(const TopicPartition& tp, int64_t offset) {
+  TM_ASSIGN(auto begin, admin_->offsets({tp}, {kafka::OffsetQuery::kEarliest, 0}));
+  TM_ASSIGN(auto end, admin_->offsets({tp}, {kafka::OffsetQuery::kEnd, 0}));
+  const Offset from(offset), first = begin.front().offset, last = end.front().offset;
+  if (from >= first && from <= last) return Position{from, LeaderEpoch(-1)};
+  return user_error("ingest.kafka.start_offsets: " + tp.to_string() + " has no offset " +
+                        std::to_string(offset) + "; give one from " + std::to_string(first.value()) +
+                        ", its first event, to " + std::to_string(last.value()) + ", its end",
+                    Code::kOutOfRange);
+}
+
 Result<Position> KafkaSource::start_position(const TopicPartition& tp) {
+  auto given = options_.start_offsets.find(tp.partition.value());
+  if (given != options_.start_offsets.end()) return given_start(tp, given->second);
   kafka::OffsetQuery query;
   switch (options_.start) {
     case KafkaSourceOptions::Start::kEarliest:
@@ -161,6 +217,12 @@ Result<std::unique_ptr<KafkaSource>> KafkaSource::open(KafkaSourceOptions option
   auto topic = source->admin_->describe(source->options_.topic);
   if (!topic.ok()) return std::move(topic).error().within("ingest.kafka");
   source->topic_ = *topic;
+  for (const auto& [partition, offset] : source->options_.start_offsets) {
+    if (partition < topic->partitions) continue;
+    return user_error("ingest.kafka.start_offsets: topic " + source->options_.topic + " has " +
+                      std::to_string(topic->partitions) + " partitions, and none of the number " +
+                      std::to_string(partition) + "; give 0 to " + std::to_string(topic->partitions - 1));
+  }
   if (source->options_.start == KafkaSourceOptions::Start::kLatest) {
     TM_ASSIGN(std::vector<TopicPartition> all, source->partitions());
     TM_ASSIGN(source->latest_, source->admin_->offsets(all, {kafka::OffsetQuery::kStableEnd, 0}));
@@ -229,6 +291,9 @@ Result<bool> KafkaSource::holds_events(const TopicPartition& tp, const std::opti
   } else {
     TM_ASSIGN(begin, start_position(tp));
   }
+  // What was deleted since is not there to be found.
+  TM_ASSIGN(auto first, admin_->offsets({tp}, {kafka::OffsetQuery::kEarliest, 0}));
+  begin.offset = std::max(begin.offset, first.front().offset);
   if (begin.offset >= to) return false;
   if (to.since(begin.offset) > kMostMarkers) return true;
   bool found = false;

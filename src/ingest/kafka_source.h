@@ -1,6 +1,9 @@
 // A Kafka topic as a source, read committed. Page: docs/connectors/kafka.md.
 #pragma once
 
+#include <atomic>
+#include <map>
+
 #include "kafka/admin.h"
 #include "kafka/reader.h"
 #include "pipeline/source.h"
@@ -16,10 +19,12 @@ struct KafkaSourceOptions {
   std::optional<kafka::Membership> membership;
   bool keyed = false;  // state is kept by key: a partition that is added would leave it behind
   enum class Start { kEarliest, kLatest, kTime } start = Start::kEarliest;
-  int64_t start_time_us = 0;       // kTime: the first event of this time or later
-  size_t queue_bytes = 16u << 20;  // fetched ahead by one task
-  int timeout_ms = 30'000;         // of what is asked beside reading
-  int fetch_wait_ms = 100;         // how long a broker keeps a request for which it has nothing
+  int64_t start_time_us = 0;                 // kTime: the first event of this time or later
+  std::map<int32_t, int64_t> start_offsets;  // by partition, instead of that
+  bool skip_deleted = false;                 // events that retention deleted are passed over; else it stops
+  size_t queue_bytes = 16u << 20;            // fetched ahead by one task
+  int timeout_ms = 30'000;                   // of what is asked beside reading
+  int fetch_wait_ms = 100;                   // how long a broker keeps a request for which it has nothing
 };
 
 // Thread-safe; it must outlive its readers.
@@ -35,6 +40,7 @@ class KafkaSource final : public pipeline::Source {
   // The sink keeps the positions elsewhere: the group is told of them, for whoever looks at its lag. Before
   // any reader is opened.
   void tell_group() { tells_group_ = true; }
+  void leave_for_good() override { leaves_ = true; }
   pipeline::SourceTraits traits() const override;
   Result<std::vector<TopicPartition>> partitions() override;
   Result<std::unique_ptr<pipeline::SourceReader>> open_reader(int task) override;
@@ -45,11 +51,13 @@ class KafkaSource final : public pipeline::Source {
  private:
   friend class KafkaSourceReader;
   Result<Position> start_position(const TopicPartition& tp);
+  Result<Position> given_start(const TopicPartition& tp, int64_t offset);
   Result<std::unique_ptr<kafka::Reader>> open_member(int task);
   explicit KafkaSource(KafkaSourceOptions options) : options_(std::move(options)) {}
 
   const KafkaSourceOptions options_;
   bool tells_group_ = false;
+  std::atomic<bool> leaves_{false};
   std::unique_ptr<kafka::Admin> admin_;
   kafka::TopicDescription topic_;
   std::vector<Position> latest_;  // Start::kLatest: where the partitions ended when it was opened

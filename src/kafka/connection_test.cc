@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kafka/stall.h"
 #include "kafka/trouble.h"
 
 namespace tidemill::kafka {
@@ -211,6 +212,21 @@ TEST(KafkaTroubles, EndAWaitAtOnceOnlyWhereItIsKnownToBeInVain) {
   EXPECT_TRUE(troubles.hopeless(20 * kSecond, 21 * kSecond));
   EXPECT_FALSE(troubles.hopeless(22 * kSecond, 23 * kSecond));  // it may have been mended since
   EXPECT_TRUE(troubles.hopeless(22 * kSecond, 27 * kSecond));
+}
+
+TEST(KafkaStalls, CountFromWhenTheStableOffsetLastMovedBelowTheHighWatermark) {
+  const TopicPartition tp{"out", Partition(0)};
+  Stalls stalls;
+  auto us = [&](int64_t now_s) { return stalls.at(now_s * kSecond).front().us; };
+  stalls.see(tp, Offset(10), Offset(10), 1 * kSecond);
+  EXPECT_EQ(us(5), 0);
+  stalls.see(tp, Offset(10), Offset(12), 6 * kSecond);
+  stalls.see(tp, Offset(10), Offset(40), 8 * kSecond);
+  EXPECT_EQ(us(9), 3'000'000);
+  stalls.see(tp, Offset(20), Offset(50), 10 * kSecond);  // one transaction ended, the next one is open
+  EXPECT_EQ(us(11), 1'000'000);
+  stalls.see(tp, Offset(50), Offset(50), 12 * kSecond);
+  EXPECT_EQ(us(20), 0);
 }
 
 }  // namespace

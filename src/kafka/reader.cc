@@ -119,11 +119,17 @@ Status Reader::join(const std::string& topic) {
   return {};
 }
 
-// Gives back what it holds, so that others need not wait for the end of its session. (A static member's place
-// is kept all the same.)
+// Gives back what it holds, so that others need not wait for the end of its session. A static member's place
+// is kept all the same, unless it leaves for good: who ends its subscription before it closes leaves the
+// group.
 void Reader::leave() {
   leaving_ = true;
   const int64_t deadline = Clock::system().steady_ns() + kLeaveNs;
+  if (for_good_ && api().unsubscribe(client_->get()) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    while (!given_.empty() && !gave_back_ && Clock::system().steady_ns() < deadline) {
+      if (rd_kafka_message_t* message = api().consume_queue(queue_, 20)) api().message_destroy(message);
+    }
+  }
   rd_kafka_queue_t* last = api().queue_new(client_->get());
   rd_kafka_error_t* error = api().consumer_close_queue(client_->get(), last);
   while (error == nullptr && api().consumer_closed(client_->get()) == 0 &&
@@ -141,6 +147,7 @@ void Reader::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code, rd_kafka
   const bool assigned = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
   if (reader.leaving_ || list->cnt == 0) {
     // Nothing is to be done before the answer.
+    reader.gave_back_ |= !assigned;
     rd_kafka_error_t* error =
         assigned ? api().incremental_assign(client, list) : api().incremental_unassign(client, list);
     if (error != nullptr) api().error_destroy(error);
@@ -153,6 +160,7 @@ void Reader::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code, rd_kafka
   for (int i = 0; i < list->cnt; ++i) {
     change.partitions.push_back({list->elems[i].topic, Partition(list->elems[i].partition)});
   }
+  reader.ever_assigned_ |= assigned;
   if (!assigned) reader.revoked_.insert(change.partitions.begin(), change.partitions.end());
   reader.changes_.push_back(std::move(change));
 }
@@ -285,7 +293,14 @@ int64_t Reader::lag(const TopicPartition& tp, Offset from) const {
   return std::max<int64_t>(0, high - from.value());
 }
 
+std::vector<std::pair<TopicPartition, Position>> Reader::positions() const {
+  std::vector<std::pair<TopicPartition, Position>> all;
+  for (const auto& [tp, one] : assigned_) all.emplace_back(tp, one.next);
+  return all;
+}
+
 Result<std::vector<BatchPtr>> Reader::poll(const Limits& limits) {
+  if (failed_) return *std::exchange(failed_, std::nullopt);
   auto kept = std::make_shared<Kept>(client_);
   filling_.clear();
   polled_bytes_ = 0;
@@ -317,7 +332,9 @@ Result<std::vector<BatchPtr>> Reader::poll(const Limits& limits) {
       got += static_cast<size_t>(count);
     }
   }
-  TM_TRY(taken);
+  // What came before the error is not lost to whoever goes on after it.
+  if (!taken.ok() && filling_.empty()) return std::move(taken).error();
+  if (!taken.ok()) failed_ = std::move(taken).error();
   if (got > 0) client_->got_through();
   if (got == 0) TM_TRY(check_reachable());
 
@@ -353,7 +370,9 @@ Status Reader::take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& ke
       why = reason;
     }
     Error error = client_->error(what, code, why);
-    if (code == RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID) {
+    // A static member that joins again while its first request is still being answered fences itself.
+    const bool itself = code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && !ever_assigned_;
+    if (code == RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID || itself) {
       error.code = Code::kExists;
       return error;
     }

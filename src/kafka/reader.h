@@ -58,6 +58,11 @@ class Reader {
   Status assign(const std::vector<std::pair<TopicPartition, Position>>& partitions);
   // No more of them is read. A member that the group has not asked to give them up keeps them, unread.
   void unassign(const std::vector<TopicPartition>& partitions);
+  // Where it reads on, of each assigned partition.
+  std::vector<std::pair<TopicPartition, Position>> positions() const;
+  // At its end a static member gives its place up too, instead of keeping it for as long as its session. Not
+  // under KIP-848's protocol, where librdkafka keeps it.
+  void leave_for_good() { for_good_ = true; }
   // What the group asked since the last call, in its order. Each is answered before the next poll.
   std::vector<GroupChange> take_changes();
 
@@ -68,7 +73,8 @@ class Reader {
   };
   // Batches in offset order per partition; one without records only moves the end. Errors: an offset that is
   // not there (kOutOfRange), a topic that is gone, rights; retryable: no broker can be reached. kExists: the
-  // place of this static member is still taken by the process before; a new reader may get it later.
+  // place of this static member is still taken, by the process before or by its own request; a new reader may
+  // get it later.
   Result<std::vector<BatchPtr>> poll(const Limits& limits);
 
   // Tells the group how far its partitions are processed, for whoever looks at its lag; waits for no answer.
@@ -106,11 +112,15 @@ class Reader {
   size_t event_bytes_ = 512;  // about
   int64_t probe_ns_ = 0;      // not before
   bool drained_ = false;
+  std::optional<Error> failed_;  // of a poll that had events to give
   // Of a member.
   std::unique_ptr<Reader*> self_;  // what the client's callback is given
   const bool member_;
   bool joined_ = false;
+  bool ever_assigned_ = false;  // anything, by the group
   bool leaving_ = false;
+  bool for_good_ = false;
+  bool gave_back_ = false;  // everything, while leaving
   std::vector<GroupChange> changes_;
   std::set<TopicPartition> given_;    // the client fetches them, or is told to pause
   std::set<TopicPartition> revoked_;  // to be given back at the next unassign()

@@ -89,7 +89,10 @@ Status restore_lane(Lane& lane, const Committed& committed, bool stateful, Sourc
   facts.source = lane.source();
   facts.sink = committed;
   facts.stateful = stateful;
-  if (committed.position) TM_TRY(reader.check_position(lane.source(), *committed.position));
+  std::optional<Position> resume;
+  if (committed.position) {
+    TM_ASSIGN(resume, reader.resume_position(lane.source(), *committed.position));
+  }
   if (stateful && committed.position) {
     TM_CHECK(changelog != nullptr);
     FactCollector collector(&facts);
@@ -102,7 +105,7 @@ Status restore_lane(Lane& lane, const Committed& committed, bool stateful, Sourc
   TM_ASSIGN(RecoveryPlan plan, plan_recovery(facts));
   if (stateful && plan.resume) TM_TRY(apply_from(lane, plan, *changelog, progress));
   if (plan.resume) {
-    lane.begin_at(committed, *plan.resume);
+    lane.begin_at(committed, *resume);
   } else {
     TM_ASSIGN(Position start, reader.start_position(lane.source()));
     lane.begin_at(committed, start);

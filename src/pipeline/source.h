@@ -72,6 +72,12 @@ class SourceReader {
   // Whether reading can resume at `position` of a partition. The error says which range was lost:
   // the position is before the first kept event, beyond the end, or of another leader epoch.
   virtual Status check_position(const TopicPartition& tp, const Position& position) = 0;
+  // Where a pipeline goes on that has committed up to `position`: there; or behind what is lost, where the
+  // solution lets it go. Errors: check_position's.
+  virtual Result<Position> resume_position(const TopicPartition& tp, const Position& position) {
+    TM_TRY(check_position(tp, position));
+    return position;
+  }
   // Where a partition begins for a pipeline that has committed nothing (earliest, latest, a time).
   virtual Result<Position> start_position(const TopicPartition& tp) = 0;
   virtual Status assign(const std::vector<std::pair<TopicPartition, Position>>& partitions) = 0;
@@ -98,6 +104,9 @@ class Source {
   // All partitions; tasks share them out where the system does not assign them itself.
   virtual Result<std::vector<TopicPartition>> partitions() = 0;
   virtual Result<std::unique_ptr<SourceReader>> open_reader(int task) = 0;
+  // Who stops now does not come back soon: at their end its readers give up places that are kept for them.
+  // Any thread.
+  virtual void leave_for_good() {}
   // Where each partition ends now for a reader: who waits until everything is processed waits for that.
   virtual Result<std::vector<std::pair<TopicPartition, Offset>>> ends() {
     return external_error("the source cannot tell where it ends", Code::kNotFound);

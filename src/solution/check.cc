@@ -236,6 +236,13 @@ class Checker {
   void check_kafka_source() {
     if (!reads_kafka(solution_)) return;
     check_connection("ingest.kafka", solution_.ingest.kafka.connection);
+    for (const auto& [partition, offset] : solution_.ingest.kafka.start_offsets) {
+      if (!is_number(partition, 9) || !is_number(offset, 18)) {
+        report("ingest.kafka.start_offsets",
+               '"' + (partition + ": " + offset).substr(0, kMaxCited) +
+                   "\" is not a partition with an offset; give numbers, as 3: 1200");
+      }
+    }
     for (size_t i = 0; i < solution_.process.size(); ++i) {
       if (solution_.process[i].kind == OperatorKind::kRekey) {
         report(step_path(draft_, i),
@@ -244,6 +251,11 @@ class Checker {
                "that one in a second solution");
       }
     }
+  }
+
+  static bool is_number(const std::string& text, size_t digits) {
+    return !text.empty() && text.size() <= digits &&
+           text.find_first_not_of("0123456789") == std::string::npos;
   }
 
   void check_kafka_sink() {

@@ -16,6 +16,13 @@ const std::string& input_topic(const Solution& solution) {
 const StartAt& input_start(const Solution& solution) {
   return reads_kafka(solution) ? solution.ingest.kafka.start : solution.ingest.log.start;
 }
+std::map<int32_t, int64_t> start_offsets(const KafkaSource& source) {
+  std::map<int32_t, int64_t> offsets;
+  for (const auto& [partition, offset] : source.start_offsets) {
+    offsets[static_cast<int32_t>(std::stol(partition))] = std::stoll(offset);
+  }
+  return offsets;
+}
 int32_t input_partitions(const Solution& solution) {
   return reads_kafka(solution) ? solution.ingest.kafka.partitions : solution.ingest.log.partitions;
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,12 +60,17 @@ struct LogSource {
   bool create = true;  // create the topic where it is missing
 };
 
+// What becomes of a pipeline when events were deleted that it had yet to read.
+enum class DeletedEvents : uint8_t { kStop, kSkip };
+
 struct KafkaSource {
   kafka::Connection connection;
   std::string topic;        // default: the solution's name
   int32_t partitions = 4;   // when it is created
   int32_t replication = 0;  // when it is created; 0: the cluster's default
   StartAt start;
+  std::vector<std::pair<std::string, std::string>> start_offsets;  // partition, offset; instead of `start`
+  DeletedEvents deleted = DeletedEvents::kStop;
   bool create = true;  // create the topic where it is missing
   // Of the group that shares the partitions out to all processes of a solution that serves Kafka.
   kafka::Membership::Protocol protocol = kafka::Membership::Protocol::kClassic;
@@ -252,6 +258,8 @@ struct Solution {
 const std::string& input_topic(const Solution& solution);
 const StartAt& input_start(const Solution& solution);
 int32_t input_partitions(const Solution& solution);
+// As numbers, which check_solution() has seen to be some.
+std::map<int32_t, int64_t> start_offsets(const KafkaSource& source);
 bool reads_kafka(const Solution& solution);
 
 // The tasks of a run on a machine with `cores`: as the file says, or one per core; never more than

@@ -108,11 +108,36 @@ Status Host::serve_metrics() {
   if (solution_.observe.prometheus_port < 0) return {};
   std::lock_guard lock(prometheus_mutex_);
   if (prometheus_) return {};
+  TM_TRY(watch_stalls());
   TM_ASSIGN(prometheus_, observe::PrometheusServer::start(solution_.observe.prometheus_address,
                                                           solution_.observe.prometheus_port,
                                                           [this] { return run_metrics(*this); }));
   if (processing_begun_) prometheus_->set_ready();
   return {};
+}
+
+Status Host::watch_stalls() {
+  std::vector<std::pair<kafka::Connection, std::string>> topics;
+  if (reads_kafka(solution_)) topics.emplace_back(solution_.ingest.kafka.connection, input_topic(solution_));
+  if (solution_.serve.kind == SinkKind::kKafka) {
+    topics.emplace_back(solution_.serve.kafka.connection, solution_.serve.kafka.topic);
+  }
+  for (const auto& [connection, topic] : topics) {
+    TM_ASSIGN(auto watch, kafka::StallWatch::open(connection, {topic}));
+    watch->start();
+    stall_watches_.push_back(std::move(watch));
+  }
+  return {};
+}
+
+std::vector<kafka::Stall> Host::stalls() const {
+  std::vector<kafka::Stall> all;
+  // They are there before whoever asks, and end after it.
+  for (const auto& watch : stall_watches_) {
+    auto some = watch->stalls();
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
 }
 
 std::string Host::metrics_url() const {
@@ -135,6 +160,13 @@ void Host::ask_stop() {
   // Noted first: once this process has gone, nobody who was here takes its place.
   if (Status noted = runs_.note_stop(record()); !noted.ok()) log_warning(noted.error().message);
   stop_asked_ = true;
+}
+
+void Host::leave_for_good() {
+  leaves_ = true;
+  std::lock_guard lock(processing_mutex_);
+  if (!running_) return;
+  for (Stage& stage : running_->stages) stage.source->leave_for_good();
 }
 
 RunRecord Host::record() const {
@@ -214,6 +246,7 @@ Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, 
   TM_ASSIGN(Ground ground, this->ground());
   TM_ASSIGN(running->stages, wire(solution_, ground, replay));
   for (Stage& stage : running->stages) {
+    if (leaves_) stage.source->leave_for_good();
     bool last = &stage == &running->stages.back();
     running->observers.push_back(std::make_unique<StageObserver>(metrics, !stage.output_topic.empty(), last));
     pipeline::Pipeline::Parts parts;

@@ -13,6 +13,7 @@
 
 #include "base/file_system.h"
 #include "duck/duck.h"
+#include "kafka/stall.h"
 #include "log/log.h"
 #include "observe/metrics.h"
 #include "observe/prometheus.h"
@@ -49,6 +50,8 @@ class Host {
 
   // Serves the run's metrics for Prometheus as `observe` says; ok where that is off, or done already.
   Status serve_metrics();
+  // Of the topics of Kafka that the solution reads and serves, while metrics are served; empty else.
+  std::vector<kafka::Stall> stalls() const;
   std::string metrics_url() const;  // empty: not served
 
   // Starts the solution's pipelines; ok where they run already. Each user of processing says so, and
@@ -77,6 +80,8 @@ class Host {
   // Set by a `stop` request: whoever runs should end gracefully.
   const std::atomic<bool>& stop_asked() const { return stop_asked_; }
   void ask_stop();
+  // What runs here does not come back soon after its end: places that are kept for it are given up then.
+  void leave_for_good();
   // A producer in this process has been acknowledged this much.
   void on_incoming(uint64_t records, uint64_t bytes) { metrics_.on_incoming(records, bytes); }
 
@@ -85,6 +90,7 @@ class Host {
   Host(const RunStore& runs, RunRecord record, Solution solution);
   Status start();
   void housekeeping();
+  Status watch_stalls();
   Status replay(const Request& request, const Reply& reply, const std::atomic<bool>& gone);
   Status process(const Request& request, const Reply& reply, const std::atomic<bool>& gone);
   Status report(const Request& request, const Reply& reply, const std::atomic<bool>& gone);
@@ -131,6 +137,7 @@ class Host {
   int64_t reopen_pause_ns_ = 0;
   Status processing_error_;
 
+  std::atomic<bool> leaves_{false};
   std::atomic<bool> stop_asked_{false};
   std::atomic<bool> closing_{false};
   std::mutex housekeeping_mutex_;
@@ -138,6 +145,7 @@ class Host {
   std::thread housekeeper_;
   std::unique_ptr<SocketServer> server_;
   mutable std::mutex prometheus_mutex_;
+  std::vector<std::unique_ptr<kafka::StallWatch>> stall_watches_;
   std::unique_ptr<observe::PrometheusServer> prometheus_;
   bool processing_begun_ = false;
 };

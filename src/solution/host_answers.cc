@@ -39,6 +39,7 @@ Status Host::answer(Request& request, const Reply& reply, const std::atomic<bool
   if (request.verb == "process") return process(request, reply, gone);
   if (request.verb == "replay") return replay(request, reply, gone);
   if (request.verb == "stop") {
+    if (request.get("leave") == "1") leave_for_good();
     ask_stop();
     return {};
   }
@@ -46,7 +47,8 @@ Status Host::answer(Request& request, const Reply& reply, const std::atomic<bool
                     Code::kNotFound);
 }
 
-Status Host::process(const Request&, const Reply& reply, const std::atomic<bool>& gone) {
+Status Host::process(const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
+  if (request.get("leave") == "1") leave_for_good();
   TM_TRY(enter_processing());
   reply("started\n");
   Status failed;

@@ -210,8 +210,9 @@ Status Session::begin() {
     if (host && !host->metrics_url().empty()) say("metrics at " + host->metrics_url() + "\n");
   }
   if (has(options_.steps, 'P')) {
-    processing_ = std::make_unique<AskingThread>(access_, Request{"process", {}, ""},
-                                                 [this](std::string_view) { processing_started_ = true; });
+    processing_ = std::make_unique<AskingThread>(
+        access_, Request{"process", {{"leave", options_.leave ? "1" : "0"}}, ""},
+        [this](std::string_view) { processing_started_ = true; });
     // What cannot start is said before anything is simulated.
     while (!processing_started_ && !processing_->ended() && !interrupted()) Clock::system().sleep_us(1'000);
     TM_TRY(failed_step());

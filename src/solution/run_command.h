@@ -22,6 +22,7 @@ struct RunOptions {
   // T (test clients: the simulator), M (metrics), V (verification).
   std::string steps = "CIDPTMV";
   bool until_end = false;  // without a simulator: ends when what the input holds is processed
+  bool leave = false;      // a static member of a group gives its place up when it ends
   bool fresh = false;
   bool resume = false;
   bool json = false;      // report rows and verdict as JSON lines

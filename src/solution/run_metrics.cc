@@ -102,8 +102,10 @@ void add_partitions(const Host& host, Families& to) {
   for (pipeline::LaneProgress& progress : host.progress()) {
     auto found = std::find_if(partitions.begin(), partitions.end(),
                               [&](const log::PartitionInfo& info) { return info.id == progress.source; });
-    if (found == partitions.end()) continue;
-    auto lag = static_cast<double>(found->last_stable.since(progress.committed.offset));
+    // What another system holds only its reader knows.
+    if (found == partitions.end() && progress.lag < 0) continue;
+    auto lag = static_cast<double>(
+        found == partitions.end() ? progress.lag : found->last_stable.since(progress.committed.offset));
     lanes.push_back({std::move(progress), lag});
   }
   add_figures(
@@ -130,6 +132,16 @@ void add_partitions(const Host& host, Families& to) {
                                                                  static_cast<double>(info.log_start.value()),
                                                                  static_cast<double>(info.log_end.value())});
               });
+}
+
+void add_stalls(const Host& host, Families& to) {
+  add_figures(
+      to,
+      {{"tidemill_kafka_stable_offset_stalled_seconds",
+        "How long the last stable offset stands still below the high watermark.", MetricKind::kGauge}},
+      host.stalls(), [](const kafka::Stall& stall) {
+        return std::pair(labels_of(stall.partition), std::vector{static_cast<double>(stall.us) / 1e6});
+      });
 }
 
 // From the manifests, which simulators of other processes write, too, twice a second.
@@ -169,6 +181,7 @@ std::vector<MetricFamily> run_metrics(const Host& host) {
       .samples.push_back(sample({{"run", record.id()}, {"solution", host.solution().name}}, 1));
   add_traffic(host, families);
   add_partitions(host, families);
+  add_stalls(host, families);
   add_simulators(host, families);
   std::vector<MetricFamily> all = families.take();
   for (MetricFamily& family : observe::process_metrics()) all.push_back(std::move(family));

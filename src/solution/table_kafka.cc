@@ -83,6 +83,14 @@ void add_kafka_source_settings(TableWriter& table) {
                "where a pipeline that has committed nothing begins to read")
       .word("earliest", static_cast<double>(kStartEarliest))
       .word("latest", static_cast<double>(kStartLatest));
+  table
+      .pairs("ingest.kafka.start_offsets", AT(ingest.kafka.start_offsets),
+             "the same of single partitions, by their numbers: `{0: 1200, 3: 77}`")
+      .derived("none");
+  table.choice(
+      "ingest.kafka.deleted", AT(ingest.kafka.deleted), {"stop", "skip"},
+      "when events were deleted that were yet to be read: `stop` and say which, or `skip` them with a "
+      "warning");
   table.toggle("ingest.kafka.create", AT(ingest.kafka.create),
                "create the topic where it is missing, with the log's append time as its timestamps");
   table.choice("ingest.kafka.protocol", AT(ingest.kafka.protocol), {"classic", "consumer"},

@@ -233,6 +233,8 @@ Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solu
       source.start_time_us = start.time_us;
       break;
   }
+  source.start_offsets = start_offsets(solution.ingest.kafka);
+  source.skip_deleted = solution.ingest.kafka.deleted == DeletedEvents::kSkip;
   if (ground.dry) source.timeout_ms = kDryTimeoutMs;
   auto opened = ingest::KafkaSource::open(source);
   if (opened.ok()) {

@@ -11,6 +11,7 @@
 #include "ingest/kafka_source.h"
 #include "kafka/producer.h"
 #include "kafka/reader.h"
+#include "kafka/stall.h"
 #include "pipeline/kafka_changelog.h"
 #include "pipeline/testing/sink_harness.h"
 #include "pipeline/testing/sink_session.h"
@@ -235,6 +236,88 @@ TEST(KafkaSource, PassesTheHarness) {
   };
   Status status = check_source(sut);
   EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+TEST(KafkaStall, IsSeenWhileATransactionIsOpenAndOverWhenItEnds) {
+  const TopicPartition tp{fresh("open"), Partition(0)};
+  std::unique_ptr<kafka::Admin> admin = kafka::Admin::open(broker()).value();
+  kafka::NewTopic topic;
+  topic.name = tp.topic;
+  ASSERT_TRUE(admin->create_topic(topic).ok());
+  kafka::ProducerOptions options;
+  options.transactional_id = fresh("open");
+  std::unique_ptr<kafka::Producer> producer = kafka::Producer::open(broker(), options).value();
+  ASSERT_TRUE(producer->init(30'000).ok());
+  ASSERT_TRUE(producer->begin().ok());
+  Record record;
+  record.value = "held up";
+  record.has_value = true;
+  ASSERT_TRUE(producer->produce(tp, record).ok());
+  ASSERT_TRUE(producer->flush(30'000).ok());
+  auto watch = kafka::StallWatch::open(broker(), {tp.topic, "not-there-yet"}).value();
+  auto looks = [&](bool stalled) {
+    const int64_t deadline = Clock::system().steady_ns() + 30'000'000'000;
+    while (Clock::system().steady_ns() < deadline) {
+      watch->look();
+      auto stalls = watch->stalls();
+      if (stalls.size() == 1 && (stalls.front().us > 0) == stalled) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(looks(true));
+  Error why;
+  EXPECT_EQ(producer->commit(30'000, &why), kafka::Producer::End::kDone) << why.message;
+  EXPECT_TRUE(looks(false));
+}
+
+TEST(KafkaSource, SkipsWhatIsDeletedWhileItReadsOnlyWhereItIsToldTo) {
+  const TopicPartition tp{fresh("in"), Partition(0)};
+  std::unique_ptr<kafka::Admin> admin = kafka::Admin::open(broker()).value();
+  kafka::NewTopic input;
+  input.name = tp.topic;
+  ASSERT_TRUE(admin->create_topic(input).ok());
+  std::unique_ptr<kafka::Producer> producer = kafka::Producer::open(broker(), {}).value();
+  for (int i = 0; i < 10; ++i) {
+    const std::string value = source_event(0, i);
+    Record record;
+    record.value = value;
+    record.has_value = true;
+    ASSERT_TRUE(producer->produce(tp, record).ok());
+  }
+  ASSERT_TRUE(producer->flush(30'000).ok());
+  ASSERT_TRUE(admin->delete_before(tp, Offset(4)).ok());
+  for (bool skip : {false, true}) {
+    ingest::KafkaSourceOptions options;
+    options.connection = broker();
+    options.topic = tp.topic;
+    options.pipeline = "skipping";
+    options.skip_deleted = skip;
+    auto source = ingest::KafkaSource::open(options).value();
+    auto reader = source->open_reader(0).value();
+    ASSERT_TRUE(reader->assign({{tp, Position{Offset(1), LeaderEpoch(-1)}}}).ok());
+    std::vector<int64_t> seen;
+    Status failed;
+    const int64_t deadline = Clock::system().steady_ns() + 30'000'000'000;
+    while (failed.ok() && seen.size() < 6 && Clock::system().steady_ns() < deadline) {
+      pipeline::PollRequest request;
+      request.timeout_us = 100'000;
+      auto polled = reader->poll(request);
+      if (!polled.ok()) {
+        failed = std::move(polled).error();
+        break;
+      }
+      for (const BatchPtr& batch : polled->batches) {
+        for (const Record& record : batch->records()) seen.push_back(record.offset.value());
+      }
+    }
+    EXPECT_EQ(failed.ok(), skip) << (failed.ok() ? "" : failed.error().message);
+    if (skip) {
+      EXPECT_EQ(seen, (std::vector<int64_t>{4, 5, 6, 7, 8, 9}));
+    }
+    if (!skip && !failed.ok()) {
+      EXPECT_EQ(failed.error().code, Code::kOutOfRange);
+    }
+  }
 }
 
 }  // namespace

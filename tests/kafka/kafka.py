@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The program on a real broker.
 
-  kafka.py contracts --contracts BINARY       the contracts of source, sink and changelog
+  kafka.py contracts --contracts BINARY       the contracts of source, sink and changelog; with --program also what a
+                                              source can be told (source.py)
   kafka.py kills --program TIDEMILL           kills a pipeline, and accounts for every event from outside
 
 Each starts a broker of its own (tools/kafka) and stops it. kills: SIGKILL at every named commit step that the pipeline
@@ -69,7 +70,11 @@ class Broker:
 
 def contracts(options, place, broker):
     environment = {**os.environ, "TIDEMILL_KAFKA": broker.address}
-    return subprocess.run([options.contracts], env=environment).returncode
+    status = subprocess.run([options.contracts], env=environment).returncode
+    if status == 0 and options.program:
+        import source  # which imports this
+        print(source.check(options.program, place, broker), flush=True)
+    return status
 
 
 class Relay:
