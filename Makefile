@@ -11,7 +11,7 @@ SEEDS ?= 2000
 
 program = build/release/tidemill
 
-.PHONY: help run test sim kill bench soak fuzz build kafka install clean deps format
+.PHONY: help run test sim kill chaos bench soak fuzz build kafka install clean deps format
 .NOTPARALLEL:
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo 'make kafka    builds librdkafka, which solutions with Kafka load; tools/kafka up starts a broker here'
 	@echo 'make build    the optimised program at $(program)'
 	@echo 'make soak     MINUTES of the solutions at 10,000 events/s: memory, files and disk stay flat (15)'
+	@echo 'make chaos    MINUTES of faults at random on three Kafka brokers, every event accounted for (15); SEED=…'
 	@echo 'make fuzz     SECONDS of every fuzz target, or of TARGET (600)'
 	@echo 'make install  program, catalogue and shell completions under PREFIX ($(PREFIX))'
 	@echo 'make format   clang-format over all sources'
@@ -72,6 +73,11 @@ sim: deps
 
 soak: build
 	python3 tests/soak/soak.py --program $(program) --minutes $(MINUTES)
+
+# Root has its workers cut off from the brokers, too.
+chaos: build kafka
+	@tools/install-packages test
+	python3 -B tests/kafka/chaos.py --program $(program) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 fuzz: deps
 	@tools/install-packages test

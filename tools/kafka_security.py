@@ -29,8 +29,8 @@ MECHANISMS = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"
 LOGIN = "org.apache.kafka.common.security"
 
 
-def host_of(listener):
-    return OTHER_HOST if listener == "other_name" else "127.0.0.1"
+def host_of(listener, host):
+    return OTHER_HOST if listener == "other_name" else host
 
 
 def write_secret(path, text):
@@ -75,10 +75,10 @@ def prepare(directory, security):
             for word in ("--add-scram", f"{mechanism}=[name={USER},password={password}]")]
 
 
-def properties(directory, security, ports):
+def properties(directory, security, ports, host):
     """Those of one broker; `ports`: by the names of LISTENERS, and `controller`."""
     listeners = LISTENERS[security]
-    address = {name: f"{name.upper()}://{host_of(name)}:{ports[name]}" for name in listeners}
+    address = {name: f"{name.upper()}://{host_of(name, host)}:{ports[name]}" for name in listeners}
     advertised = {**address, **({"elsewhere": f"ELSEWHERE://{NOBODY}:{ports['elsewhere']}"} if "elsewhere" in listeners else {})}
     found = {
         "listeners": ",".join([*address.values(), f"CONTROLLER://127.0.0.1:{ports['controller']}"]),
