@@ -81,6 +81,13 @@ Status apply_from(Lane& lane, const RecoveryPlan& plan, Changelog& changelog,
   return {};
 }
 
+// The sink holds nothing of a pipeline: frames that are there were never committed, or the sink was told to
+// forget what was. They must not be taken for this pipeline's when it has owners of the same numbers.
+Status forget(const TopicPartition& source, Changelog& changelog) {
+  TM_ASSIGN(int64_t end, changelog.end(source));
+  return end > 0 ? changelog.truncate_before(source, end) : Status();
+}
+
 }  // namespace
 
 Status restore_lane(Lane& lane, const Committed& committed, bool stateful, SourceReader& reader,
@@ -107,6 +114,7 @@ Status restore_lane(Lane& lane, const Committed& committed, bool stateful, Sourc
   if (plan.resume) {
     lane.begin_at(committed, *resume);
   } else {
+    if (stateful) TM_TRY(forget(lane.source(), *changelog));
     TM_ASSIGN(Position start, reader.start_position(lane.source()));
     lane.begin_at(committed, start);
   }

@@ -250,8 +250,13 @@ Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solu
       ingest::KafkaSource::assume(std::move(source), solution.ingest.kafka.partitions));
 }
 
-// Beside the store that the sink writes: in Kafka's transaction, else in the log of the run, whose directory
-// holds the store, too.
+// A store with a server of its own, which any process can reach.
+bool shares_store(const Solution& solution) {
+  return solution.serve.kind == SinkKind::kPostgres;
+}
+
+// Beside the store that the sink writes: in Kafka's transaction, or in the log of the run, whose directory
+// holds the store, too. Of a store that several processes share: in the cluster that they read.
 Result<std::unique_ptr<pipeline::Changelog>> make_changelog(const Solution& solution, const Ground& ground,
                                                             const Stage& stage) {
   TM_ASSIGN(std::vector<TopicPartition> partitions, stage.source->partitions());
@@ -259,6 +264,15 @@ Result<std::unique_ptr<pipeline::Changelog>> make_changelog(const Solution& solu
       solution.serve.kind == SinkKind::kKafka) {
     if (ground.dry) return std::unique_ptr<pipeline::Changelog>();
     TM_ASSIGN(auto changelog, pipeline::KafkaChangelog::open(solution.serve.kafka.connection, stage.name));
+    return std::unique_ptr<pipeline::Changelog>(std::move(changelog));
+  }
+  if (shares_store(solution) && reads_kafka(solution)) {
+    if (ground.dry) return std::unique_ptr<pipeline::Changelog>();
+    const KafkaSource& source = solution.ingest.kafka;
+    TM_ASSIGN(auto admin, kafka::Admin::open(source.connection));
+    TM_TRY(pipeline::create_kafka_changelog(*admin, stage.name, static_cast<int32_t>(partitions.size()),
+                                            source.replication > 0 ? source.replication : -1));
+    TM_ASSIGN(auto changelog, pipeline::KafkaChangelog::open(source.connection, stage.name));
     return std::unique_ptr<pipeline::Changelog>(std::move(changelog));
   }
   TM_TRY(pipeline::create_changelog(*ground.log, stage.name, static_cast<int32_t>(partitions.size())));
@@ -274,10 +288,7 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   stage.plan.stateful =
       std::any_of(operators.begin(), operators.end(), [](const auto& op) { return op->stateful(); });
   // A store of this process alone takes all partitions here, and a replay is nobody else's.
-  // So is state whose changelog is in the log of this process.
-  const bool several = solution.serve.kind == SinkKind::kKafka ||
-                       (solution.serve.kind == SinkKind::kPostgres && !stage.plan.stateful);
-  const bool shared = several && !replays;
+  const bool shared = (solution.serve.kind == SinkKind::kKafka || shares_store(solution)) && !replays;
   TM_ASSIGN(stage.source, reads_kafka(solution) ? make_kafka_source(solution, ground, stage, start, shared)
                                                 : make_log_source(solution, ground, stage, start));
   TM_ASSIGN(stage.sink, make_stage_sink());

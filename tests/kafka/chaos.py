@@ -28,7 +28,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from kafka import KAFKA_STEPS, ROOT, SKIPPED, Broker, Place, missing, wait_for  # noqa: E402
 from cluster import broker_tool, in_sync  # noqa: E402
-from scale import SESSION, Worker  # noqa: E402
+from scale import SESSION, TOPIC, Worker  # noqa: E402
 import outside  # noqa: E402
 
 WORKER_STEPS = [step for step in KAFKA_STEPS if step != "run.manifest.written"]
@@ -241,6 +241,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(os.environ.get("TIDEMILL_SEED") or time.time()))
     parser.add_argument("--protocol", choices=["classic", "consumer"])
     options = parser.parse_args()
+    options.serve, options.environment = TOPIC, None
     if missing():
         print("skipped: " + missing())
         return SKIPPED

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Several processes share one pipeline on Kafka, and come and go.
 
-  scale.py --program TIDEMILL [--seconds N] [--seed N] [--workers N] [--protocol classic|consumer]
+  scale.py --program TIDEMILL [--seconds N] [--seed N] [--workers N] [--protocol classic|consumer] [--into topic|postgres]
 
 One process simulates; the others process, each with a data directory of its own, in one consumer group. At random
 instants one of them is killed, stopped, halted for longer than its session (so that it comes back as one that others
 took over from), or joined by another. At last they are stopped and one processes what is left. Kafka's own consumer
-then accounts for every event: none lost, none doubled, the order of each key kept. Partitions that are added to the
-topic after that end the pipeline, as the state that is kept by key would stay behind. --seed replays the choices, not the instants at which the machine carries them out.
+then accounts for every event: none lost, none doubled, the order of each key kept; of a table psql gives the rows. Partitions that
+are added to the topic after that end the pipeline, as the state that is kept by key would stay behind. --seed replays the choices, not the instants at which the machine carries them out.
 """
 import argparse
 import collections
@@ -25,7 +25,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from kafka import ROOT, SKIPPED, Broker, Place, missing, wait_for  # noqa: E402
 import outside  # noqa: E402
 
+sys.path.insert(0, str(ROOT / "tests" / "postgres"))
+from postgres import Server  # noqa: E402
+
 PARTITIONS = 6
+TOPIC = "{kafka: {topic: scale-out}}"
 SESSION = 3  # seconds
 
 SOLUTION = """
@@ -38,7 +42,7 @@ ingest:
 process:
   - enrich: [enqueuedAt, processedAt]
   - dedup: {{id: eventId, key: deviceId, last: 100}}
-serve: {{kafka: {{topic: scale-out}}}}
+serve: {serve}
 pipeline: {{tasks: 2, snapshot_min: 64KiB, retry: {{give_up: 2m}}}}
 """
 
@@ -49,7 +53,8 @@ class Worker:
     def __init__(self, options, place, broker, number, static):
         self.name = f"worker-{number}"
         text = SOLUTION.format(address=broker.address, partitions=PARTITIONS, session=SESSION, protocol=options.protocol,
-                               member=self.name if static else "")
+                               member=self.name if static else "", serve=options.serve)
+        self.environment = options.environment
         self.command = [options.program, "--data-dir", os.path.join(place.path, self.name), "run",
                         place.write(f"{self.name}.yaml", text)]
         self.log_path = os.path.join(place.path, self.name + ".log")
@@ -58,7 +63,8 @@ class Worker:
 
     def start(self, *arguments):
         with open(self.log_path, "a") as log:
-            self.process = subprocess.Popen([*self.command, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self.command, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=self.environment)
         self.place.started.append(self.process)
 
     def process_forever(self):
@@ -170,10 +176,15 @@ def run(options, place, broker):
 
     log4j = os.path.join(broker.directory, "log4j2.yaml")
     jars = ROOT / "build" / "deps" / "kafka"
+    topics = ("scale-in", "scale-out") if options.server is None else ("scale-in",)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        sent, stored = pool.map(lambda topic: outside.read_topic(jars, broker.address, topic, log4j),
-                                ("scale-in", "scale-out"))
-    faults, events = outside.account(sent, stored)
+        sent, *rest = pool.map(lambda topic: outside.read_topic(jars, broker.address, topic, log4j), topics)
+    if options.server is None:
+        stored = rest[0]
+        faults, events = outside.account(sent, stored)
+    else:
+        stored = options.server.psql('SELECT "eventId" FROM stored')
+        faults, events = outside.account_ids(sent, stored)
     manifests = [json.loads(one.read_text()) for one in
                  pathlib.Path(place.path, "worker-sender").glob("scale/*/simulate/manifest-*.json")]
     acknowledged = sum(one["records_sent"] for one in manifests)
@@ -183,7 +194,7 @@ def run(options, place, broker):
         faults.append(f"no more than {events} events were sent")
     faults += explain_partitions(options, place, broker)
     told = ", ".join(f"{count} {what}" for what, count in sorted(crowd.done.items()))
-    print(f"protocol {options.protocol}: {told}; {events} events and {len(sent) - events} copies sent, {len(stored)} stored; "
+    print(f"protocol {options.protocol}, into {options.into}: {told}; {events} events and {len(sent) - events} copies sent, {len(stored)} stored; "
           f"{len(faults)} faults")
     for fault in faults[:20]:
         print("  " + fault)
@@ -197,20 +208,33 @@ def main():
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=int(os.environ.get("TIDEMILL_SEED", "1")))
     parser.add_argument("--protocol", choices=["classic", "consumer"])
+    parser.add_argument("--into", choices=["topic", "postgres"])
     options = parser.parse_args()
     if missing():
         print("skipped: " + missing())
         return SKIPPED
     if options.protocol is None:
         options.protocol = ("classic", "consumer")[options.seed % 2]
+    if options.into is None:
+        options.into = ("topic", "postgres", "topic")[options.seed // 2 % 3]
     print(f"seed {options.seed}; to replay: {sys.argv[0]} --program {options.program} --seconds {options.seconds} "
-          f"--workers {options.workers} --seed {options.seed} --protocol {options.protocol}", flush=True)
+          f"--workers {options.workers} --seed {options.seed} --protocol {options.protocol} --into {options.into}", flush=True)
     place = Place("tidemill-scale-")
     broker = Broker(place)
+    options.server, options.serve, options.environment = None, TOPIC, None
     try:
+        if options.into == "postgres":
+            options.server = Server(place)
+            if options.server.missing:
+                print("no PostgreSQL server on this machine; install Debian's package postgresql")
+                return SKIPPED
+            options.serve = f'{{postgres: {{connection: "{options.server.url}", table: stored}}}}'
+            options.environment = options.server.environment
         return run(options, place, broker)
     finally:
         broker.down()
+        if options.server:
+            options.server.tool("down")
         place.close()
 
 
