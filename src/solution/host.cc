@@ -305,6 +305,7 @@ Status Host::leave_processing() {
     for (auto& pipeline : ending->pipelines) {
       if (Status ended = pipeline->wait(); !ended.ok()) failed = ended;
     }
+    ending.reset();  // with the sinks' locks, which whoever begins next needs
   }
   std::lock_guard lock(processing_mutex_);
   if (!failed.ok()) processing_error_ = failed;

@@ -76,6 +76,26 @@ TEST(HostThreads, EverythingAtOnceLosesNothing) {
   EXPECT_TRUE(host.leave_processing().ok());
 }
 
+// Who begins while the last one still drains finds the sink's lock free.
+TEST(HostThreads, WhoeverLeavesHandsTheSinkToWhoeverBegins) {
+  OwnedRun run("name: t\nevent: telemetry\nserve: {files: {}}\n");
+  Host& host = *run.host;
+  ASSERT_TRUE(host.log().ok());
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      for (int turn = 0; turn < 100; ++turn) {
+        Status entered = host.enter_processing();
+        ASSERT_TRUE(entered.ok()) << entered.error().message;
+        Status left = host.leave_processing();
+        ASSERT_TRUE(left.ok()) << left.error().message;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_FALSE(host.processing());
+}
+
 TEST(HostThreads, AStopIsHeardByEveryoneWhoAsks) {
   OwnedRun run("name: t\nevent: telemetry\nserve: log\n");
   Host& host = *run.host;

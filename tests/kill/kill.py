@@ -298,7 +298,7 @@ def main():
     for failure in failures:
         if not isinstance(failure, Failure):
             raise failure
-        print(f"FAILED (seed {seed}): {failure}")
+        print(f"FAILED (seed {seed}): {str(failure).replace(chr(10), ' | ')}")
     if not failures:
         print("every series: 0 lost, 0 double, order kept: PASS")
     return 1 if failures else 0
