@@ -43,7 +43,7 @@ _tidemill() {
   if [[ "$current" != -* ]]; then
     case "$path" in
       run|simulate|show|check|solutions|"log produce")
-        words="$words $(tidemill solutions 2>/dev/null | awk 'NR > 1 {print $1}')" ;;
+        words="$words $(tidemill solutions 2>/dev/null | awk '/^$/ {exit} NR > 1 {print $1}')" ;;
       query|report|verify|stop|clean|"log topics"|"log read"|"log follow"|"log repair")
         words="$words $(tidemill status 2>/dev/null | awk 'NR > 1 && sub("/.*", "", $1) {print $1}' | sort -u)" ;;
     esac

@@ -90,6 +90,8 @@ int check(const Globals& globals, const SolutionOptions& options) {
     if (!source.sharing.empty()) add({source.sharing}, &reasons);
     if (!stage.unasked.empty()) add({"the cluster could not be asked: " + stage.unasked}, &notes);
   }
+  Status store = solution::ask_store(solution);
+  if (!store.ok()) notes.push_back("the store could not be asked: " + store.error().message);
   print("\nguarantee: " + pipeline::guarantee_name(whole) +
         (limits.empty() ? "\n" : ", within the limits below\n"));
   for (const std::string& reason : reasons) print("  - " + reason + "\n");

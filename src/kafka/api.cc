@@ -95,7 +95,7 @@ Result<const Api*> load_api() {
       "it, "
       "or set TIDEMILL_LIBRDKAFKA to its path. Tried:" +
           tried,
-      Code::kNotFound);
+      Code::kFailed);
 }
 
 const Api& api() {

@@ -120,7 +120,8 @@ Result<std::unique_ptr<Connection>> Connection::open(const Options& options) {
   std::vector<const char*> names = {"connect_timeout",  "keepalives_idle",  "keepalives_interval",
                                     "keepalives_count", "tcp_user_timeout", "fallback_application_name",
                                     "client_encoding"};
-  std::vector<const char*> values = {"10", "10", "5", "3", "30000", "tidemill", "UTF8"};
+  const std::string timeout = std::to_string(options.timeout_s);
+  std::vector<const char*> values = {timeout.c_str(), "10", "5", "3", "30000", "tidemill", "UTF8"};
   names.push_back("dbname");
   values.push_back(options.connection.c_str());
   if (!options.password.empty()) {

@@ -19,6 +19,7 @@ struct Options {
   // comes from the environment (PGHOST …) and ~/.pgpass.
   std::string connection;
   std::string password;  // empty: the connection's, the environment's or that of ~/.pgpass
+  int timeout_s = 10;    // of connecting to one address, unless the connection says another
 };
 // "telemetry at db:5432": for messages, without user and password. Errors: the library is missing, or the
 // connection cannot be parsed.

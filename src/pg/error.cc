@@ -87,6 +87,7 @@ Error error_of(const Said& said) {
 }
 
 Error connect_error(const std::string& place, std::string_view message) {
+  message = message.substr(0, message.find("\tIs the server running"));  // the way out says that
   Error error = external_error("cannot connect to " + place + ": " + one_line(message), Code::kFailed, true);
   struct Known {
     std::string_view part, way_out;
@@ -109,8 +110,10 @@ Error connect_error(const std::string& place, std::string_view message) {
     error.retryable = false;
     error.message += "; ";
     error.message += known.way_out;
-    break;
+    return error;
   }
+  error.message +=
+      "; start it, or correct serve.postgres.connection; tools/postgres up starts one on this machine";
   return error;
 }
 

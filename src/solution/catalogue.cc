@@ -1,13 +1,13 @@
 #include "solution/catalogue.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <map>
 
 #include "base/text.h"
 #include "event/json_splice.h"
 #include "solution/load.h"
+#include "solution/missing.h"
 #include "solution/yaml.h"
 
 namespace tidemill::solution {
@@ -65,6 +65,31 @@ std::string list_member(std::string_view name, const std::vector<std::string>& v
   return '"' + std::string(name) + "\":[" + join(texts, ",") + "]";
 }
 
+// Columns, each as wide as its widest cell.
+std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths(rows[0].size());
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    for (size_t i = 0; i + 1 < row.size(); ++i)
+      text += row[i] + std::string(widths[i] - width(row[i]) + 2, ' ');
+    text += row.back() + '\n';
+  }
+  return text;
+}
+
+std::vector<const ReferenceSolution*> missing_from(const std::vector<SolutionFile>& files) {
+  std::vector<const ReferenceSolution*> missing;
+  for (const ReferenceSolution& one : reference_solutions()) {
+    bool there = std::any_of(files.begin(), files.end(),
+                             [&](const SolutionFile& file) { return file.name == one.name; });
+    if (!there) missing.push_back(&one);
+  }
+  return missing;
+}
+
 }  // namespace
 
 std::vector<std::string> catalogue_folders(const Environment& environment,
@@ -117,7 +142,11 @@ Result<SolutionFile> Catalogue::find(const std::string& wanted) const {
     if (file.name == wanted) return file;
     known.push_back(file.name);
   }
-  std::string hint = did_you_mean(wanted, known);
+  if (const ReferenceSolution* missing = find_reference_solution(wanted))
+    return user_error(why_missing(*missing), Code::kNotFound);
+  std::vector<std::string> names = known;
+  for (const ReferenceSolution& one : reference_solutions()) names.emplace_back(one.name);
+  std::string hint = did_you_mean(wanted, names);
   if (hint.empty()) hint = "; give one of " + join(known, ", ") + ", or the path of a .yaml file";
   return user_error("no solution is called " + wanted + hint, Code::kNotFound);
 }
@@ -141,8 +170,7 @@ std::vector<SolutionFile> Catalogue::list() const {
 }
 
 std::string catalogue_text(const std::vector<SolutionFile>& files, const Environment& environment) {
-  constexpr size_t kColumns = 5;
-  std::vector<std::array<std::string, kColumns>> rows = {
+  std::vector<std::vector<std::string>> rows = {
       {"solution", "from → to", "guarantee", "sizes", "what it does"}};
   for (const SolutionFile& file : files) {
     Row row = describe(file, environment);
@@ -153,17 +181,12 @@ std::string catalogue_text(const std::vector<SolutionFile>& files, const Environ
       rows.push_back({row.name, "-", "-", "-", row.error});
     }
   }
-  std::array<size_t, kColumns> widths{};
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < kColumns; ++i) widths[i] = std::max(widths[i], width(row[i]));
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    for (size_t i = 0; i + 1 < kColumns; ++i)
-      text += row[i] + std::string(widths[i] - width(row[i]) + 2, ' ');
-    text += row.back() + '\n';
-  }
-  return text;
+  std::string text = aligned(rows);
+  const std::vector<const ReferenceSolution*> missing = missing_from(files);
+  if (missing.empty()) return text;
+  rows = {{"not available yet", "needs"}};
+  for (const ReferenceSolution* one : missing) rows.push_back({std::string(one->name), missing_parts(*one)});
+  return text + "\n" + aligned(rows) + "\ntidemill check NAME says what comes closest to such a one today.\n";
 }
 
 std::string catalogue_json(const std::vector<SolutionFile>& files, const Environment& environment) {
@@ -171,6 +194,7 @@ std::string catalogue_json(const std::vector<SolutionFile>& files, const Environ
   for (const SolutionFile& file : files) {
     Row row = describe(file, environment);
     std::vector<std::string> members = {member("name", row.name),
+                                        "\"available\":true",
                                         member("file", row.file),
                                         member("source", row.source),
                                         member("process", row.process),
@@ -180,6 +204,16 @@ std::string catalogue_json(const std::vector<SolutionFile>& files, const Environ
                                         list_member("variants", row.variants),
                                         member("description", row.description)};
     if (!row.error.empty()) members.push_back(member("error", row.error));
+    rows.push_back("{" + join(members, ",") + "}");
+  }
+  for (const ReferenceSolution* one : missing_from(files)) {
+    const std::vector<std::string> members = {member("name", one->name),
+                                              "\"available\":false",
+                                              member("source", one->from),
+                                              member("sink", one->to),
+                                              member("needs", missing_parts(*one)),
+                                              member("closest", one->closest),
+                                              member("difference", one->difference)};
     rows.push_back("{" + join(members, ",") + "}");
   }
   return "[" + join(rows, ",") + "]";

@@ -40,7 +40,8 @@ class Catalogue {
       : files_(files), folders_(std::move(folders)) {}
 
   // `wanted` with a slash or ending in .yaml or .yml is a path, else a name. Errors: kUser, kNotFound
-  // with the nearest name; what reading the file gives.
+  // with the nearest name, or with what a solution of the reference needs that is not here; what reading the
+  // file gives.
   Result<SolutionFile> find(const std::string& wanted) const;
   // All of them by name; of one name the strongest. Unreadable ones are left out.
   std::vector<SolutionFile> list() const;
@@ -54,10 +55,11 @@ class Catalogue {
 };
 
 // For `tidemill solutions`: name, source → sink, guarantee, sizes, what it does. A file with problems is
-// listed with the first of them.
+// listed with the first of them. Below them the reference's that are not here.
 std::string catalogue_text(const std::vector<SolutionFile>& files, const Environment& environment);
-// [{"name": …, "file": …, "source": …, "process": …, "sink": …, "guarantee": …, "sizes": […], "variants":
-// […], "description": …, "error": …}]
+// [{"name": …, "available": true, "file": …, "source": …, "process": …, "sink": …, "guarantee": …, "sizes":
+// […], "variants": […], "description": …, "error": …}, {"name": …, "available": false, "source": …, "sink":
+// …, "needs": …, "closest": …, "difference": …}]
 std::string catalogue_json(const std::vector<SolutionFile>& files, const Environment& environment);
 
 }  // namespace tidemill::solution

@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "base/testing/memory_files.h"
+#include "solution/load.h"
+#include "solution/missing.h"
 
 namespace tidemill::solution {
 namespace {
@@ -70,6 +74,53 @@ TEST_F(CatalogueTest, AnUnknownNameGetsTheNearest) {
   EXPECT_THAT(error.message, HasSubstr("no solution is called telemetri; did you mean telemetry?"));
 }
 
+TEST_F(CatalogueTest, EveryNameOfTheReferenceIsFoundOrSaysWhatItLacks) {
+  Catalogue catalogue(files_, {});
+  for (const ReferenceSolution& one : reference_solutions()) {
+    const std::string name(one.name);
+    Result<SolutionFile> found = catalogue.find(name);
+    if (found.ok()) continue;
+    EXPECT_EQ(found.error().domain, Domain::kUser);
+    EXPECT_EQ(found.error().message, why_missing(one));
+    EXPECT_THAT(found.error().message,
+                HasSubstr("which Tidemill does not have yet; closest today: tidemill run "));
+  }
+  EXPECT_EQ(catalogue.find("eventhubs-functions-cosmosdb").error().message,
+            "eventhubs-functions-cosmosdb needs a Cosmos DB sink, which Tidemill does not have yet; closest "
+            "today: tidemill run kafka-duckdb --set serve.duckdb.key=eventId: the same upsert by eventId, "
+            "into a DuckDB table");
+  EXPECT_THAT(catalogue.find("eventhubs-function-cosmosdb").error().message,
+              HasSubstr("did you mean eventhubs-functions-cosmosdb?"));
+}
+
+TEST_F(CatalogueTest, WhatComesClosestCanBeRun) {
+  Catalogue catalogue(files_, {});
+  for (const ReferenceSolution& one : reference_solutions()) {
+    SCOPED_TRACE(one.name);
+    std::istringstream words{std::string(one.closest)};
+    std::string word, value;
+    words >> word;
+    Result<SolutionFile> file = catalogue.find(word);
+    ASSERT_TRUE(file.ok()) << file.error().message;
+    LoadRequest request{file->file, file->text, {}, {}, environment("")};
+    while (words >> word >> value) {
+      if (word == "--variant") request.variant = value;
+      if (word == "--set") request.overrides.push_back(*parse_set(value));
+    }
+    Result<Loaded> loaded = load_solution(request);
+    EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+  }
+}
+
+TEST(Missing, APartThatIsThereIsNoLongerMissing) {
+  ReferenceSolution one{"x", "", "", {{"serve.duckdb", "a DuckDB sink"}, {"serve.y", "a y"}}, "", ""};
+  EXPECT_EQ(missing_parts(one), "a y");
+  one.needs.push_back({"serve.z", "a z"});
+  EXPECT_EQ(missing_parts(one), "a y and a z");
+  one.needs.erase(one.needs.begin() + 1, one.needs.end());
+  EXPECT_EQ(missing_parts(one), "a solution file");
+}
+
 TEST_F(CatalogueTest, ListsWhatEachDoesAndBadFilesWithTheirFault) {
   put("/a/mine.yaml", kMine);
   put("/a/broken.yaml", "event: sensor\n");
@@ -80,8 +131,12 @@ TEST_F(CatalogueTest, ListsWhatEachDoesAndBadFilesWithTheirFault) {
   EXPECT_THAT(text, HasSubstr("exactly-once"));
   EXPECT_THAT(text, HasSubstr("log mine → files in out"));
   EXPECT_THAT(text, HasSubstr("/a/broken.yaml:1: serve: is missing"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("\nnot available yet +needs\n"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("eventhubs-dataexplorer +a Data Explorer sink\n"));
   EXPECT_THAT(catalogue_json(catalogue.list(), environment("")),
-              HasSubstr(R"("name":"mine","file":"/a/mine.yaml")"));
+              HasSubstr(R"({"name":"eventhubs-dataexplorer","available":false,)"));
+  EXPECT_THAT(catalogue_json(catalogue.list(), environment("")),
+              HasSubstr(R"("name":"mine","available":true,"file":"/a/mine.yaml")"));
 }
 
 }  // namespace

@@ -245,7 +245,11 @@ Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solu
   }
   if (!ground.dry) return std::move(opened).error();
   const bool yet_to_come = opened.error().code == Code::kNotFound && solution.ingest.kafka.create;
-  if (!yet_to_come) stage.unasked = opened.error().message;
+  if (!yet_to_come) {
+    stage.unasked = opened.error().message;
+    if (opened.error().domain == Domain::kExternal)
+      stage.unasked += "; tools/kafka up starts a broker on this machine";
+  }
   return std::unique_ptr<pipeline::Source>(
       ingest::KafkaSource::assume(std::move(source), solution.ingest.kafka.partitions));
 }
@@ -380,7 +384,18 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
 }
 
 pg::Options postgres_connection(const PostgresSink& sink) {
-  return {sink.connection, sink.password};
+  pg::Options options;
+  options.connection = sink.connection;
+  options.password = sink.password;
+  return options;
+}
+
+Status ask_store(const Solution& solution) {
+  if (solution.serve.kind != SinkKind::kPostgres) return {};
+  pg::Options options = postgres_connection(solution.serve.postgres);
+  options.timeout_s = kDryTimeoutMs / 1000;
+  TM_TRY(pg::Connection::open(options));
+  return {};
 }
 
 std::string last_input(const Solution& solution) {

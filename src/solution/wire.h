@@ -56,6 +56,9 @@ struct Stage {
 Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, const Replay& replay = {});
 
 pg::Options postgres_connection(const PostgresSink& sink);
+// Whether the store has a server of its own that does not answer now, and why; ok where it answers, or has
+// none, or is Kafka, which wire() asks.
+Status ask_store(const Solution& solution);
 
 // The topic that the last stage reads: the input, or what the last `rekey` writes.
 std::string last_input(const Solution& solution);

@@ -45,7 +45,12 @@ class Catalogue(UserTest):
         self.assertIn("deviceId", self.do("solutions", "relay").out)
         names = {"archive", "eventhubskafka-flink-eventhubskafka", "hdinsightkafka-flink-hdinsightkafka", "kafka-duckdb", "relay",
                  "relay-kafka", "sensor", "sql-server-bdc-sensor", "telemetry", "telemetry-postgres"}
-        self.assertEqual(names, {s["name"] for s in json.loads(self.do("solutions", "--format", "json").out)})
+        listed = json.loads(self.do("solutions", "--format", "json").out)
+        self.assertEqual(names, {s["name"] for s in listed if s["available"]})
+        missing = {s["name"] for s in listed if not s["available"]}
+        self.assertIn("eventhubs-functions-cosmosdb", missing)
+        for name in missing:
+            self.assertRegex(table, rf"(?m)^{name} ")
 
     def test_is_inside_of_the_program(self):
         self.assertIn("telemetry", self.do("solutions", cwd=self.place).out)
@@ -54,6 +59,9 @@ class Catalogue(UserTest):
     def test_an_unknown_one_gets_the_nearest(self):
         self.refused("run", "telemtry", says="no solution is called telemtry; did you mean telemetry?")
         self.refused("run", "orders.yaml", says="orders.yaml: no such file")
+        for command in ("run", "check", "show", "solutions"):
+            self.refused(command, "eventhubs-functions-cosmosdb",
+                         says=["needs a Cosmos DB sink, which Tidemill does not have yet", "closest today: tidemill run kafka-duckdb"])
 
     def test_check_explains_the_guarantee_and_leaves_nothing(self):
         before = set(subprocess.run(["ls", self.place], capture_output=True, text=True).stdout.split())
@@ -64,6 +72,13 @@ class Catalogue(UserTest):
         self.assertEqual(len(re.findall("  ! durability: none: a power cut may lose", weaker)), 1, weaker)
         after = set(subprocess.run(["ls", self.place], capture_output=True, text=True).stdout.split())
         self.assertEqual(before, after)
+
+    def test_check_says_which_server_does_not_answer(self):
+        nowhere = {"POSTGRES_URL": "postgresql://me:hush_hush@127.0.0.1:1/mine", "KAFKA_BROKERS": "127.0.0.1:1"}
+        said = self.do("check", "telemetry-postgres", env=nowhere).out
+        self.assertIn("  ! the store could not be asked: ", said)
+        self.assertNotIn("hush_hush", said)
+        self.assertIn("  ! the cluster could not be asked: ", self.do("check", "kafka-duckdb", env=nowhere).out)
 
     def test_show_says_where_each_value_comes_from(self):
         shown = json.loads(self.do("show", "telemetry", "--size", "10", "--set", "pipeline.tasks=1", "--format", "json").out)
