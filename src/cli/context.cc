@@ -59,6 +59,10 @@ void SolutionOptions::add_to(CLI::App& app) {
       ->required();
   app.add_option("--size", size, "One of the solution's sizes, usually thousands of events/s: 1, 5, 10, max")
       ->type_name("SIZE");
+  app.add_option("--target", target,
+                 "What it runs on: embedded (the default where the file knows it; nothing is installed) or "
+                 "local (servers that tools/local starts)")
+      ->type_name("TARGET");
   app.add_option("--variant", variant,
                  "One of the solution's variants: another way to run it, as its file says")
       ->type_name("NAME");
@@ -80,6 +84,7 @@ Result<Resolved> resolve_solution(const SolutionOptions& options) {
   request.text = file.text;
   request.size = options.size;
   request.variant = options.variant;
+  request.target = options.target;
   for (const std::string& set : options.sets) {
     TM_ASSIGN(solution::Override one, solution::parse_set(set));
     request.overrides.push_back(std::move(one));
@@ -97,12 +102,20 @@ Result<Resolved> resolve_for_run(const SolutionOptions& options, const solution:
   SolutionOptions whole = options;
   if (whole.size.empty()) whole.size = record.size;
   if (whole.variant.empty()) whole.variant = record.variant;
+  if (!whole.target) whole.target = record.target;
   std::vector<std::string> sets;
   for (const std::string& set : record.settings) {
     if (simulates || !set.starts_with("duration=")) sets.push_back(set);
   }
   whole.sets.insert(whole.sets.begin(), sets.begin(), sets.end());
-  return resolve_solution(whole);
+  TM_ASSIGN(Resolved resolved, resolve_solution(whole));
+  if (resolved.loaded.target != record.target) {
+    return user_error("run " + record.id() + " was begun with " +
+                      (record.target.empty() ? "no target" : "--target " + record.target) +
+                      ", where its events and its store are; leave --target away, or begin another one with "
+                      "--name or --fresh");
+  }
+  return resolved;
 }
 
 Result<solution::RunRecord> find_run(const Globals& globals, const std::string& word) {
@@ -134,6 +147,7 @@ Result<solution::Loaded> solution_of(const solution::RunRecord& record) {
   options.solution = record.solution;
   options.size = record.size;
   options.variant = record.variant;
+  options.target = record.target;
   options.sets = record.settings;
   auto resolved = resolve_solution(options);
   if (!resolved.ok()) return std::move(resolved).error().within("run " + record.id());

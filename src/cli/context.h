@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct Globals {
 struct SolutionOptions {
   std::string solution;  // a file, or a name of the catalogue
   std::string size, variant;
+  std::optional<std::string> target;
   std::vector<std::string> sets;            // "path=value"
   std::vector<solution::Override> options;  // short for a setting; stronger than `sets`
   void add_to(CLI::App& app);
@@ -47,8 +49,8 @@ solution::Catalogue the_catalogue();
 Result<Resolved> resolve_solution(const SolutionOptions& options);
 
 // The same for a command about a run that there is already: what the command does not say is as the run was
-// begun with, its size, variant and settings. Its duration too where that is of what the command simulates;
-// else it is each command's own.
+// begun with, its target, size, variant and settings. Its duration too where that is of what the command
+// simulates; else it is each command's own.
 Result<Resolved> resolve_for_run(const SolutionOptions& options, const solution::RunRecord& record,
                                  bool simulates);
 

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/steps.h"
+#include "base/text.h"
 #include "cli/context.h"
 #include "solution/catalogue.h"
 #include "solution/reference.h"
@@ -51,6 +52,17 @@ class Scratch {
   solution::Ground ground_;
 };
 
+// What it runs on, and what stands in for what.
+std::string target_text(const solution::Loaded& loaded) {
+  std::vector<std::string> names;
+  for (const solution::Preset& target : loaded.targets) names.push_back(target.name);
+  std::string text;
+  if (!names.empty())
+    text = "target " + (loaded.target.empty() ? "none" : loaded.target) + " of " + join(names, ", ") + "\n";
+  for (const std::string& one : solution::replacements(loaded)) text += "  " + one + "\n";
+  return text.empty() ? text : text + "\n";
+}
+
 int check(const Globals& globals, const SolutionOptions& options) {
   auto resolved = resolve_solution(options);
   if (!resolved.ok()) return report_error(resolved.error());
@@ -59,7 +71,8 @@ int check(const Globals& globals, const SolutionOptions& options) {
   if (!scratch.ok()) return report_error(scratch.error());
   auto stages = solution::wire(solution, (*scratch)->ground());
   if (!stages.ok()) return report_error(stages.error());
-  print(solution.name + (solution.description.empty() ? "" : ": " + solution.description) + "\n\n");
+  print(solution.name + (solution.description.empty() ? "" : ": " + solution.description) + "\n\n" +
+        target_text(resolved->loaded));
   pipeline::Guarantee whole = pipeline::Guarantee::kExactlyOnce;
   for (const solution::Stage& stage : *stages) {
     print("  " + stage.source->traits().system + "\n");
@@ -106,17 +119,39 @@ int check(const Globals& globals, const SolutionOptions& options) {
   return kOk;
 }
 
+int explain_solution(const solution::Catalogue& catalogue, const std::string& name, bool whole, bool json) {
+  auto environment = solution::process_environment();
+  auto file = catalogue.find(name);
+  if (!file.ok()) return report_error(file.error());
+  if (whole) {
+    print(file->text);
+  } else if (json) {
+    print(solution::catalogue_json(std::vector{*file}, environment) + "\n");
+  } else {
+    auto text = solution::overview_text(*file, environment);
+    if (!text.ok()) return report_error(text.error());
+    print(*text);
+  }
+  return kOk;
+}
+
 }  // namespace
 
 void add_solution_commands(CLI::App& program, const Globals& globals, int* exit_code) {
   struct ListFlags {
     std::string name, format = "table";
+    bool file = false;
   };
   auto listing = std::make_shared<ListFlags>();
-  CLI::App* list = program.add_subcommand("solutions", "Lists the catalogue, or prints one solution of it");
-  list->add_option("solution", listing->name, "Name in the catalogue");
+  CLI::App* list = program.add_subcommand("solutions", "Lists the catalogue, or explains one solution of it");
+  CLI::Option* one = list->add_option("solution", listing->name,
+                                      "Name in the catalogue, or a file: its targets, variants and sizes");
+  list->add_flag("--file", listing->file, "Prints its file, to begin from")->needs(one);
   one_of(list->add_option("--format", listing->format)->capture_default_str(), {"table", "json"});
-  list->footer("  tidemill solutions\n  tidemill solutions telemetry > my.yaml     # to begin from");
+  list->footer(
+      "  tidemill solutions\n"
+      "  tidemill solutions eventhubs-databricks-azuresql\n"
+      "  tidemill solutions telemetry --file > my.yaml     # to begin from");
   list->callback([listing, exit_code] {
     solution::Catalogue catalogue = the_catalogue();
     if (listing->name.empty()) {
@@ -126,9 +161,7 @@ void add_solution_commands(CLI::App& program, const Globals& globals, int* exit_
       *exit_code = kOk;
       return;
     }
-    auto file = catalogue.find(listing->name);
-    *exit_code = file.ok() ? kOk : report_error(file.error());
-    if (file.ok()) print(file->text);
+    *exit_code = explain_solution(catalogue, listing->name, listing->file, listing->format == "json");
   });
 
   struct ShowFlags {

@@ -43,6 +43,8 @@ void Binder::bind_file(const YamlNode& root) {
       bind_presets(entry, "size", &draft_.sizes);
     } else if (entry.key == "variants") {
       bind_presets(entry, "variant", &draft_.variants);
+    } else if (entry.key == "targets") {
+      bind_presets(entry, "target", &draft_.targets);
     } else {
       bind_entry({"", "", whole()}, entry);
     }
@@ -175,7 +177,9 @@ void Binder::bind_presets(const YamlEntry& entry, const std::string& what, std::
   if (entry.value.kind != YamlNode::kMap) {
     problems_.at_line(entry.line, all,
                       "give a map of " + all + ", as " +
-                          (what == "size" ? "10: {simulate.rate: 10000}" : "small: {event.max_bytes: 1KiB}"));
+                          (what == "size"     ? "10: {simulate.rate: 10000}"
+                           : what == "target" ? "embedded: {ingest: log, serve: duckdb}"
+                                              : "small: {event.max_bytes: 1KiB}"));
     return;
   }
   for (const YamlEntry& size : entry.value.entries) {

@@ -17,8 +17,8 @@ class Binder {
 
   // The whole file.
   void bind_file(const YamlNode& root);
-  // One setting of `sizes`, or of an option: "process.dedup.last" is the only dedup's, "process.2.dedup.last"
-  // the second operator's. `value` is a text or a list.
+  // One setting of `targets`, `variants` or `sizes`, or of an option: "process.dedup.last" is the only
+  // dedup's, "process.2.dedup.last" the second operator's. `value` is a text or a list.
   void bind_path(const std::string& path, const YamlNode& value, const Place& place);
   // All steps anew.
   void replace_process(const YamlEntry& entry);
@@ -47,6 +47,8 @@ class Binder {
   // The operator and the path in the table of "process.…"; false after reporting.
   bool resolve_step(const std::string& path, const Place& place, Section& section, std::string& rest);
   bool applies(const std::string& path, const Place& place);
+  bool belongs_elsewhere(const std::string& path, const Place& place) const;
+  const std::string& kind_in_force(const std::string& choice) const;  // of `ingest` or `serve`
 
   Target whole() { return {&draft_.solution, nullptr}; }
   Place in_file(int line) const { return {line, {}, {}}; }

@@ -68,6 +68,12 @@ void Binder::bind_path(const std::string& path, const YamlNode& value, const Pla
     return;
   }
   if (path == "simulate") draft_.solution.simulate.enabled = true;
+  if (belongs_elsewhere(setting->path, place)) {
+    Draft other = draft_;
+    section.target.solution = &other.solution;
+    Binder(other, problems_, environment_).give(*setting, section, value, place);
+    return;
+  }
   if (!applies(setting->path, place)) return;
   if (setting->type == ValueType::kFields || setting->type == ValueType::kPairs) {
     report_at(problems_, place, path, "can be set in the file only; write it there");
@@ -109,26 +115,40 @@ bool Binder::resolve_step(const std::string& path, const Place& place, Section& 
   return true;
 }
 
+// A size or a variant is for every target: what it says of another one's source or sink counts there.
+bool Binder::belongs_elsewhere(const std::string& path, const Place& place) const {
+  if (!place.preset.starts_with("size ") && !place.preset.starts_with("variant ")) return false;
+  const std::string choice = path.substr(0, path.find('.'));
+  if ((choice != "ingest" && choice != "serve") || path == choice) return false;
+  const std::string kind =
+      path.substr(choice.size() + 1, path.find('.', choice.size() + 1) - choice.size() - 1);
+  return kind != kind_in_force(choice) && draft_.is_elsewhere(choice, kind);
+}
+
+const std::string& Binder::kind_in_force(const std::string& choice) const {
+  const Solution& solution = draft_.solution;
+  return choice == "ingest" ? source_names()[static_cast<size_t>(solution.ingest.kind)]
+                            : sink_names()[static_cast<size_t>(solution.serve.kind)];
+}
+
 // Settings of parts that this solution does not have would be set without effect.
 bool Binder::applies(const std::string& path, const Place& place) {
   if (path.starts_with("simulate.") && !draft_.solution.simulate.enabled) {
     report_at(problems_, place, path, "this solution simulates nothing; add a section simulate to its file");
     return false;
   }
-  const std::string& source = source_names()[static_cast<size_t>(draft_.solution.ingest.kind)];
-  if (path.starts_with("ingest.") && !path.starts_with("ingest." + source + ".")) {
-    std::string wanted = path.substr(7, path.find('.', 7) - 7);
-    report_at(problems_, place, path,
-              "this solution reads from " + source + "; set ingest=" + wanted +
-                  " first, or a setting of ingest." + source);
-    return false;
-  }
-  const std::string& sink = sink_names()[static_cast<size_t>(draft_.solution.serve.kind)];
-  if (path.starts_with("serve.") && !path.starts_with("serve." + sink + ".")) {
-    std::string wanted = path.substr(6, path.find('.', 6) - 6);
-    report_at(problems_, place, path,
-              "this solution serves to " + sink + "; set serve=" + wanted + " first, or a setting of serve." +
-                  sink);
+  for (const auto& [choice, verb] :
+       {std::pair<std::string, std::string>{"ingest", "reads from "}, {"serve", "serves to "}}) {
+    const std::string& kind = kind_in_force(choice);
+    if (!path.starts_with(choice + ".") || path.starts_with(choice + "." + kind + ".")) continue;
+    const size_t begin = choice.size() + 1;
+    const std::string wanted = path.substr(begin, path.find('.', begin) - begin);
+    std::string message = "this solution " + verb + kind + "; set " + choice + "=" + wanted +
+                          " first, or a setting of " + choice + "." + kind;
+    if (!place.option.empty() && draft_.is_elsewhere(choice, wanted))
+      message = "this target of the solution " + verb + kind +
+                "; give another --target: " + join(names_of(draft_.targets), ", ");
+    report_at(problems_, place, path, std::move(message));
     return false;
   }
   return true;

@@ -22,8 +22,14 @@ std::string stem(const std::string& file) {
 
 struct Row {
   std::string name, file, source, process, sink, guarantee, description, error;
-  std::vector<std::string> sizes, variants;
+  std::vector<std::string> targets, variants, sizes;
 };
+
+std::vector<std::string> names_of(const std::vector<Preset>& presets) {
+  std::vector<std::string> names;
+  for (const Preset& preset : presets) names.push_back(preset.name);
+  return names;
+}
 
 Row describe(const SolutionFile& file, const Environment& environment) {
   Row row;
@@ -41,8 +47,9 @@ Row describe(const SolutionFile& file, const Environment& environment) {
   row.sink = sink_summary(solution);
   row.guarantee = guarantee_summary(solution);
   row.description = solution.description;
-  row.sizes = loaded->sizes;
-  row.variants = loaded->variants;
+  row.targets = names_of(loaded->targets);
+  row.variants = names_of(loaded->variants);
+  row.sizes = names_of(loaded->sizes);
   return row;
 }
 
@@ -200,8 +207,9 @@ std::string catalogue_json(const std::vector<SolutionFile>& files, const Environ
                                         member("process", row.process),
                                         member("sink", row.sink),
                                         member("guarantee", row.guarantee),
-                                        list_member("sizes", row.sizes),
+                                        list_member("targets", row.targets),
                                         list_member("variants", row.variants),
+                                        list_member("sizes", row.sizes),
                                         member("description", row.description)};
     if (!row.error.empty()) members.push_back(member("error", row.error));
     rows.push_back("{" + join(members, ",") + "}");

@@ -57,9 +57,13 @@ class Catalogue {
 // For `tidemill solutions`: name, source → sink, guarantee, sizes, what it does. A file with problems is
 // listed with the first of them. Below them the reference's that are not here.
 std::string catalogue_text(const std::vector<SolutionFile>& files, const Environment& environment);
-// [{"name": …, "available": true, "file": …, "source": …, "process": …, "sink": …, "guarantee": …, "sizes":
-// […], "variants": […], "description": …, "error": …}, {"name": …, "available": false, "source": …, "sink":
-// …, "needs": …, "closest": …, "difference": …}]
+// [{"name": …, "available": true, "file": …, "source": …, "process": …, "sink": …, "guarantee": …,
+// "targets": […], "variants": […], "sizes": […], "description": …, "error": …}, {"name": …, "available":
+// false, "source": …, "sink": …, "needs": …, "closest": …, "difference": …}]
 std::string catalogue_json(const std::vector<SolutionFile>& files, const Environment& environment);
+
+// For `tidemill solutions NAME`: what it does on each of its targets, what its variants and sizes change,
+// and the limits of its verification. Errors: load_solution's.
+Result<std::string> overview_text(const SolutionFile& file, const Environment& environment);
 
 }  // namespace tidemill::solution

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <sstream>
+#include <tuple>
 
 #include "base/testing/memory_files.h"
+#include "solution/derive.h"
 #include "solution/load.h"
 #include "solution/missing.h"
 
@@ -84,6 +86,7 @@ TEST_F(CatalogueTest, EveryNameOfTheReferenceIsFoundOrSaysWhatItLacks) {
     EXPECT_EQ(found.error().message, why_missing(one));
     EXPECT_THAT(found.error().message,
                 HasSubstr("which Tidemill does not have yet; closest today: tidemill run "));
+    EXPECT_FALSE(one.needs.empty()) << name;
   }
   EXPECT_EQ(catalogue.find("eventhubs-functions-cosmosdb").error().message,
             "eventhubs-functions-cosmosdb needs a Cosmos DB sink, which Tidemill does not have yet; closest "
@@ -91,6 +94,42 @@ TEST_F(CatalogueTest, EveryNameOfTheReferenceIsFoundOrSaysWhatItLacks) {
             "into a DuckDB table");
   EXPECT_THAT(catalogue.find("eventhubs-function-cosmosdb").error().message,
               HasSubstr("did you mean eventhubs-functions-cosmosdb?"));
+}
+
+// Section 3.24 of the reference's facts: rate, latency, share of duplicates.
+TEST_F(CatalogueTest, TheReferencesSizesAndLimitsAreAsItsRunnersPassThem) {
+  Catalogue catalogue(files_, {});
+  for (const char* name : {"eventhubs-databricks-azuresql", "eventhubskafka-flink-eventhubskafka",
+                           "hdinsightkafka-flink-hdinsightkafka"}) {
+    Result<SolutionFile> file = catalogue.find(name);
+    ASSERT_TRUE(file.ok());
+    LoadRequest request{file->file, file->text, {}, {}, environment("")};
+    for (const auto& [size, rate, instances] :
+         {std::tuple<const char*, double, int>{"1", 1000, 1}, {"5", 5000, 3}, {"10", 10'000, 5}}) {
+      SCOPED_TRACE(std::string(name) + " " + size);
+      request.size = size;
+      Result<Loaded> loaded = load_solution(request);
+      ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+      EXPECT_EQ(loaded->solution.simulate.options.rate, rate);
+      EXPECT_EQ(loaded->solution.simulate.options.instances, instances);
+      const ReferenceLimits limits = reference_limits(loaded->solution);
+      EXPECT_EQ(limits.min_rate, rate * 0.9);
+      EXPECT_EQ(limits.max_latency_us, 15'000'000);
+      EXPECT_EQ(limits.max_duplicates, 0.0);
+      EXPECT_EQ(limits.max_out_of_sequence, 1.0);
+    }
+  }
+}
+
+TEST_F(CatalogueTest, ExplainsOneSolution) {
+  Catalogue catalogue(files_, {});
+  Result<std::string> text = overview_text(*catalogue.find("eventhubs-databricks-azuresql"), environment(""));
+  ASSERT_TRUE(text.ok()) << text.error().message;
+  EXPECT_THAT(*text, HasSubstr("DuckDB table rawdata in place of Azure SQL Database\n"));
+  EXPECT_THAT(*text, HasSubstr("PostgreSQL table rawdata in place of Azure SQL Database\n"));
+  EXPECT_THAT(*text, ::testing::ContainsRegex("\n  columnstore +serve.postgres.table rawdata_cs"));
+  EXPECT_THAT(*text, ::testing::ContainsRegex("\n  20 +event.complex_count 10, simulate.rate 20000"));
+  EXPECT_THAT(*text, HasSubstr("at least 900 events/s, latency at most 15s, duplicates at most 0"));
 }
 
 TEST_F(CatalogueTest, WhatComesClosestCanBeRun) {

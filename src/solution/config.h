@@ -80,6 +80,11 @@ struct KafkaSource {
 };
 
 enum class SourceKind : uint8_t { kLog, kKafka };
+// What the solution's source and sink stand for, in words: "Azure Event Hubs".
+struct ReplacesConfig {
+  std::string ingest, serve;
+};
+
 struct IngestConfig {
   SourceKind kind = SourceKind::kLog;
   LogSource log;
@@ -240,6 +245,7 @@ struct Solution {
   std::string description;
   // How long a run simulates and reports; -1: until it is stopped, or its count is reached.
   int64_t duration_us = 60'000'000;
+  ReplacesConfig replaces;
   EventConfig event;
   LogConfig log;
   SimulateConfig simulate;

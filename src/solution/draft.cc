@@ -2,8 +2,27 @@
 
 namespace tidemill::solution {
 
+bool Draft::is_elsewhere(const std::string& choice, const std::string& kind) const {
+  if (targets.empty()) return false;
+  // What the file itself says; its targets come later.
+  if (choice == "ingest" && source_names()[static_cast<size_t>(file_ingest)] == kind) return true;
+  if (choice == "serve" && sink_names()[static_cast<size_t>(file_serve)] == kind) return true;
+  for (const PresetDraft& target : targets) {
+    for (const YamlEntry& entry : target.settings) {
+      if (entry.key == choice && entry.value.text == kind) return true;
+    }
+  }
+  return false;
+}
+
 void Draft::derived(const std::string& path, const std::string& from) {
   origins.try_emplace(path, Origin{{}, from, false});
+}
+
+std::vector<std::string> names_of(const std::vector<PresetDraft>& presets) {
+  std::vector<std::string> names;
+  for (const PresetDraft& preset : presets) names.push_back(preset.name);
+  return names;
 }
 
 void Draft::report(Problems& problems, const std::string& path, std::string message) const {

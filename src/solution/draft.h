@@ -18,7 +18,7 @@ namespace tidemill::solution {
 struct Place {
   int line = 0;
   std::string option;  // "--set simulate.rate=5"; empty: the file
-  std::string preset;  // "size 10", "variant keep": of the file's `sizes` or `variants`
+  std::string preset;  // "size 10", "variant keep", "target local": of the file's `sizes` and its like
 };
 
 struct Origin {
@@ -27,11 +27,11 @@ struct Origin {
   bool hidden = false;  // the value is a secret
 };
 
-// A size or a variant.
+// A target, a variant or a size.
 struct PresetDraft {
   std::string name;
   int line = 0;
-  std::vector<YamlEntry> settings;  // path → value; of a variant also the whole of `process`
+  std::vector<YamlEntry> settings;  // path → value; but of a size also the whole of `process`
 };
 
 struct Draft {
@@ -39,10 +39,14 @@ struct Draft {
   // By path, steps numbered from 1: "process.2.dedup.last". What is absent has its default.
   std::map<std::string, Origin> origins;
   std::map<std::string, int> sections;  // lines of the sections that the file has
-  std::vector<PresetDraft> sizes, variants;
+  std::vector<PresetDraft> targets, variants, sizes;
+  SourceKind file_ingest = SourceKind::kLog;  // before any target
+  SinkKind file_serve = SinkKind::kNull;
   // Of solution.process, their numbers in the file: what is no operator there is left out here.
   std::vector<size_t> step_numbers;
 
+  // Whether the file, under some target, reads or serves this: "ingest", "kafka".
+  bool is_elsewhere(const std::string& choice, const std::string& kind) const;
   bool given(const std::string& path) const { return origins.contains(path); }
   bool has_section(const std::string& path) const { return sections.contains(path); }
   // A default that follows from something else; kept if the setting was given.
@@ -52,6 +56,8 @@ struct Draft {
 };
 
 void report_at(Problems& problems, const Place& place, std::string path, std::string message);
+
+std::vector<std::string> names_of(const std::vector<PresetDraft>& presets);
 
 // "process.2.dedup": the step at `index` of solution.process.
 std::string step_path(const Draft& draft, size_t index);

@@ -115,7 +115,7 @@ std::string members_of(const std::string& section, const std::string& indent) {
   std::vector<std::string> members;
   for (const std::string& name : names_in(section)) {
     std::string path = section.empty() ? name : section + "." + name;
-    if (path == "process" || path == "sizes" || path == "variants") continue;
+    if (path == "process" || path == "targets" || path == "variants" || path == "sizes") continue;
     const Setting* setting = find_setting(path);
     bool below = is_section(path);
     std::string schema = below ? section_schema(path, indent + "  ") : reference_to(*setting);
@@ -154,7 +154,7 @@ std::string process_schema() {
          steps + "\n        }}]}}";
 }
 
-// What `sizes` and `variants` hold.
+// What `targets`, `variants` and `sizes` hold.
 std::string presets_schema(const std::string& option, const std::string& more) {
   std::string members;
   for (const Setting& setting : all_settings()) {
@@ -178,10 +178,11 @@ std::string settings_json_schema() {
       "  \"title\": \"Tidemill solution file\",\n  \"type\": \"object\",\n  \"required\": [\"event\", "
       "\"serve\"],\n";
   json += "  \"additionalProperties\": false,\n  \"properties\": {" + members_of("", "  ");
-  json += ",\n    \"process\": " + process_schema() + ",\n    \"sizes\": " + presets_schema("size", "") +
-          ",\n    \"variants\": " +
-          presets_schema("variant", ",\n        \"process\": {\"$ref\": \"#/properties/process\"}") +
-          "\n  },\n";
+  const std::string whole_process = ",\n        \"process\": {\"$ref\": \"#/properties/process\"}";
+  json += ",\n    \"process\": " + process_schema() +
+          ",\n    \"targets\": " + presets_schema("target", whole_process) +
+          ",\n    \"variants\": " + presets_schema("variant", whole_process) +
+          ",\n    \"sizes\": " + presets_schema("size", "") + "\n  },\n";
   json += "  \"$defs\": {\n    \"environment\": " + pattern("\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-.*)?\\}");
   for (const Setting& setting : all_settings()) {
     json += ",\n    " + text(setting.path) + ": " + setting_schema(setting);

@@ -108,13 +108,21 @@ TEST(Load, EverySolutionOfTheCatalogueLoadsInEverySize) {
     ASSERT_TRUE(loaded.ok()) << entry.path() << loaded.error().message;
     EXPECT_EQ(loaded->solution.name + ".yaml", entry.path().filename());
     EXPECT_FALSE(loaded->solution.description.empty());
-    for (const std::string& size : loaded->sizes) {
-      file.size = size;
-      EXPECT_TRUE(load_solution(file).ok()) << entry.path() << " " << size;
-    }
-    for (const std::string& variant : loaded->variants) {
-      file.variant = variant;
-      EXPECT_TRUE(load_solution(file).ok()) << entry.path() << " " << variant;
+    std::vector<std::string> targets = {""}, variants = {""}, sizes = {""};
+    for (const Preset& preset : loaded->targets) targets.push_back(preset.name);
+    for (const Preset& preset : loaded->variants) variants.push_back(preset.name);
+    for (const Preset& preset : loaded->sizes) sizes.push_back(preset.name);
+    for (const std::string& target : targets) {
+      for (const std::string& variant : variants) {
+        for (const std::string& size : sizes) {
+          file.target = target;
+          file.variant = variant;
+          file.size = size;
+          Result<Loaded> one = load_solution(file);
+          EXPECT_TRUE(one.ok()) << entry.path() << " " << target << " " << variant << " " << size << "\n"
+                                << one.error().message;
+        }
+      }
     }
   }
 }
@@ -134,7 +142,9 @@ variants:
   Result<Loaded> loaded = load_solution(asked);
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
   EXPECT_EQ(loaded->solution.process[1].dedup.last, 5);
-  EXPECT_EQ(loaded->variants, (std::vector<std::string>{"keep", "narrow"}));
+  ASSERT_EQ(loaded->variants.size(), 2u);
+  EXPECT_EQ(loaded->variants[1].name, "narrow");
+  EXPECT_EQ(loaded->variants[1].settings, "process.dedup.last 5");
   EXPECT_THAT(shown(*loaded, "process.2.dedup.last").origin, HasSubstr(", variant narrow"));
   asked.size = "10";
   EXPECT_EQ(load_solution(asked)->solution.process[1].dedup.last, 50);
@@ -151,6 +161,78 @@ variants:
   EXPECT_EQ(loaded->solution.simulate.options.rate, 20);
   asked.variant = "other";
   EXPECT_EQ(error_of(asked), "--variant other: variants: no such variant; give one of keep");
+}
+
+constexpr const char* kTargets = R"(
+name: two
+event: telemetry
+simulate: {rate: 1000}
+ingest: {kafka: {brokers: "b:9092", topic: in}}
+serve: {postgres: {connection: "postgresql://h/d", mode: upsert, key: eventId}}
+replaces: {serve: Azure SQL Database}
+targets:
+  embedded: {ingest: log, ingest.log.topic: here, serve: duckdb}
+  local: {}
+variants:
+  other: {serve.postgres.table: t2, serve.duckdb.table: t3}
+sizes:
+  1: {ingest.kafka.partitions: 3, ingest.log.partitions: 5}
+)";
+
+TEST(Load, ATargetGivesSourceAndSinkAndEmbeddedIsTheDefault) {
+  LoadRequest asked = request(kTargets);
+  Result<Loaded> loaded = load_solution(asked);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_EQ(loaded->target, "embedded");
+  EXPECT_EQ(loaded->solution.ingest.kind, SourceKind::kLog);
+  EXPECT_EQ(loaded->solution.ingest.log.topic, "here");
+  EXPECT_EQ(loaded->solution.ingest.log.partitions, 5);
+  EXPECT_TRUE(is_embedded(loaded->solution));
+  EXPECT_THAT(replacements(*loaded),
+              ::testing::ElementsAre("log here in place of Kafka",
+                                     "DuckDB table rawdata in place of Azure SQL Database"));
+  asked.target = "local";
+  asked.variant = "other";
+  loaded = load_solution(asked);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_EQ(loaded->solution.ingest.kafka.partitions, 3);
+  EXPECT_EQ(loaded->solution.serve.postgres.table, "t2");
+  EXPECT_THAT(replacements(*loaded),
+              ::testing::ElementsAre("PostgreSQL table t2 in place of Azure SQL Database"));
+  asked.target = "";
+  EXPECT_EQ(load_solution(asked)->target, "");
+  EXPECT_EQ(load_solution(asked)->solution.ingest.kind, SourceKind::kKafka);
+}
+
+TEST(Load, SaysWhichTargetsThereAre) {
+  LoadRequest asked = request(kTargets);
+  asked.target = "cloud";
+  EXPECT_EQ(error_of(asked), "--target cloud: targets: no such target; give one of embedded, local");
+  asked.target.reset();
+  asked.overrides.push_back(*parse_set("serve.postgres.table=x"));
+  EXPECT_EQ(
+      error_of(asked),
+      "--set serve.postgres.table=x: serve.postgres.table: this target of the solution serves to duckdb; "
+      "give another --target: embedded, local");
+  asked = request(kRelay);
+  asked.target = "embedded";
+  EXPECT_EQ(error_of(asked), "no error");
+  asked.target = "local";
+  EXPECT_EQ(
+      error_of(asked),
+      "--target local: targets: this solution uses no server and has no other target; leave --target away");
+  asked = request("event: sensor\ningest: {kafka: {brokers: b}}\nserve: duckdb\n");
+  asked.target = "embedded";
+  EXPECT_THAT(error_of(asked), HasSubstr("this solution uses a server, and its file says no target"));
+}
+
+TEST(Load, WhatASizeSaysOfAnotherTargetIsCheckedToo) {
+  LoadRequest asked = request(kTargets);
+  asked.text.replace(asked.text.find("ingest.kafka.partitions: 3"), 26, "ingest.kafka.partitions: x");
+  EXPECT_THAT(error_of(asked), HasSubstr("ingest.kafka.partitions: \"x\" is not a whole number"));
+  asked = request(kTargets);
+  asked.text.replace(asked.text.find("ingest.kafka.partitions: 3"), 26, "serve.files.roll_bytes: 1MB");
+  EXPECT_THAT(error_of(asked), HasSubstr("this solution serves to duckdb; set serve=files first"));
 }
 
 TEST(Load, AStrangersFileIsTenLines) {

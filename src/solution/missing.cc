@@ -25,7 +25,7 @@ constexpr Need kRules{"process.sql", "an operator that applies rules in SQL"};
 constexpr std::string_view kUpsertDuckDb = "kafka-duckdb --set serve.duckdb.key=eventId";
 constexpr std::string_view kUpsertDifference = "the same upsert by eventId, into a DuckDB table";
 constexpr std::string_view kKeepDuckDb = "kafka-duckdb --variant keep-duplicates";
-constexpr std::string_view kInsertOnce = "telemetry-postgres --set simulate.duplicate_every=never";
+constexpr std::string_view kInsertOnce = "eventhubs-databricks-azuresql --set simulate.duplicate_every=never";
 
 const std::vector<ReferenceSolution>& reference() {
   static const std::vector<ReferenceSolution> solutions = {
@@ -48,7 +48,7 @@ const std::vector<ReferenceSolution>& reference() {
        {kRules, kCosmosDb},
        kUpsertDuckDb,
        "the reference has a page but no scripts; events of your own and filters stand in a solution file"},
-      {"eventhubs-databricks-azuresql", "Event Hubs", "Azure SQL", {}, kInsertOnce, "into PostgreSQL"},
+      {"eventhubs-databricks-azuresql", "Event Hubs", "Azure SQL", {}, "telemetry-postgres", "from the log"},
       {"eventhubs-databricks-cosmosdb",
        "Event Hubs",
        "Cosmos DB",
@@ -72,7 +72,7 @@ const std::vector<ReferenceSolution>& reference() {
        "Azure SQL",
        {kAzureSql},
        kInsertOnce,
-       "into PostgreSQL"},
+       "by key into DuckDB or PostgreSQL"},
       {"eventhubs-functions-cosmosdb",
        "Event Hubs",
        "Cosmos DB",
@@ -84,7 +84,7 @@ const std::vector<ReferenceSolution>& reference() {
        "Azure SQL",
        {kAzureSql, kLate},
        kInsertOnce,
-       "into PostgreSQL, late events kept"},
+       "by key into DuckDB or PostgreSQL, late events kept"},
       {"eventhubs-streamanalytics-cosmosdb",
        "Event Hubs",
        "Cosmos DB",
@@ -139,7 +139,7 @@ const std::vector<ReferenceSolution>& reference() {
        "Azure SQL",
        {kIotHub, kAzureSql},
        kInsertOnce,
-       "from the log into PostgreSQL"},
+       "from the log or Kafka by key into DuckDB or PostgreSQL"},
       {"sql-server-bdc-sensor", "Kafka", "Parquet tables", {}, "sensor", "into a DuckDB table"},
       {"storage-databricks-delta",
        "JSON Lines files that a function wrote",

@@ -155,10 +155,10 @@ Status query_postgres(Host& host, const Request& request, const Reply& reply, co
                        fmt::format("the query took longer than {:g} s (query.timeout) and was stopped",
                                    static_cast<double>(timeout_us) / 1e6)};
   if (!host.queries().enter(over)) return gone ? ok_status() : Status(too_long);
-  struct Place {
+  struct Turn {
     QueryGate& gate;
-    ~Place() { gate.leave(); }
-  } place{host.queries()};
+    ~Turn() { gate.leave(); }
+  } turn{host.queries()};
 
   TM_ASSIGN(auto connection, pg::Connection::open(postgres_connection(host.solution().serve.postgres)));
   const int64_t timeout_ms = std::max<int64_t>(1, timeout_us / 1000);

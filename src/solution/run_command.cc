@@ -412,6 +412,7 @@ Result<RunRecord> choose_run(const RunStore& runs, const RunOptions& options) {
     record.solution = options.solution;
     record.size = options.loaded.size;
     record.variant = options.loaded.variant;
+    record.target = options.loaded.target;
     record.settings = options.settings;
     record.created_us = Clock::system().wall_us();
     auto created = runs.create(std::move(record), latest ? latest->number : 0);

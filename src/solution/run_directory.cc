@@ -46,12 +46,13 @@ std::optional<int64_t> run_number(const std::string& entry) {
 Result<std::string> encode_run(const RunRecord& record) {
   return fmt::format(
       "{{\"format\":1,\"name\":{},\"number\":{},\"solution\":{},\"settings\":{},\"size\":{},\"variant\":{},"
+      "\"target\":{},"
       "\"created_us\":"
       "{},"
       "\"state\":{},\"verdict\":{},\"made\":{}}}\n",
       json_text(record.name), record.number, json_text(record.solution), json_texts(record.settings),
-      json_text(record.size), json_text(record.variant), record.created_us, json_text(record.state),
-      json_text(record.verdict), json_texts(record.made));
+      json_text(record.size), json_text(record.variant), json_text(record.target), record.created_us,
+      json_text(record.state), json_text(record.verdict), json_texts(record.made));
 }
 
 Result<RunRecord> decode_run(const std::string& json) {
@@ -79,6 +80,7 @@ Result<RunRecord> decode_run(const std::string& json) {
   record.solution = text("solution");
   record.size = text("size");
   record.variant = text("variant");
+  record.target = text("target");
   record.created_us = number("created_us");
   record.state = text("state");
   record.verdict = text("verdict");

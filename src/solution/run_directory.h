@@ -23,6 +23,7 @@ struct RunRecord {
   std::string solution;               // its file or catalogue name, to resolve it again
   std::vector<std::string> settings;  // --set and what stands for it, in order
   std::string size, variant;
+  std::string target;  // of the file's; empty: none, the file as it stands
   int64_t created_us = 0;
   std::string state = "open";  // open, finished
   std::string verdict;         // PASS, FAIL, or empty: not verified

@@ -14,6 +14,8 @@ namespace {
 bool is_shown(const Setting& setting, const Solution& solution) {
   const std::string& path = setting.path;
   if (path.starts_with("process.")) return false;  // shown step by step
+  if (path == "replaces.ingest") return !solution.replaces.ingest.empty();
+  if (path == "replaces.serve") return !solution.replaces.serve.empty();
   if (path.starts_with("simulate.")) return solution.simulate.enabled;
   if (path.starts_with("ingest.")) {
     return path.starts_with("ingest." + source_names()[static_cast<size_t>(solution.ingest.kind)] + ".");
@@ -95,7 +97,8 @@ std::string show_text(const Loaded& loaded) {
     size_t value = width(one_line(line.value));
     if (value <= kWidestValue) value_width = std::max(value_width, value);
   }
-  std::string text = loaded.file + (loaded.variant.empty() ? "" : ", variant " + loaded.variant) +
+  std::string text = loaded.file + (loaded.target.empty() ? "" : ", target " + loaded.target) +
+                     (loaded.variant.empty() ? "" : ", variant " + loaded.variant) +
                      (loaded.size.empty() ? "" : ", size " + loaded.size) + "\n";
   std::string section;
   for (const ShownSetting& line : loaded.settings) {
@@ -114,6 +117,8 @@ std::string show_json(const Loaded& loaded) {
   append_member(json, "solution", loaded.solution.name);
   json += ',';
   append_member(json, "file", loaded.file);
+  json += ',';
+  append_member(json, "target", loaded.target);
   json += ',';
   append_member(json, "variant", loaded.variant);
   json += ',';

@@ -54,6 +54,13 @@ void add_event(TableWriter& table) {
       .range(kMs, 3650 * kDay)
       .word("forever", -1);
 
+  table
+      .text("replaces.ingest", AT(replaces.ingest),
+            "the system that the source stands for, in words: Azure Event Hubs")
+      .derived("none");
+  table.text("replaces.serve", AT(replaces.serve), "the store that the sink stands for: Azure SQL Database")
+      .derived("none");
+
   table.choice_by("event.schema", builtin_access(), {"telemetry", "sensor"}, "a built-in event")
       .derived("none: give this or `event.fields`");
   table.fields("event.fields", AT(event.fields), "the fields of your own event, with their types")
@@ -310,6 +317,9 @@ std::vector<Setting> make_table() {
 
 std::string_view section_help(std::string_view section) {
   static constexpr std::pair<std::string_view, std::string_view> kHelp[] = {
+      {"replaces",
+       "Where the solution stands for another one of other systems. `tidemill check` says what is in their "
+       "place."},
       {"event", "What the events look like. One word names a built-in: `event: telemetry`."},
       {"log", "The embedded log, and the topics that the solution creates in it."},
       {"simulate",

@@ -40,7 +40,7 @@ def main():
 def feed_and_account(options, place, broker, python):
     environment = {**os.environ, "KAFKA_BROKERS": broker.address, "PYTHONPATH": str(python)}
     data = [options.program, "--data-dir", os.path.join(place.path, "data")]
-    run = [*data, "run", "sql-server-bdc-sensor", "--steps", "CIDP", "--duration", "forever", "--set", "pipeline.epoch.interval=200ms"]
+    run = [*data, "run", "sql-server-bdc-sensor", "--target", "local", "--steps", "CIDP", "--duration", "forever", "--set", "pipeline.epoch.interval=200ms"]
 
     def start():
         return place.start(run, env=environment, stdin=subprocess.DEVNULL)

@@ -42,8 +42,9 @@ class Catalogue(UserTest):
         table = self.do("solutions").out
         for name in ("relay", "sensor", "telemetry"):
             self.assertRegex(table, rf"(?m)^{name} .*exactly-once")
-        self.assertIn("deviceId", self.do("solutions", "relay").out)
-        names = {"archive", "eventhubskafka-flink-eventhubskafka", "hdinsightkafka-flink-hdinsightkafka", "kafka-duckdb", "relay",
+        self.assertIn("deviceId", self.do("solutions", "relay", "--file").out)
+        self.assertRegex(self.do("solutions", "relay").out, r"\n  10 +simulate.rate 10000")
+        names = {"archive", "eventhubs-databricks-azuresql", "eventhubskafka-flink-eventhubskafka", "hdinsightkafka-flink-hdinsightkafka", "kafka-duckdb", "relay",
                  "relay-kafka", "sensor", "sql-server-bdc-sensor", "telemetry", "telemetry-postgres"}
         listed = json.loads(self.do("solutions", "--format", "json").out)
         self.assertEqual(names, {s["name"] for s in listed if s["available"]})
@@ -79,6 +80,15 @@ class Catalogue(UserTest):
         self.assertIn("  ! the store could not be asked: ", said)
         self.assertNotIn("hush_hush", said)
         self.assertIn("  ! the cluster could not be asked: ", self.do("check", "kafka-duckdb", env=nowhere).out)
+
+    def test_a_target_is_checked_kept_and_not_changed_on_the_way(self):
+        name = "hdinsightkafka-flink-hdinsightkafka"
+        self.assertIn("log in in place of Kafka on HDInsight", self.do("check", name).out)
+        self.assertIn("Kafka in in place of Kafka on HDInsight", self.do("check", name, "--target", "local", env={"KAFKA_BROKERS": "127.0.0.1:1"}).out)
+        self.refused("check", name, "--target", "lokal", says="--target lokal: targets: no such target; give one of embedded, local")
+        self.do("run", name, "--count", "10", "--rate", "max", "-q", "--steps", "T")
+        self.refused("run", name, "--target", "local", says="was begun with --target embedded")
+        self.do("run", name, "-q")
 
     def test_show_says_where_each_value_comes_from(self):
         shown = json.loads(self.do("show", "telemetry", "--size", "10", "--set", "pipeline.tasks=1", "--format", "json").out)
