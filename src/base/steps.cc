@@ -16,7 +16,7 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 39> kSteps = {
+constexpr std::array<std::string_view, 44> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
@@ -49,6 +49,11 @@ constexpr std::array<std::string_view, 39> kSteps = {
     "postgres.rows.copied",        // its rows and dead letters are in
     "postgres.positions.updated",  // its positions are in
     "postgres.committed",          // COMMIT has returned
+    "delta.files.written",         // the epoch's Parquet files are written
+    "delta.files.durable",         // and synced
+    "delta.commit.written",        // the commit is written and synced, and not yet under its name
+    "delta.committed",             // it is in the log, durably
+    "delta.checkpoint.written",    // a checkpoint is there, and not yet in _last_checkpoint
     "snapshot.written",            // a snapshot is in the changelog
     "snapshot.durable",            // and synced
     "snapshot.truncated",          // what it replaces is cut

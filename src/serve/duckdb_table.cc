@@ -165,7 +165,7 @@ Result<TableLayout> make_table_layout(const Schema& schema, const TableOptions& 
   TableLayout layout;
   layout.table = options.table;
   if (options.table.empty() || lower(options.table).starts_with("tidemill_")) {
-    return user_error("serve.duckdb.table: " + options.table +
+    return user_error(options.section + ".table: " + options.table +
                       " cannot be used; names beginning with tidemill_ "
                       "are the program's own");
   }
@@ -185,7 +185,7 @@ Result<TableLayout> make_table_layout(const Schema& schema, const TableOptions& 
     layout.columns.push_back(options.nested == Nested::kStruct ? struct_column(schema, object, 1, path[0])
                                                                : json_column(schema, object, path[0]));
   }
-  if (layout.columns.empty()) return user_error("serve.duckdb: the event has no fields to store");
+  if (layout.columns.empty()) return user_error(options.section + ": the event has no fields to store");
   if (!options.stored_at.empty()) {
     TableColumn column;
     column.kind = TableColumn::kStoredAt;
@@ -193,17 +193,17 @@ Result<TableLayout> make_table_layout(const Schema& schema, const TableOptions& 
     column.type = "TIMESTAMP";
     layout.columns.push_back(std::move(column));
   }
-  TM_TRY(check_names(layout.columns, "serve.duckdb"));
+  TM_TRY(check_names(layout.columns, options.section));
   for (const std::string& field : options.key) {
     int index = schema.find(field);
     auto column = std::find_if(layout.columns.begin(), layout.columns.end(), [&](const TableColumn& one) {
       return one.kind == TableColumn::kField && static_cast<int>(one.field) == index;
     });
     if (index < 0 || column == layout.columns.end()) {
-      return user_error("serve.duckdb.key: " + field + " is not a column of its own");
+      return user_error(options.section + ".key: " + field + " is not a column of its own");
     }
     if (!column->not_null) {
-      return user_error("serve.duckdb.key: events may lack " + field +
+      return user_error(options.section + ".key: events may lack " + field +
                         ", and a key cannot be NULL; make the field required, so that such events go to the "
                         "dead letters");
     }

@@ -44,8 +44,9 @@ struct TableLayout {
 struct TableOptions {
   std::string table;
   Nested nested = Nested::kStruct;
-  std::string stored_at;         // empty: no such column
-  std::vector<std::string> key;  // fields
+  std::string stored_at;                 // empty: no such column
+  std::vector<std::string> key;          // fields
+  std::string section = "serve.duckdb";  // of the settings, for messages
 };
 
 // Errors (kUser): columns that DuckDB cannot tell apart, a key that is no column of its own.

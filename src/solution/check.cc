@@ -212,12 +212,14 @@ class Checker {
   void check_sink() {
     if (!draft_.has_section("serve") && !draft_.given("serve")) {
       report("serve",
-             "is missing; give exactly one of log, duckdb, files, null, kafka or postgres, as serve: duckdb");
+             "is missing; give exactly one of log, duckdb, files, null, kafka, postgres or delta, as serve: "
+             "duckdb");
       return;
     }
     const std::string& letters = solution_.dead_letters.name;
     if (solution_.serve.kind == SinkKind::kKafka) check_kafka_sink();
     if (solution_.serve.kind == SinkKind::kPostgres) check_postgres(solution_.serve.postgres);
+    if (solution_.serve.kind == SinkKind::kDelta) check_delta(solution_.serve.delta);
     if (solution_.serve.kind == SinkKind::kDuckDb) {
       check_duckdb(solution_.serve.duckdb);
       check_fault("dead_letters.name", identifier_fault(letters, "table"));
@@ -308,6 +310,16 @@ class Checker {
     if (solution_.dead_letters.name == sink.table) {
       report("dead_letters.name", sink.table + " is the table of the events; give another");
     }
+  }
+
+  void check_delta(const DeltaSink& sink) {
+    if (!sink.table.starts_with("/")) check_fault("serve.delta.table", folder_fault(sink.table));
+    check_fault("dead_letters.name", folder_fault(solution_.dead_letters.name));
+    if (solution_.dead_letters.name == sink.table)
+      report("dead_letters.name", sink.table + " is the table of the events; give another");
+    for (const std::string& column : sink.partition_by) need_field("serve.delta.partition_by", column);
+    if (!sink.stored_at.empty() && knows(sink.stored_at))
+      report("serve.delta.stored_at", sink.stored_at + " is a field of the event; give another name, or off");
   }
 
   void check_fault(const std::string& path, std::string fault) {

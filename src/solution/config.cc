@@ -61,6 +61,8 @@ std::string sink_summary(const Solution& solution) {
       return "Kafka " + solution.serve.kafka.topic;
     case SinkKind::kPostgres:
       return "PostgreSQL table " + solution.serve.postgres.table;
+    case SinkKind::kDelta:
+      return "Delta table " + solution.serve.delta.table;
     case SinkKind::kNull:
       break;
   }

@@ -133,7 +133,7 @@ struct OperatorConfig {
 
 // ---- serve: exactly one sink
 
-enum class SinkKind : uint8_t { kLog, kDuckDb, kFiles, kNull, kKafka, kPostgres };
+enum class SinkKind : uint8_t { kLog, kDuckDb, kFiles, kNull, kKafka, kPostgres, kDelta };
 
 struct LogSink {
   std::string topic;       // default: <name>-out
@@ -157,6 +157,7 @@ enum class Nested : uint8_t {
   kStruct,   // complexData.moreData0 … become one STRUCT column complexData
   kColumns,  // each becomes a column of its own: complexData_moreData0
 };
+enum class ParquetCodec : uint8_t { kNone, kSnappy, kZstd, kLz4, kGzip };
 struct DuckDbSink {
   std::string database = "store.duckdb";  // relative to the run's data directory
   std::string table = "rawdata";
@@ -187,6 +188,16 @@ struct PostgresSink {
   int32_t partitions = 0;    // by hash; 0: it is not partitioned
   std::string partition_by;  // default: the event's key
 };
+struct DeltaSink {
+  std::string table = "rawdata";  // its folder, relative to the run's data directory
+  std::vector<std::string> partition_by;
+  Nested nested = Nested::kStruct;
+  std::string stored_at = "storedAt";  // column for the time of storing; empty: none
+  ParquetCodec codec = ParquetCodec::kSnappy;
+  int64_t checkpoint_interval = 50;  // versions
+  int64_t memory_limit_bytes = 512ll << 20;
+  int32_t threads = 2;
+};
 struct ServeConfig {
   SinkKind kind = SinkKind::kNull;
   LogSink log;
@@ -194,6 +205,7 @@ struct ServeConfig {
   FilesSink files;
   KafkaSink kafka;
   PostgresSink postgres;
+  DeltaSink delta;
 };
 
 // What cannot be decoded or stored goes into the main sink's store, in its transactions.

@@ -6,6 +6,7 @@ namespace tidemill::solution {
 namespace {
 
 constexpr int64_t kReferenceLatencyUs = 15'000'000;
+constexpr int64_t kDeltaEpochUs = 5'000'000;
 constexpr double kReferenceDuplicates = 0.0011;  // the injected 0.1 % and a tenth of it
 constexpr double kReferenceRate = 0.9;           // of the rate asked for
 
@@ -135,6 +136,9 @@ void derive_sink(Draft& draft) {
              solution.event.schema.key_field, "as event.key");
       }
       break;
+    case SinkKind::kDelta:
+      dead_letters = "dead_letters";
+      break;
     case SinkKind::kFiles:
     case SinkKind::kNull:
       dead_letters = "dead-letters";
@@ -167,6 +171,11 @@ void derive_limits(Draft& draft) {
   if (!draft.given("pipeline.epoch.max_bytes")) {
     solution.pipeline.limits.max_bytes = static_cast<uint64_t>(solution.pipeline.memory_bytes / 2);
     draft.derived("pipeline.epoch.max_bytes", "as half of pipeline.memory");
+  }
+  // Each epoch is a file of each partition, which readers open one by one.
+  if (solution.serve.kind == SinkKind::kDelta && !draft.given("pipeline.epoch.interval")) {
+    solution.pipeline.limits.interval_us = kDeltaEpochUs;
+    draft.derived("pipeline.epoch.interval", "as serve");
   }
   if (solution.serve.kind == SinkKind::kDuckDb && !draft.given("query.memory")) {
     solution.query.memory_bytes = most_query_memory(solution);

@@ -187,6 +187,9 @@ Status Host::note_made(const std::string& replay_into) {
   } else if (solution_.serve.kind == SinkKind::kFiles) {
     paths = {solution_.serve.files.directory, solution_.dead_letters.name};
     if (!replay_into.empty()) paths.push_back(replay_into);
+  } else if (solution_.serve.kind == SinkKind::kDelta) {
+    paths = {solution_.serve.delta.table, solution_.dead_letters.name};
+    if (!replay_into.empty()) paths.push_back(replay_into);
   }
   RunRecord record = this->record();
   for (const std::string& path : paths) {

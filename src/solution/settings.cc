@@ -346,7 +346,8 @@ const std::vector<std::string>& source_names() {
   return names;
 }
 const std::vector<std::string>& sink_names() {
-  static const std::vector<std::string> names = {"log", "duckdb", "files", "null", "kafka", "postgres"};
+  static const std::vector<std::string> names = {"log",   "duckdb",   "files", "null",
+                                                 "kafka", "postgres", "delta"};
   return names;
 }
 

@@ -193,6 +193,7 @@ void add_serve(TableWriter& table) {
       .range(100 * kMs, 365 * kDay);
   add_kafka_sink_settings(table);
   add_postgres_settings(table);
+  add_delta_settings(table);
   table
       .text("dead_letters.name", AT(dead_letters.name),
             "topic, table or folder, in the sink's own store, for what cannot be decoded or stored")
@@ -338,10 +339,8 @@ std::string_view section_help(std::string_view section) {
       {"process.rekey",
        "Partitions the stream anew, through a topic of its own. Short: `- rekey: deviceId`."},
       {"serve",
-       "Where events go: exactly one of `log`, `duckdb`, `files`, `null`, `kafka`, `postgres`. One word "
-       "takes all "
-       "defaults: "
-       "`serve: duckdb`."},
+       "Where events go: exactly one of `log`, `duckdb`, `files`, `null`, `kafka`, `postgres`, `delta`. One "
+       "word takes all defaults: `serve: duckdb`."},
       {"serve.log", "Another topic of the embedded log."},
       {"serve.duckdb", "A table of a DuckDB database."},
       {"serve.files", "JSON Lines files."},
@@ -349,6 +348,7 @@ std::string_view section_help(std::string_view section) {
        "A topic of the cluster that is read from, exactly once. Page: docs/connectors/kafka.md."},
       {"serve.postgres",
        "A table of a PostgreSQL database, exactly once. Page: docs/connectors/postgres.md."},
+      {"serve.delta", "A Delta Lake table in a folder, exactly once. Page: docs/connectors/delta.md."},
       {"serve.null", "Nowhere, for measurements. It has no settings."},
       {"dead_letters", "What cannot be decoded or stored."},
       {"pipeline", "Tasks, epochs, limits."},

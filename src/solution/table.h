@@ -150,6 +150,8 @@ void add_kafka_source_settings(TableWriter& table);
 void add_kafka_sink_settings(TableWriter& table);
 // Those of `serve.postgres`.
 void add_postgres_settings(TableWriter& table);
+// Those of `serve.delta`.
+void add_delta_settings(TableWriter& table);
 // Those of `simulate`.
 void add_simulate_settings(TableWriter& table);
 

@@ -11,6 +11,7 @@
 #include "process/enrich.h"
 #include "process/filter.h"
 #include "process/project.h"
+#include "serve/delta_sink.h"
 #include "serve/duckdb_sink.h"
 #include "serve/files_sink.h"
 #include "serve/kafka_sink.h"
@@ -68,6 +69,11 @@ bool reshapes(const std::vector<const OperatorConfig*>& operators) {
                      [](const OperatorConfig* op) { return op->kind == OperatorKind::kProject; });
 }
 
+std::string source_name(const Ground& ground, const Stage& stage) {
+  return stage.source_cluster.empty() ? "the embedded log " + ground.log_id
+                                      : "the Kafka cluster " + stage.source_cluster;
+}
+
 // `into`: the table of a replay, beside the other one; empty: there is none.
 serve::PostgresSinkOptions postgres_options(const PostgresSink& sink, const Ground& ground,
                                             const Stage& stage, const std::string& into,
@@ -75,8 +81,7 @@ serve::PostgresSinkOptions postgres_options(const PostgresSink& sink, const Grou
   serve::PostgresSinkOptions options;
   options.connection = postgres_connection(sink);
   options.pipeline = stage.name;
-  options.source = stage.source_cluster.empty() ? "the embedded log " + ground.log_id
-                                                : "the Kafka cluster " + stage.source_cluster;
+  options.source = source_name(ground, stage);
   serve::PostgresTableOptions& table = options.table;
   table.table = sink.table;
   if (!into.empty()) table.table = sink.table.substr(0, sink.table.find('.') + 1) + into;
@@ -89,6 +94,26 @@ serve::PostgresSinkOptions postgres_options(const PostgresSink& sink, const Grou
   table.partitions = sink.partitions;
   table.partition_by = sink.partition_by;
   options.dead_table = dead;
+  return options;
+}
+
+// `into`: the table of a replay, beside the other one; empty: there is none.
+serve::DeltaSinkOptions delta_options(const DeltaSink& sink, const Ground& ground, const Stage& stage,
+                                      const std::string& into, const std::string& dead) {
+  constexpr const char* kCodecs[] = {"uncompressed", "snappy", "zstd", "lz4", "gzip"};
+  serve::DeltaSinkOptions options;
+  options.folder = in_run(ground, into.empty() ? sink.table : into);
+  options.dead_folder =
+      into.empty() ? join_path(parent_path(options.folder), dead) : options.folder + "_dead_letters";
+  options.pipeline = stage.name;
+  options.source = source_name(ground, stage);
+  options.nested = sink.nested == Nested::kStruct ? serve::Nested::kStruct : serve::Nested::kColumns;
+  options.stored_at = sink.stored_at;
+  options.partition_by = sink.partition_by;
+  options.codec = kCodecs[static_cast<size_t>(sink.codec)];
+  options.checkpoint_interval = sink.checkpoint_interval;
+  options.memory_limit_bytes = sink.memory_limit_bytes;
+  options.threads = sink.threads;
   return options;
 }
 
@@ -166,6 +191,10 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
     case SinkKind::kPostgres:
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::PostgresSink>(
           *ground.clock, postgres_options(serve.postgres, ground, stage, into, dead)));
+    case SinkKind::kDelta:
+      return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::DeltaSink>(
+          *ground.files, *ground.clock, Random::system(),
+          delta_options(serve.delta, ground, stage, into, solution.dead_letters.name)));
     case SinkKind::kNull:
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::NullSink>());
   }
@@ -254,9 +283,9 @@ Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solu
       ingest::KafkaSource::assume(std::move(source), solution.ingest.kafka.partitions));
 }
 
-// A store with a server of its own, which any process can reach.
+// A store that several processes may write.
 bool shares_store(const Solution& solution) {
-  return solution.serve.kind == SinkKind::kPostgres;
+  return solution.serve.kind == SinkKind::kPostgres || solution.serve.kind == SinkKind::kDelta;
 }
 
 // Beside the store that the sink writes: in Kafka's transaction, or in the log of the run, whose directory

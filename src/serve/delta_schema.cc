@@ -1,0 +1,153 @@
+#include "serve/delta_schema.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <map>
+
+#include "event/json_splice.h"
+
+namespace tidemill::serve {
+namespace {
+
+namespace dom = simdjson::dom;
+
+// Delta's names of types, and DuckDB's.
+const std::map<std::string_view, std::string_view> kTypes = {
+    {"string", "VARCHAR"},
+    {"long", "BIGINT"},
+    {"integer", "INTEGER"},
+    {"short", "SMALLINT"},
+    {"byte", "TINYINT"},
+    {"double", "DOUBLE"},
+    {"float", "FLOAT"},
+    {"boolean", "BOOLEAN"},
+    {"binary", "BLOB"},
+    {"date", "DATE"},
+    {"timestamp", "TIMESTAMP WITH TIME ZONE"},
+};
+
+std::string type_json(const TableColumn& column) {
+  if (column.kind == TableColumn::kStruct) return delta_schema_json(column.members);
+  for (const auto& [delta, duck] : kTypes) {
+    if (duck == column.type) return "\"" + std::string(delta) + "\"";
+  }
+  return "\"string\"";
+}
+
+Result<std::string> sql_type_of(const dom::element& type);
+
+Result<std::vector<DeltaColumn>> columns_of(const dom::object& schema) {
+  dom::array fields;
+  if (schema["fields"].get_array().get(fields) != simdjson::SUCCESS)
+    return internal_error("the table's schema has no fields", Code::kCorrupt);
+  std::vector<DeltaColumn> columns;
+  for (dom::element one : fields) {
+    std::string_view name;
+    dom::element type;
+    dom::object metadata;
+    if (one["name"].get_string().get(name) != simdjson::SUCCESS || one["type"].get(type) != simdjson::SUCCESS)
+      return internal_error("a column of the table's schema has no name or no type", Code::kCorrupt);
+    if (one["metadata"].get_object().get(metadata) == simdjson::SUCCESS) {
+      for (dom::key_value_pair demand : metadata) {
+        if (demand.key.starts_with("delta.") || demand.key == "CHAR_VARCHAR_TYPE_STRING") {
+          return user_error("column " + std::string(name) + " of the table demands " +
+                            std::string(demand.key) + ", which this program does not know");
+        }
+      }
+    }
+    auto sql = sql_type_of(type);
+    if (!sql.ok()) return std::move(sql).error().within("column " + std::string(name));
+    columns.push_back({std::string(name), std::move(*sql)});
+  }
+  return columns;
+}
+
+Result<std::string> sql_type_of(const dom::element& type) {
+  std::string_view name;
+  if (type.get_string().get(name) == simdjson::SUCCESS) {
+    auto known = kTypes.find(name);
+    if (known != kTypes.end()) return std::string(known->second);
+    if (name.starts_with("decimal(")) return "DECIMAL" + std::string(name.substr(7));
+    return user_error("type " + std::string(name) + " is not known to this program");
+  }
+  dom::object object;
+  if (type.get_object().get(object) != simdjson::SUCCESS ||
+      object["type"].get_string().get(name) != simdjson::SUCCESS)
+    return internal_error("a type of the table's schema is neither a name nor an object", Code::kCorrupt);
+  if (name == "struct") {
+    TM_ASSIGN(std::vector<DeltaColumn> members, columns_of(object));
+    std::string sql = "STRUCT(";
+    for (const DeltaColumn& member : members) {
+      if (sql.back() != '(') sql += ", ";
+      sql += quote_identifier(member.name) + " " + member.type;
+    }
+    return sql + ")";
+  }
+  dom::element element;
+  if (name == "array" && object["elementType"].get(element) == simdjson::SUCCESS) {
+    TM_ASSIGN(std::string inside, sql_type_of(element));
+    return inside + "[]";
+  }
+  dom::element key, value;
+  if (name == "map" && object["keyType"].get(key) == simdjson::SUCCESS &&
+      object["valueType"].get(value) == simdjson::SUCCESS) {
+    TM_ASSIGN(std::string from, sql_type_of(key));
+    TM_ASSIGN(std::string to, sql_type_of(value));
+    return "MAP(" + from + ", " + to + ")";
+  }
+  return user_error("type " + std::string(name) + " is not known to this program");
+}
+
+}  // namespace
+
+std::string delta_schema_json(const std::vector<TableColumn>& columns) {
+  std::string fields;
+  for (const TableColumn& column : columns) {
+    fields += fields.empty() ? "{\"name\":" : ",{\"name\":";
+    append_json_string(column.name, &fields);
+    fields += ",\"type\":" + type_json(column) + ",\"nullable\":true,\"metadata\":{}}";
+  }
+  return "{\"type\":\"struct\",\"fields\":[" + fields + "]}";
+}
+
+Result<std::vector<DeltaColumn>> delta_columns(const std::string& schema_json) {
+  dom::parser parser;
+  dom::object schema;
+  if (parser.parse(schema_json).get_object().get(schema) != simdjson::SUCCESS)
+    return internal_error("the table's schema is no JSON object", Code::kCorrupt);
+  return columns_of(schema);
+}
+
+std::string delta_rows_sql(const std::vector<DeltaColumn>& columns,
+                           const std::vector<std::string>& partition_columns, const DeltaSource& source) {
+  const auto partition_of = [&](const std::string& name) {
+    return std::find(partition_columns.begin(), partition_columns.end(), name) - partition_columns.begin();
+  };
+  const auto partitions = static_cast<ptrdiff_t>(partition_columns.size());
+  std::string list;
+  for (const DeltaColumn& column : columns) {
+    const ptrdiff_t at = partition_of(column.name);
+    std::string value = at < partitions ? "p.c" + std::to_string(at) : "r." + quote_identifier(column.name);
+    if (source.paths.empty()) value = "NULL";
+    list += (list.empty() ? "" : ", ") + ("CAST(" + value + " AS " + column.type + ") AS ") +
+            quote_identifier(column.name);
+  }
+  if (source.paths.empty()) return "SELECT " + list + " WHERE false";
+  std::string paths, rows;
+  for (size_t i = 0; i < source.paths.size(); ++i) {
+    paths += (paths.empty() ? "" : ", ") + quote_literal(source.paths[i]);
+    if (partition_columns.empty()) continue;
+    rows += (rows.empty() ? "(" : ", (") + quote_literal(source.paths[i]);
+    for (const std::string& value : source.partitions[i]) rows += ", " + value;
+    rows += ")";
+  }
+  const std::string from = "read_parquet([" + paths + "], hive_partitioning = false";
+  if (partition_columns.empty()) return "SELECT " + list + " FROM " + from + ") AS r";
+  std::string names = "file";
+  for (ptrdiff_t i = 0; i < partitions; ++i) names += ", c" + std::to_string(i);
+  return "SELECT " + list + " FROM " + from + ", filename = true) AS r JOIN (VALUES " + rows + ") AS p (" +
+         names + ") ON r.filename = p.file";
+}
+
+}  // namespace tidemill::serve

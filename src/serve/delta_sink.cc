@@ -1,0 +1,255 @@
+#include "serve/delta_sink.h"
+
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "base/steps.h"
+#include "base/text.h"
+#include "serve/dead_letters.h"
+#include "serve/delta_schema.h"
+
+namespace tidemill::serve {
+
+using pipeline::Committed;
+using pipeline::Incarnation;
+using pipeline::PartitionEpoch;
+
+namespace {
+
+Error delta_fenced(const std::string& what) {
+  return external_error("Delta: " + what + ": another owner took over", Code::kFenced);
+}
+
+}  // namespace
+
+// Keeps the batches' columns; the records they came from are let go at once.
+class DeltaOutput final : public pipeline::SinkOutput {
+ public:
+  explicit DeltaOutput(const DeltaSink& sink) : fields_(sink.fields_) {}
+
+  Status write(BatchPtr& batch) override {
+    for (DeadLetter& letter : batch->dead_letters) {
+      bytes_ += dead_letter_bytes(letter);
+      dead_letters_.push_back(std::move(letter));
+    }
+    if (!batch->selected.empty()) {
+      rows_ += batch->selected.size();
+      kept_.emplace_back(*batch, fields_);
+      bytes_ += kept_.back().memory_bytes();
+    }
+    batch.reset();
+    return {};
+  }
+  size_t rows() const override { return rows_; }
+  size_t bytes() const override { return bytes_; }
+
+  const std::vector<KeptRows>& kept() const { return kept_; }
+  const std::vector<DeadLetter>& dead_letters() const { return dead_letters_; }
+  // The add actions of its files, once they are durable: a commit that is tried again needs no new ones.
+  std::optional<std::string> adds;
+
+ private:
+  const std::vector<Field>& fields_;
+  std::vector<KeptRows> kept_;
+  std::vector<DeadLetter> dead_letters_;
+  size_t rows_ = 0;
+  size_t bytes_ = 0;
+};
+
+class DeltaWriter final : public pipeline::SinkWriter {
+ public:
+  DeltaWriter(DeltaSink& sink, std::unique_ptr<duck::Connection> connection)
+      : sink_(sink),
+        connection_(std::move(connection)),
+        parquet_(*connection_, sink.layout_, sink.options_.partition_by, sink.log_->store().place(),
+                 sink.options_.codec) {}
+
+  Status prepare() { return parquet_.prepare(); }
+  Result<std::vector<Committed>> acquire(std::span<const TopicPartition> partitions) override;
+  void release(std::span<const TopicPartition> partitions) override {
+    std::lock_guard lock(mutex_);
+    for (const TopicPartition& source : partitions) owned_.erase(source);
+  }
+  Result<std::unique_ptr<pipeline::SinkOutput>> begin() override {
+    return std::unique_ptr<pipeline::SinkOutput>(std::make_unique<DeltaOutput>(sink_));
+  }
+  Status commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) override;
+  Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override;
+
+ private:
+  Status check_owned(const pipeline::CommitRequest& request);
+  Status write_files(DeltaOutput& output);
+
+  DeltaSink& sink_;
+  std::unique_ptr<duck::Connection> connection_;
+  ParquetWriter parquet_;
+  std::mutex mutex_;
+  std::map<TopicPartition, Incarnation> owned_;
+};
+
+Result<std::vector<Committed>> DeltaWriter::acquire(std::span<const TopicPartition> partitions) {
+  std::vector<Committed> held;
+  if (partitions.empty()) return held;
+  const int64_t now_ms = sink_.clock_.wall_us() / 1000;
+  auto taken = sink_.log_->commit([&](const DeltaState& state) -> Result<std::string> {
+    TM_ASSIGN(std::string lines, sink_.positions_.take_over(state, partitions, now_ms, &held));
+    return delta_commit_info_line("WRITE", "\"mode\":\"Append\"", now_ms) + lines;
+  });
+  if (!taken.ok()) {
+    // Whether the token rose or not, raising it again does no harm.
+    Error error = std::move(taken).error();
+    if (error.code == Code::kUnknown) {
+      error.code = Code::kFailed;
+      error.retryable = true;
+    }
+    return error;
+  }
+  std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < partitions.size(); ++i) owned_[partitions[i]] = held[i].owner;
+  return held;
+}
+
+Result<std::vector<Committed>> DeltaWriter::committed(std::span<const TopicPartition> partitions) {
+  std::vector<Committed> held;
+  TM_TRY(sink_.log_->refresh([&](const DeltaState& state) {
+    for (const TopicPartition& source : partitions) held.push_back(sink_.positions_.read(state, source));
+  }));
+  return held;
+}
+
+Status DeltaWriter::check_owned(const pipeline::CommitRequest& request) {
+  std::lock_guard lock(mutex_);
+  for (const PartitionEpoch& part : request.partitions) {
+    auto owned = owned_.find(part.source);
+    if (owned == owned_.end() || owned->second != part.owner) return delta_fenced(part.source.to_string());
+  }
+  return {};
+}
+
+Status DeltaWriter::write_files(DeltaOutput& output) {
+  if (output.adds) return {};
+  std::string adds;
+  if (output.rows() > 0) {
+    const int64_t now_us = sink_.clock_.wall_us();
+    TM_ASSIGN(auto files, parquet_.write(output.kept(), now_us, "part-" + random_id(sink_.random_)));
+    commit_step("delta.files.written");
+    std::vector<std::string> names;
+    for (const ParquetFile& file : files) {
+      names.push_back(file.name);
+      adds += delta_add_line(delta_uri(file.name), file.partition, file.size_bytes, now_us / 1000, true,
+                             file.stats);
+    }
+    TM_TRY(sink_.log_->store().keep(names));
+    commit_step("delta.files.durable");
+  }
+  output.adds = std::move(adds);
+  return {};
+}
+
+Status DeltaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) {
+  TM_TRY(check_owned(request));
+  auto& rows = static_cast<DeltaOutput&>(output);
+  TM_TRY(write_files(rows));
+  if (!rows.dead_letters().empty()) {
+    Status letters = sink_.dead_letters_->store(rows.dead_letters(), request.partitions);
+    if (!letters.ok()) return std::move(letters).error().within("dead letters");
+  }
+  const int64_t now_ms = sink_.clock_.wall_us() / 1000;
+  TM_TRY(sink_.log_->commit([&](const DeltaState& state) -> Result<std::string> {
+    if (!sink_.positions_.expects(state, request.partitions))
+      return delta_fenced("a partition of " + sink_.options_.pipeline);
+    return delta_commit_info_line("WRITE", "\"mode\":\"Append\"", now_ms) + *rows.adds +
+           sink_.positions_.advance(state, request.partitions, now_ms);
+  }));
+  return {};
+}
+
+DeltaSink::DeltaSink(FileSystem& files, Clock& clock, Random& random, DeltaSinkOptions options)
+    : files_(files),
+      clock_(clock),
+      random_(random),
+      options_(std::move(options)),
+      positions_(options_.pipeline, options_.source) {}
+
+pipeline::SinkTraits DeltaSink::traits() const {
+  pipeline::SinkTraits traits;
+  traits.store = "Delta table " + options_.folder;
+  // Row groups of DuckDB's default size, several to a file.
+  traits.preferred_rows = 4 * 122'880;
+  traits.preferred_bytes = 256u << 20;
+  return traits;
+}
+
+pipeline::SinkNeeds DeltaSink::needs() const {
+  pipeline::SinkNeeds needs;
+  needs.all_columns = true;
+  return needs;
+}
+
+Status DeltaSink::prepare(const Schema& schema) {
+  fields_ = schema.fields;
+  TableOptions table;
+  table.table = "rows";
+  table.nested = options_.nested;
+  table.stored_at = options_.stored_at;
+  table.section = "serve.delta";
+  TM_ASSIGN(layout_, make_parquet_layout(schema, table, options_.partition_by, "serve.delta"));
+  TM_ASSIGN(database_, duck::Database::open(
+                           ":memory:", {{"memory_limit", std::to_string(options_.memory_limit_bytes) + "B"},
+                                        {"threads", std::to_string(options_.threads)}}));
+  DeltaLogOptions log;
+  log.checkpoint_interval = options_.checkpoint_interval;
+  const auto store_of = [&](const std::string& folder) {
+    return std::make_shared<FolderStore>(files_, random_, folder);
+  };
+  TM_TRY(files_.create_directories(options_.folder));
+  log_ = std::make_unique<DeltaLog>(store_of(options_.folder), database_, clock_, log);
+  auto dead = std::make_unique<DeltaLog>(store_of(options_.dead_folder), database_, clock_, log);
+  dead_letters_ =
+      std::make_unique<DeltaDeadLetters>(std::move(dead), database_, clock_, random_, options_.pipeline);
+  Status ready = create_or_check();
+  if (!ready.ok()) return std::move(ready).error().within("Delta table " + options_.folder);
+  return {};
+}
+
+Status DeltaSink::create_or_check() {
+  const int64_t now_ms = clock_.wall_us() / 1000;
+  const std::string schema = delta_schema_json(layout_.columns);
+  TM_ASSIGN(std::vector<DeltaColumn> must, delta_columns(schema));
+  TM_TRY(log_->refresh([](const DeltaState&) {}));
+  TM_TRY(log_->commit([&](const DeltaState& state) -> Result<std::string> {
+    if (state.version < 0) {
+      return delta_commit_info_line("CREATE TABLE", "", now_ms) + delta_protocol_line(1, 2) +
+             delta_meta_data_line(random_id(random_), schema, options_.partition_by, {}, now_ms);
+    }
+    constexpr const char* kWayOut = "; choose another serve.delta.table, or remove the table";
+    TM_ASSIGN(std::vector<DeltaColumn> is, delta_columns(state.meta_data.schema));
+    for (size_t i = 0; i < std::max(is.size(), must.size()); ++i) {
+      const std::string place = "it exists with other columns: column " + std::to_string(i + 1);
+      if (i >= is.size())
+        return user_error(place + " is missing, " + must[i].name + " " + must[i].type + kWayOut);
+      if (i >= must.size()) return user_error(place + ", " + is[i].name + ", is not in the events" + kWayOut);
+      if (is[i].name != must[i].name || is[i].type != must[i].type) {
+        return user_error(place + " is " + is[i].name + " " + is[i].type + ", the events have " +
+                          must[i].name + " " + must[i].type + kWayOut);
+      }
+    }
+    if (state.meta_data.partition_columns != options_.partition_by) {
+      return user_error("it exists with partitions by [" + join(state.meta_data.partition_columns, ", ") +
+                        "], but serve.delta.partition_by is [" + join(options_.partition_by, ", ") + "]" +
+                        kWayOut);
+    }
+    return std::string();
+  }));
+  return {};
+}
+
+Result<std::unique_ptr<pipeline::SinkWriter>> DeltaSink::open_writer(int) {
+  TM_ASSIGN(auto connection, database_->connect());
+  auto writer = std::make_unique<DeltaWriter>(*this, std::move(connection));
+  TM_TRY(writer->prepare());
+  return std::unique_ptr<pipeline::SinkWriter>(std::move(writer));
+}
+
+}  // namespace tidemill::serve

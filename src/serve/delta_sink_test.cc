@@ -1,0 +1,274 @@
+#include "serve/delta_sink.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <thread>
+
+#include "pipeline/testing/sink_harness.h"
+#include "pipeline/testing/sink_session.h"
+#include "serve/delta_schema.h"
+#include "serve/testing/scratch.h"
+
+namespace tidemill::serve {
+namespace {
+
+using namespace pipeline::testing;
+using pipeline::Sink;
+
+std::shared_ptr<duck::Database> memory_database() {
+  return duck::Database::open(":memory:", {{"threads", "1"}}).value();
+}
+
+// A table's rows at a version, by a query of its live files.
+Result<std::unique_ptr<duck::Rows>> rows_of(duck::Connection& connection, const DeltaState& state,
+                                            const std::string& folder) {
+  DeltaSource source;
+  for (const auto& [path, file] : state.files) {
+    source.paths.push_back(folder + "/" + delta_path(path));
+    source.partitions.emplace_back();
+    for (const std::string& column : state.meta_data.partition_columns) {
+      const auto& value = file.partition.at(column);
+      source.partitions.back().push_back(value ? quote_literal(*value) : "NULL");
+    }
+  }
+  TM_ASSIGN(std::vector<DeltaColumn> columns, delta_columns(state.meta_data.schema));
+  return connection.query(delta_rows_sql(columns, state.meta_data.partition_columns, source));
+}
+
+struct DeltaTable {
+  explicit DeltaTable(const std::string& name) : scratch(name), database(memory_database()) {
+    options.folder = scratch.path("events");
+    options.dead_folder = scratch.path("letters");
+    options.pipeline = "pipe";
+    options.source = "the log of a test";
+    options.stored_at = "storedAt";
+    options.checkpoint_interval = 4;
+    options.memory_limit_bytes = 256 << 20;
+    options.threads = 1;
+    sut.clear = [this]() -> Status {
+      scratch.clear();
+      return {};
+    };
+    sut.open = [this] { return open(); };
+    sut.read = [this] { return read(); };
+    sut.read_live = [this] { return read(); };
+    sut.steps = {"delta.commit.written", "delta.committed"};
+    sut.steps_with_rows = {"delta.files.written", "delta.files.durable"};
+    sut.ordered = false;
+  }
+  Result<std::unique_ptr<Sink>> open() {
+    // Forked processes draw names of their own.
+    random = std::make_unique<SeededRandom>(Clock::system().steady_ns() ^ int64_t{::getpid()} << 40);
+    return std::unique_ptr<Sink>(
+        std::make_unique<DeltaSink>(FileSystem::posix(), Clock::system(), *random, options));
+  }
+  std::unique_ptr<DeltaLog> log(const std::string& folder) {
+    auto store = std::make_shared<FolderStore>(FileSystem::posix(), Random::system(), folder);
+    return std::make_unique<DeltaLog>(std::move(store), database, Clock::system());
+  }
+  DeltaState state() { return log(options.folder)->at(-1, -1).value(); }
+  std::string prepare_error(const Schema& schema = harness_schema()) {
+    Status status = open().value()->prepare(schema);
+    return status.ok() ? "" : status.error().message;
+  }
+
+  Result<StoredContents> read() {
+    StoredContents stored;
+    TM_ASSIGN(auto connection, database->connect());
+    TM_ASSIGN(DeltaState rows_state, log(options.folder)->at(-1, -1));
+    TM_ASSIGN(auto rows, rows_of(*connection, rows_state, options.folder));
+    for (;;) {
+      TM_ASSIGN(size_t count, rows->next());
+      if (count == 0) break;
+      for (size_t i = 0; i < count; ++i) stored.rows.push_back(*parse_harness_id(rows->text(0, i)));
+    }
+    auto dead = log(options.dead_folder)->at(-1, -1);
+    if (!dead.ok() && dead.error().code == Code::kNotFound) return stored;
+    if (!dead.ok()) return std::move(dead).error();
+    TM_ASSIGN(auto letters, rows_of(*connection, *dead, options.dead_folder));
+    for (;;) {
+      TM_ASSIGN(size_t count, letters->next());
+      if (count == 0) return stored;
+      for (size_t i = 0; i < count; ++i) {
+        EXPECT_EQ(letters->text(0, i), kHarnessTopic);
+        // Those of an epoch whose rows are not committed do not count yet.
+        const TopicPartition source = harness_partition(static_cast<int32_t>(letters->integer(1, i)));
+        const auto position =
+            DeltaPositions(options.pipeline, options.source).read(rows_state, source).position;
+        if (!position || letters->integer(2, i) >= position->offset.value()) continue;
+        stored.dead_letters.push_back(
+            {{Partition(static_cast<int32_t>(letters->integer(1, i))), Offset(letters->integer(2, i))},
+             std::string(letters->text(4, i)),
+             std::string(letters->text(6, i))});
+      }
+    }
+  }
+
+  Scratch scratch;
+  std::shared_ptr<duck::Database> database;
+  std::unique_ptr<SeededRandom> random;
+  DeltaSinkOptions options;
+  SinkUnderTest sut;
+};
+
+TEST(DeltaSink, PassesTheHarness) {
+  DeltaTable table("delta-sink");
+  Status status = check_sink(table.sut);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+TEST(DeltaSink, PassesTheHarnessWithPartitions) {
+  DeltaTable table("delta-partitions");
+  table.options.partition_by = {"flag"};
+  table.options.nested = Nested::kColumns;
+  table.sut.max_records = 1'000;
+  Status status = check_sink(table.sut, 2);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+// One epoch after another, committed by two sinks in turn and at once.
+TEST(DeltaSink, TwoWritersOfOneTableLoseNothing) {
+  DeltaTable table("delta-writers");
+  constexpr int kWriters = 3, kEpochs = 15;
+  std::vector<std::thread> writers;
+  for (int n = 0; n < kWriters; ++n) {
+    writers.emplace_back([&table, n] {
+      DeltaSinkOptions options = table.options;
+      options.pipeline = "pipe-" + std::to_string(n);
+      DeltaSink sink(FileSystem::posix(), Clock::system(), Random::system(), options);
+      Status prepared = sink.prepare(harness_schema());
+      ASSERT_TRUE(prepared.ok()) << prepared.error().message;
+      StoreModel model;
+      SinkSession session = SinkSession::open(sink, 0).value();
+      ASSERT_TRUE(session.acquire({n}, model).ok());
+      for (int e = 0; e < kEpochs; ++e) {
+        FilledEpoch epoch = session.fill({n}, 50, model).value();
+        Status committed = session.commit_to(epoch, &model);
+        ASSERT_TRUE(committed.ok()) << committed.error().message;
+      }
+      Status held = session.check(model);
+      EXPECT_TRUE(held.ok()) << held.error().message;
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  const DeltaState state = table.state();
+  EXPECT_EQ(state.files.size(), size_t{kWriters * kEpochs});
+  EXPECT_GE(state.version, kWriters * (kEpochs + 1));
+  auto connection = table.database->connect().value();
+  auto rows = rows_of(*connection, state, table.options.folder).value();
+  std::map<std::string, int> ids;
+  for (size_t count = rows->next().value(); count > 0; count = rows->next().value()) {
+    for (size_t i = 0; i < count; ++i) ++ids[std::string(rows->text(0, i))];
+  }
+  EXPECT_GT(ids.size(), size_t{kWriters * kEpochs * 40});
+  for (const auto& [id, times] : ids) EXPECT_EQ(times, 1) << id;
+}
+
+// Of two owners of a partition the one whose token is lower is fenced, though it never heard of the other.
+TEST(DeltaSink, WhoseCommitWasForestalledIsFencedOnlyByAnotherOwner) {
+  DeltaTable table("delta-fence");
+  auto first = table.open().value();
+  ASSERT_TRUE(first->prepare(harness_schema()).ok());
+  auto second =
+      std::make_unique<DeltaSink>(FileSystem::posix(), Clock::system(), Random::system(), table.options);
+  ASSERT_TRUE(second->prepare(harness_schema()).ok());
+  StoreModel model;
+  SinkSession one = SinkSession::open(*first, 0).value();
+  SinkSession other = SinkSession::open(*second, 0).value();
+  ASSERT_TRUE(one.acquire({1}, model).ok());
+  ASSERT_TRUE(other.acquire({2}, model).ok());  // a version that the first has not seen
+  FilledEpoch epoch = one.fill({1}, 100, model).value();
+  Status committed = one.commit_to(epoch, &model);
+  EXPECT_TRUE(committed.ok()) << committed.error().message;
+  epoch = one.fill({1}, 100, model).value();
+  ASSERT_TRUE(other.acquire({1}, model).ok());
+  Status fenced = one.expect_fenced(epoch, model);
+  EXPECT_TRUE(fenced.ok()) << fenced.error().message;
+}
+
+TEST(DeltaSink, BeginsFromACheckpointAsFromTheCommits) {
+  DeltaTable table("delta-checkpoint");
+  table.options.partition_by = {"flag"};
+  {
+    auto sink = table.open().value();
+    ASSERT_TRUE(sink->prepare(harness_schema()).ok());
+    StoreModel model;
+    SinkSession session = SinkSession::open(*sink, 0).value();
+    ASSERT_TRUE(session.acquire({0, 1, 2}, model).ok());
+    for (int e = 0; e < 7; ++e) {
+      FilledEpoch epoch = session.fill({0, 1, 2}, 20, model).value();
+      ASSERT_TRUE(session.commit_to(epoch, &model).ok());
+    }
+  }
+  const DeltaState with = table.state();
+  EXPECT_EQ(with.version, 8);
+  const std::string log = table.options.folder + "/_delta_log/";
+  EXPECT_TRUE(std::filesystem::exists(log + "00000000000000000008.checkpoint.parquet"));
+  for (const char* version : {"4", "8"}) {
+    std::filesystem::remove(log + "0000000000000000000" + version + ".checkpoint.parquet");
+  }
+  std::filesystem::remove(log + "_last_checkpoint");
+  const DeltaState without = table.state();
+  EXPECT_EQ(with.version, without.version);
+  EXPECT_EQ(with.meta_data.schema, without.meta_data.schema);
+  EXPECT_EQ(with.meta_data.partition_columns, without.meta_data.partition_columns);
+  ASSERT_EQ(with.files.size(), without.files.size());
+  for (const auto& [path, file] : without.files) {
+    ASSERT_TRUE(with.files.contains(path)) << path;
+    EXPECT_EQ(with.files.at(path).partition, file.partition);
+    EXPECT_EQ(with.files.at(path).json, file.json);
+  }
+  for (const auto& [app, txn] : without.txns) EXPECT_EQ(with.txns.at(app).json, txn.json);
+  EXPECT_EQ(table.log(table.options.folder)->at(3, -1).value().version, 3);
+  EXPECT_NE(table.log(table.options.folder)->at(9, -1).error().message.find("no version 9 yet"),
+            std::string::npos);
+}
+
+TEST(DeltaSink, SaysWhatIsWrongWithATableThatIsThere) {
+  DeltaTable table("delta-other");
+  EXPECT_EQ(table.prepare_error(), "");
+  EXPECT_EQ(table.prepare_error(), "");
+  table.options.partition_by = {"flag"};
+  EXPECT_NE(
+      table.prepare_error().find("it exists with partitions by [], but serve.delta.partition_by is [flag]"),
+      std::string::npos);
+  table.options.partition_by = {"ratio"};
+  EXPECT_NE(table.prepare_error().find("a partition goes by texts"), std::string::npos);
+  table.options.partition_by = {};
+  Schema schema = harness_schema();
+  schema.fields[1].type = Type::kVarchar;
+  EXPECT_NE(table.prepare_error(schema).find("column 2 is n BIGINT, the events have n VARCHAR"),
+            std::string::npos);
+  schema.fields.pop_back();
+  std::ofstream(table.options.folder + "/_delta_log/00000000000000000001.json")
+      << R"({"protocol":{"minReaderVersion":3,"minWriterVersion":7}})"
+      << "\n";
+  EXPECT_NE(table.prepare_error().find("its protocol is reader version 3"), std::string::npos);
+  std::ofstream(table.options.folder + "/_delta_log/00000000000000000001.json") << "{\n";
+  EXPECT_NE(table.prepare_error().find("00000000000000000001.json: a line is no JSON object"),
+            std::string::npos);
+  std::filesystem::rename(table.options.folder + "/_delta_log/00000000000000000001.json",
+                          table.options.folder + "/_delta_log/00000000000000000002.json");
+  EXPECT_NE(table.prepare_error().find("00000000000000000001.json is missing"), std::string::npos);
+}
+
+TEST(DeltaSink, StoresAllOrNothingWhereverItIsKilled) {
+  DeltaTable table("delta-kills");
+  table.database.reset();  // its threads do not outlive a fork
+  table.sut.read = [&table]() -> Result<StoredContents> {
+    table.database = memory_database();
+    auto stored = table.read();
+    table.database.reset();
+    return stored;
+  };
+  table.sut.read_live = {};
+  Status status = check_kills(table.sut);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+}  // namespace
+}  // namespace tidemill::serve

@@ -1,0 +1,78 @@
+#include "serve/object_store.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "base/steps.h"
+
+namespace tidemill::serve {
+
+std::string random_id(Random& random) {
+  const uint64_t high = random.next(), low = random.next();
+  // Version 4, variant 1 (RFC 9562).
+  return fmt::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}", high >> 32, (high >> 16) & 0xffff, high & 0xfff,
+                     0x8000 | (low >> 50), low & 0xffff'ffff'ffff);
+}
+
+Status FolderStore::put_if_absent(const std::string& name, std::string_view content) {
+  const std::string path = path_of(name), folder = parent_path(path);
+  const std::string written = join_path(folder, "." + random_id(random_) + ".tmp");
+  auto remove_written = [&] { (void)files_.remove(written).ok(); };
+  TM_TRY(files_.create_directories(folder));
+  Status whole = [&]() -> Status {
+    TM_ASSIGN(auto file, files_.open(written, OpenMode::kCreateNew));
+    TM_TRY(file->write_at(0, content));
+    return file->sync();
+  }();
+  if (whole.ok()) {
+    commit_step("delta.commit.written");
+    whole = files_.link(written, path);
+  }
+  if (!whole.ok()) {
+    remove_written();
+    return whole;
+  }
+  Status kept = files_.sync_directory(folder);
+  remove_written();
+  if (kept.ok()) return {};
+  Error error = std::move(kept).error().within(path + " may not outlive a power cut");
+  error.code = Code::kUnknown;
+  error.retryable = false;
+  return error;
+}
+
+Status FolderStore::put(const std::string& name, std::string_view content) {
+  return write_file_atomically(files_, path_of(name), content);
+}
+
+Result<std::string> FolderStore::get(const std::string& name) {
+  return read_file(files_, path_of(name));
+}
+
+Result<std::vector<std::string>> FolderStore::list(const std::string& folder) {
+  const std::string path = path_of(folder);
+  if (!files_.exists(path)) return std::vector<std::string>();
+  return files_.list(path);
+}
+
+Status FolderStore::remove(const std::string& name) {
+  return files_.remove(path_of(name));
+}
+
+Status FolderStore::keep(const std::vector<std::string>& names) {
+  std::set<std::string> folders;
+  for (const std::string& name : names) {
+    const std::string path = path_of(name);
+    TM_ASSIGN(auto file, files_.open(path, OpenMode::kReadWrite));
+    TM_TRY(file->sync());
+    for (std::string folder = parent_path(path); folder.size() >= folder_.size();
+         folder = parent_path(folder)) {
+      folders.insert(folder);
+    }
+  }
+  for (const std::string& folder : folders) TM_TRY(files_.sync_directory(folder));
+  return {};
+}
+
+}  // namespace tidemill::serve
