@@ -60,8 +60,8 @@ int report(const Globals& globals, const std::string& run, const std::string& fo
 
 void add_store_commands(CLI::App& program, const Globals& globals, int* exit_code) {
   struct QueryFlags {
-    std::string run, sql, format = "table";
-    int64_t rows = -1;
+    std::string run, sql, format = "table", time;
+    int64_t rows = -1, version = -1;
   };
   auto query = std::make_shared<QueryFlags>();
   CLI::App* ask = program.add_subcommand("query", "SQL on the served table, also while the pipeline runs");
@@ -69,15 +69,22 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
   ask->add_option("sql", query->sql, "A statement that reads")->required();
   one_of(ask->add_option("--format", query->format)->capture_default_str(), {"table", "csv", "json"});
   ask->add_option("--rows", query->rows, "So many rows at most");
+  auto* version = ask->add_option("--version", query->version, "A Delta table as it was at a version")
+                      ->check(CLI::NonNegativeNumber);
+  ask->add_option("--time", query->time, "A Delta table as it was at a time, as 2026-01-31T12:00:00Z")
+      ->excludes(version);
   ask->footer(
       "  tidemill query telemetry \"SELECT type, count(*), avg(value) FROM rawdata GROUP BY type\"\n\nMore: "
       "docs/query.md.");
   ask->callback([&globals, query, exit_code] {
-    *exit_code = ask_and_print(
-        globals, query->run,
-        {"query",
-         {{"sql", query->sql}, {"format", query->format}, {"rows", std::to_string(query->rows)}},
-         ""});
+    *exit_code = ask_and_print(globals, query->run,
+                               {"query",
+                                {{"sql", query->sql},
+                                 {"format", query->format},
+                                 {"rows", std::to_string(query->rows)},
+                                 {"version", std::to_string(query->version)},
+                                 {"time", query->time}},
+                                ""});
   });
 
   struct ReportFlags {

@@ -114,7 +114,7 @@ Status DeltaLog::load_first(int64_t at_most, DeltaState* state, int64_t* newest)
   const std::string path = store_->path_of(in_log(version_digits(checkpoint) + ".checkpoint.parquet"));
   TM_ASSIGN(auto connection, database_->connect());
   TM_ASSIGN(auto rows, connection->query("SELECT CAST(to_json(c) AS VARCHAR) FROM read_parquet(" +
-                                         quote_literal(path) + ") AS c"));
+                                         quote_path(path) + ") AS c"));
   DeltaActions actions;
   for (;;) {
     TM_ASSIGN(size_t count, rows->next());
@@ -208,7 +208,7 @@ Status DeltaLog::write_checkpoint() {
   TM_TRY(store_->put(lines, lines_of(state_, from_ms)));
   TM_ASSIGN(auto connection, database_->connect());
   auto copied =
-      connection->execute("COPY (SELECT * FROM read_json(" + quote_literal(store_->path_of(lines)) +
+      connection->execute("COPY (SELECT * FROM read_json(" + quote_path(store_->path_of(lines)) +
                           ", format = 'newline_delimited', columns = " + kCheckpointColumns + ")) TO " +
                           quote_literal(store_->path_of(written)) + " (FORMAT parquet, USE_TMP_FILE false)");
   Status made = copied.ok() ? ok_status() : Status(std::move(copied).error());

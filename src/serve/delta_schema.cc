@@ -119,35 +119,37 @@ Result<std::vector<DeltaColumn>> delta_columns(const std::string& schema_json) {
   return columns_of(schema);
 }
 
-std::string delta_rows_sql(const std::vector<DeltaColumn>& columns,
-                           const std::vector<std::string>& partition_columns, const DeltaSource& source) {
-  const auto partition_of = [&](const std::string& name) {
-    return std::find(partition_columns.begin(), partition_columns.end(), name) - partition_columns.begin();
-  };
-  const auto partitions = static_cast<ptrdiff_t>(partition_columns.size());
+Result<std::string> delta_rows_sql(const DeltaState& state, const std::string& folder) {
+  TM_ASSIGN(std::vector<DeltaColumn> columns, delta_columns(state.meta_data.schema));
+  const std::vector<std::string>& by = state.meta_data.partition_columns;
   std::string list;
   for (const DeltaColumn& column : columns) {
-    const ptrdiff_t at = partition_of(column.name);
-    std::string value = at < partitions ? "p.c" + std::to_string(at) : "r." + quote_identifier(column.name);
-    if (source.paths.empty()) value = "NULL";
+    const auto at = std::find(by.begin(), by.end(), column.name) - by.begin();
+    std::string value = "r." + quote_identifier(column.name);
+    if (at < static_cast<ptrdiff_t>(by.size())) value = "p.c" + std::to_string(at);
+    if (state.files.empty()) value = "NULL";
     list += (list.empty() ? "" : ", ") + ("CAST(" + value + " AS " + column.type + ") AS ") +
             quote_identifier(column.name);
   }
-  if (source.paths.empty()) return "SELECT " + list + " WHERE false";
-  std::string paths, rows;
-  for (size_t i = 0; i < source.paths.size(); ++i) {
-    paths += (paths.empty() ? "" : ", ") + quote_literal(source.paths[i]);
-    if (partition_columns.empty()) continue;
-    rows += (rows.empty() ? "(" : ", (") + quote_literal(source.paths[i]);
-    for (const std::string& value : source.partitions[i]) rows += ", " + value;
-    rows += ")";
+  if (state.files.empty()) return "SELECT " + list + " WHERE false";
+  std::string paths, partitions;
+  for (const auto& [uri, file] : state.files) {
+    const std::string path = join_path(folder, delta_path(uri));
+    paths += (paths.empty() ? "" : ", ") + quote_path(path);
+    partitions += (partitions.empty() ? "(" : ", (") + quote_literal(path);
+    for (const std::string& column : by) {
+      auto value = file.partition.find(column);
+      const bool known = value != file.partition.end() && value->second;
+      partitions += ", " + (known ? quote_literal(*value->second) : "NULL");
+    }
+    partitions += ")";
   }
-  const std::string from = "read_parquet([" + paths + "], hive_partitioning = false";
-  if (partition_columns.empty()) return "SELECT " + list + " FROM " + from + ") AS r";
+  const std::string from = " FROM read_parquet([" + paths + "], hive_partitioning = false";
+  if (by.empty()) return "SELECT " + list + from + ") AS r";
   std::string names = "file";
-  for (ptrdiff_t i = 0; i < partitions; ++i) names += ", c" + std::to_string(i);
-  return "SELECT " + list + " FROM " + from + ", filename = true) AS r JOIN (VALUES " + rows + ") AS p (" +
-         names + ") ON r.filename = p.file";
+  for (size_t i = 0; i < by.size(); ++i) names += ", c" + std::to_string(i);
+  return "SELECT " + list + from + ", filename = true) AS r JOIN (VALUES " + partitions + ") AS p (" + names +
+         ") ON r.filename = p.file";
 }
 
 }  // namespace tidemill::serve

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "serve/delta_log.h"
 #include "serve/duckdb_table.h"
 
 namespace tidemill::serve {
@@ -18,13 +19,8 @@ struct DeltaColumn {
 // Errors: a type, or a demand of the table (generated columns, invariants), that this program does not know.
 Result<std::vector<DeltaColumn>> delta_columns(const std::string& schema_json);
 
-// A query of all rows in the given files of a table: `paths` on this machine, `partitions` one for each. A
-// file's columns come from it, those of its partition from `partitions`.
-struct DeltaSource {
-  std::vector<std::string> paths;
-  std::vector<std::vector<std::string>> partitions;  // literals of SQL, in the order of `partition_columns`
-};
-std::string delta_rows_sql(const std::vector<DeltaColumn>& columns,
-                           const std::vector<std::string>& partition_columns, const DeltaSource& source);
+// A query of all rows of a table as it is in `state`, whose files are below `folder` of this machine. The
+// columns of a partition come from the log, all others from the files.
+Result<std::string> delta_rows_sql(const DeltaState& state, const std::string& folder);
 
 }  // namespace tidemill::serve

@@ -26,17 +26,8 @@ std::shared_ptr<duck::Database> memory_database() {
 // A table's rows at a version, by a query of its live files.
 Result<std::unique_ptr<duck::Rows>> rows_of(duck::Connection& connection, const DeltaState& state,
                                             const std::string& folder) {
-  DeltaSource source;
-  for (const auto& [path, file] : state.files) {
-    source.paths.push_back(folder + "/" + delta_path(path));
-    source.partitions.emplace_back();
-    for (const std::string& column : state.meta_data.partition_columns) {
-      const auto& value = file.partition.at(column);
-      source.partitions.back().push_back(value ? quote_literal(*value) : "NULL");
-    }
-  }
-  TM_ASSIGN(std::vector<DeltaColumn> columns, delta_columns(state.meta_data.schema));
-  return connection.query(delta_rows_sql(columns, state.meta_data.partition_columns, source));
+  TM_ASSIGN(std::string sql, delta_rows_sql(state, folder));
+  return connection.query(sql);
 }
 
 struct DeltaTable {

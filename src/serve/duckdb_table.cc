@@ -160,6 +160,14 @@ std::string quote_identifier(std::string_view name) {
 std::string quote_literal(std::string_view text) {
   return quoted(text, '\'');
 }
+std::string quote_path(std::string_view path) {
+  std::string pattern;
+  for (char c : path) {
+    const bool special = c == '[' || c == '*' || c == '?';
+    pattern += special ? std::string("[") + c + "]" : std::string(1, c);
+  }
+  return quote_literal(pattern);
+}
 
 Result<TableLayout> make_table_layout(const Schema& schema, const TableOptions& options) {
   TableLayout layout;

@@ -15,6 +15,8 @@ namespace tidemill::serve {
 // "name" for SQL, whatever it contains.
 std::string quote_identifier(std::string_view name);
 std::string quote_literal(std::string_view text);
+// A path as a literal where SQL takes patterns: it stands for itself.
+std::string quote_path(std::string_view path);
 
 // What becomes of members of objects (complexData.moreData7).
 enum class Nested : uint8_t {

@@ -7,7 +7,9 @@
 #include <system_error>
 
 #include "event/json_splice.h"
+#include "event/timestamp.h"
 #include "solution/host.h"
+#include "solution/query_delta.h"
 #include "solution/query_postgres.h"
 #include "solution/query_text.h"
 
@@ -142,15 +144,35 @@ Result<QueryStore> open_query_store(Host& host) {
           ", which has no SQL: read it into DuckDB with a second solution (ingest: kafka, serve: duckdb)");
     case SinkKind::kPostgres:
       return internal_error("PostgreSQL answers queries itself");
+    case SinkKind::kDelta:
+      return open_delta_store(host, -1, -1);
     case SinkKind::kNull:
       return user_error(solution.name + " serves nothing that could be queried; serve with duckdb or files");
   }
   return internal_error("no such sink");
 }
 
+namespace {
+
+// The store as it was at the version, or at the time, that is asked for.
+Result<QueryStore> open_old_store(Host& host, const Request& request) {
+  if (host.solution().serve.kind != SinkKind::kDelta)
+    return user_error("--version, --time: only a Delta table keeps what it was; " + host.solution().name +
+                      " serves " + sink_summary(host.solution()));
+  const std::string time = request.get("time");
+  if (time.empty()) return open_delta_store(host, request.number("version", -1), -1);
+  auto us = parse_timestamp_us(time);
+  if (!us) return user_error("--time: '" + time + "' is not a time like 2026-01-31T12:00:00Z");
+  return open_delta_store(host, -1, *us / 1000);
+}
+
+}  // namespace
+
 Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
-  if (host.solution().serve.kind == SinkKind::kPostgres) return query_postgres(host, request, reply, gone);
-  TM_ASSIGN(QueryStore store, open_query_store(host));
+  const bool old = request.number("version", -1) >= 0 || !request.get("time").empty();
+  if (host.solution().serve.kind == SinkKind::kPostgres && !old)
+    return query_postgres(host, request, reply, gone);
+  TM_ASSIGN(QueryStore store, old ? open_old_store(host, request) : open_query_store(host));
   QueryLimits limits;
   limits.timeout_us = host.solution().query.timeout_us;
   limits.memory_bytes = host.solution().query.memory_bytes;

@@ -11,8 +11,9 @@ namespace tidemill::solution {
 
 class Host;
 
-// Arguments: sql, format=table|csv|json (a line per row), rows (at most so many; default all).
-// A query reads, within its limits, and can neither change the store nor stop the pipeline: query_runner.h.
+// Arguments: sql, format=table|csv|json (a line per row), rows (at most so many; default all); of a Delta
+// table version (a number) or time (the last version not after it). A query reads, within its limits, and can
+// neither change the store nor stop the pipeline: query_runner.h.
 Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone);
 
 // What queries of the run's served store run on. Does not need the log.

@@ -198,6 +198,12 @@ Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratc
       request.topology.upsert = true;
       break;
     }
+    case SinkKind::kDelta: {
+      const DeltaFolders folders = delta_folders(solution, host.directory());
+      request.store.delta = verify::DeltaTable{folders.table, folders.dead_letters};
+      request.store.columns.stored_at = solution.serve.delta.stored_at;
+      break;
+    }
     case SinkKind::kLog: {
       auto stored = topic_files(*log, log_directory, solution.serve.log.topic);
       if (!stored.ok() && stored.error().code != Code::kNotFound) return stored.error();

@@ -1,6 +1,8 @@
 #include "solution/wire.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <thread>
 
 #include "ingest/kafka_source.h"
@@ -98,13 +100,14 @@ serve::PostgresSinkOptions postgres_options(const PostgresSink& sink, const Grou
 }
 
 // `into`: the table of a replay, beside the other one; empty: there is none.
-serve::DeltaSinkOptions delta_options(const DeltaSink& sink, const Ground& ground, const Stage& stage,
-                                      const std::string& into, const std::string& dead) {
+serve::DeltaSinkOptions delta_options(const Solution& solution, const Ground& ground, const Stage& stage,
+                                      const std::string& into) {
   constexpr const char* kCodecs[] = {"uncompressed", "snappy", "zstd", "lz4", "gzip"};
+  const DeltaSink& sink = solution.serve.delta;
+  const DeltaFolders folders = delta_folders(solution, ground.run_directory);
   serve::DeltaSinkOptions options;
-  options.folder = in_run(ground, into.empty() ? sink.table : into);
-  options.dead_folder =
-      into.empty() ? join_path(parent_path(options.folder), dead) : options.folder + "_dead_letters";
+  options.folder = into.empty() ? folders.table : join_path(parent_path(folders.table), into);
+  options.dead_folder = into.empty() ? folders.dead_letters : options.folder + "_dead_letters";
   options.pipeline = stage.name;
   options.source = source_name(ground, stage);
   options.nested = sink.nested == Nested::kStruct ? serve::Nested::kStruct : serve::Nested::kColumns;
@@ -193,8 +196,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
           *ground.clock, postgres_options(serve.postgres, ground, stage, into, dead)));
     case SinkKind::kDelta:
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::DeltaSink>(
-          *ground.files, *ground.clock, Random::system(),
-          delta_options(serve.delta, ground, stage, into, solution.dead_letters.name)));
+          *ground.files, *ground.clock, Random::system(), delta_options(solution, ground, stage, into)));
     case SinkKind::kNull:
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::NullSink>());
   }
@@ -425,6 +427,16 @@ Status ask_store(const Solution& solution) {
   options.timeout_s = kDryTimeoutMs / 1000;
   TM_TRY(pg::Connection::open(options));
   return {};
+}
+
+DeltaFolders delta_folders(const Solution& solution, const std::string& run_directory) {
+  std::string table = solution.serve.delta.table;
+  while (table.size() > 1 && table.ends_with("/")) table.pop_back();
+  if (!table.starts_with("/")) table = join_path(run_directory, table);
+  std::error_code error;
+  auto whole = std::filesystem::weakly_canonical(table, error);
+  if (!error) table = whole.string();
+  return {table, join_path(parent_path(table), solution.dead_letters.name)};
 }
 
 std::string last_input(const Solution& solution) {

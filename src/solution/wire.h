@@ -60,6 +60,13 @@ pg::Options postgres_connection(const PostgresSink& sink);
 // none, or is Kafka, which wire() asks.
 Status ask_store(const Solution& solution);
 
+// Of serve.delta, from the root on.
+struct DeltaFolders {
+  std::string table;
+  std::string dead_letters;  // beside it
+};
+DeltaFolders delta_folders(const Solution& solution, const std::string& run_directory);
+
 // The topic that the last stage reads: the input, or what the last `rekey` writes.
 std::string last_input(const Solution& solution);
 

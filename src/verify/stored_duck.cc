@@ -203,6 +203,7 @@ Status DuckRowStore::prepare(const DuckTable& table, const StoreColumns& names) 
   shape_.positions = partition_ >= 0 && offset_ >= 0;
   shape_.enqueued_at = enqueued_ >= 0;
   shape_.stored_at = stored_ >= 0;
+  shape_.unordered = table.unordered;
   return ok_status();
 }
 

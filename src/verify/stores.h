@@ -30,6 +30,11 @@ class DuckSession {
 Result<std::unique_ptr<RowStore>> open_duck_rows(std::shared_ptr<DuckSession> session, const DuckTable& table,
                                                  const StoreColumns& columns,
                                                  const std::vector<FieldSpec>& fields);
+// The table's rows and its dead letters as views of a database in memory, as they are now.
+Result<DuckTable> open_delta(const DeltaTable& table);
+inline constexpr const char* kDeltaRows = "delta_rows";
+inline constexpr const char* kDeltaDeadLetters = "delta_dead_letters";
+
 // One connection to PostgreSQL and one snapshot of the database for everything that is read.
 class PostgresSession;
 Result<std::shared_ptr<PostgresSession>> open_postgres(const PostgresTable& table,

@@ -111,12 +111,16 @@ struct Sessions {
 
 Status open_rows(Run& run, const std::vector<std::string>& projected, Sessions* sessions) {
   const Store& store = run.request.store;
-  int stores =
-      (store.duck ? 1 : 0) + (store.postgres ? 1 : 0) + (store.topic ? 1 : 0) + (store.files ? 1 : 0);
-  if (stores != 1) return user_error("a store is needed: DuckDB, PostgreSQL, a topic or files");
+  int stores = (store.duck ? 1 : 0) + (store.delta ? 1 : 0) + (store.postgres ? 1 : 0) +
+               (store.topic ? 1 : 0) + (store.files ? 1 : 0);
+  if (stores != 1) return user_error("a store is needed: DuckDB, Delta, PostgreSQL, a topic or files");
   if (store.duck) {
     TM_ASSIGN(sessions->duck, DuckSession::open(*store.duck, run.request.stop));
     TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, *store.duck, store.columns, run.fields));
+  } else if (store.delta) {
+    TM_ASSIGN(DuckTable table, open_delta(*store.delta));
+    TM_ASSIGN(sessions->duck, DuckSession::open(table, run.request.stop));
+    TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, table, store.columns, run.fields));
   } else if (store.postgres) {
     TM_ASSIGN(sessions->postgres, open_postgres(*store.postgres, run.request.stop));
     TM_ASSIGN(run.rows, open_postgres_rows(sessions->postgres, store.columns, run.fields));
@@ -146,6 +150,8 @@ Status open_dead_letters(Run& run, const Sessions& sessions) {
   } else if (!dead.duck_table.empty()) {
     if (!sessions.duck) return user_error("a table of dead letters needs a store in DuckDB");
     TM_TRY(add(open_duck_dead_letters(sessions.duck, dead.duck_table)));
+  } else if (run.request.store.delta) {
+    TM_TRY(add(open_duck_dead_letters(sessions.duck, kDeltaDeadLetters)));
   } else if (sessions.postgres && !run.request.store.postgres->dead_letters.empty()) {
     TM_TRY(add(open_postgres_dead_letters(sessions.postgres)));
   } else {

@@ -59,8 +59,9 @@ struct DuckTable {
   std::shared_ptr<duck::Database> database;  // borrowed connection by connection; or
   std::string path;                          // opened read-only
   std::string table;
-  std::string where;  // SQL condition for the rows of this run; empty: all. Rows whose position lies
-                      // before the run's start are never counted
+  std::string where;       // SQL condition for the rows of this run; empty: all. Rows whose position lies
+                           // before the run's start are never counted
+  bool unordered = false;  // rows do not come in the order in which they were stored
 };
 
 // In PostgreSQL.
@@ -68,6 +69,12 @@ struct PostgresTable {
   pg::Options connection;
   std::string table;         // "rawdata", "app.rawdata"
   std::string dead_letters;  // in the same schema; empty: none are kept
+};
+
+// A Delta Lake table in a folder.
+struct DeltaTable {
+  std::string folder;
+  std::string dead_letters;  // the folder of another one; missing where there never was one
 };
 
 // JSON Lines in folders, one for each partition (docs/formats/files.md).
@@ -79,8 +86,9 @@ struct FilesFolder {
 };
 
 struct Store {
-  // Exactly one of the four.
+  // Exactly one of the five.
   std::optional<DuckTable> duck;
+  std::optional<DeltaTable> delta;
   std::optional<PostgresTable> postgres;
   std::optional<TopicFiles> topic;
   std::optional<FilesFolder> files;
@@ -90,10 +98,10 @@ struct Store {
 };
 
 struct DeadLetters {
-  // PostgreSQL: as its table says. DuckDB: a table of (topic, partition, "offset", timestamp, reason, key,
-  // value BLOB) in the store's database, missing where there never was one; or a topic whose records' values
-  // are the events' bytes and whose headers are `reason`, `topic`, `partition`, `offset`; or files of JSON
-  // Lines. None of them: none are kept.
+  // PostgreSQL and Delta: as its table says. DuckDB: a table of (topic, partition, "offset", timestamp,
+  // reason, key, value BLOB) in the store's database, missing where there never was one; or a topic whose
+  // records' values are the events' bytes and whose headers are `reason`, `topic`, `partition`, `offset`; or
+  // files of JSON Lines. None of them: none are kept.
   std::string duck_table;
   std::optional<TopicFiles> topic;
   std::optional<FilesFolder> files;

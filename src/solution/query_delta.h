@@ -1,0 +1,14 @@
+// Queries of a Delta table: by DuckDB, over the files that are live at a version.
+#pragma once
+
+#include "solution/query_runner.h"
+
+namespace tidemill::solution {
+
+class Host;
+
+// `version`: of the table; `time_ms`: the last version not after it; -1: the newest. Errors (kUser): there is
+// no such version, or no longer.
+Result<QueryStore> open_delta_store(Host& host, int64_t version, int64_t time_ms);
+
+}  // namespace tidemill::solution

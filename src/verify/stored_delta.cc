@@ -1,0 +1,151 @@
+// Rows and dead letters in Delta tables: the verifier's own reading of the transaction log, in DuckDB's SQL.
+// It goes by the commits alone, all of them from version 0 on, and by no checkpoint.
+#include <simdjson.h>
+
+#include <filesystem>
+
+#include "verify/stores.h"
+
+namespace tidemill::verify {
+namespace {
+
+namespace dom = simdjson::dom;
+
+std::string delta_quoted(std::string_view text, char quote) {
+  std::string out(1, quote);
+  for (char c : text) {
+    if (c == quote) out.push_back(c);
+    out.push_back(c);
+  }
+  return out + quote;
+}
+
+// A literal of a path, or of a pattern whose beginning is a path.
+std::string pattern_literal(std::string_view path, std::string_view pattern = {}) {
+  std::string out;
+  for (char c : path)
+    out += c == '[' || c == '*' || c == '?' ? std::string("[") + c + "]" : std::string(1, c);
+  return delta_quoted(out + std::string(pattern), '\'');
+}
+
+std::string sql_of(dom::element type) {
+  std::string_view name;
+  if (type.get_string().get(name) == simdjson::SUCCESS) {
+    if (name == "string") return "VARCHAR";
+    if (name == "long") return "BIGINT";
+    if (name == "timestamp") return "TIMESTAMP WITH TIME ZONE";
+    if (name == "binary") return "BLOB";
+    return std::string(name);  // integer, double, boolean
+  }
+  dom::array fields;
+  if (type["fields"].get_array().get(fields) != simdjson::SUCCESS) return "VARCHAR";
+  std::string sql = "STRUCT(";
+  for (dom::element field : fields) {
+    dom::element inside;
+    if (field["name"].get_string().get(name) != simdjson::SUCCESS ||
+        field["type"].get(inside) != simdjson::SUCCESS)
+      continue;
+    if (sql.back() != '(') sql += ", ";
+    sql += delta_quoted(name, '"') + " " + sql_of(inside);
+  }
+  return sql + ")";
+}
+
+Result<std::string> one_text(duck::Connection& connection, const std::string& sql) {
+  TM_ASSIGN(auto rows, connection.query(sql));
+  TM_ASSIGN(size_t count, rows->next());
+  if (count == 0 || rows->is_null(0, 0)) return std::string();
+  return std::string(rows->text(0, 0));
+}
+
+// Creates the view `name` of the table's rows.
+Status read_log(duck::Connection& connection, const std::string& folder, const std::string& name) {
+  const std::string actions = name + "_actions", live = name + "_live";
+  TM_TRY(connection.execute(
+      "CREATE TABLE " + actions +
+      " AS SELECT CAST(regexp_extract(filename, '([0-9]{20})[.]json$', 1) AS BIGINT) AS v, add, remove, "
+      "\"metaData\" AS m FROM read_json(" +
+      pattern_literal(folder, "/_delta_log/[0-9]*.json") +
+      ", format = 'newline_delimited', filename = true, columns = {add: 'STRUCT(path VARCHAR, "
+      "\"partitionValues\" MAP(VARCHAR, VARCHAR))', remove: 'STRUCT(path VARCHAR)', \"metaData\": "
+      "'STRUCT(\"schemaString\" VARCHAR, \"partitionColumns\" VARCHAR[])'})"));
+  TM_ASSIGN(std::string whole, one_text(connection,
+                                        "SELECT CASE WHEN min(v) = 0 AND count(DISTINCT v) = max(v) + 1 "
+                                        "THEN 'yes' ELSE 'no' END FROM " +
+                                            actions));
+  if (whole != "yes")
+    return user_error(folder + ": commits are missing from its log; what is verified has all of them");
+  TM_TRY(connection.execute(
+      "CREATE TABLE " + live + " AS SELECT " + delta_quoted(folder + "/", '\'') +
+      " || url_decode(path) AS path, arg_max(part, v) AS part FROM (SELECT v, add.path AS path, "
+      "add.\"partitionValues\" AS part, true AS here FROM " +
+      actions + " WHERE add.path IS NOT NULL UNION ALL SELECT v, remove.path, NULL, false FROM " + actions +
+      " WHERE remove.path IS NOT NULL) GROUP BY ALL HAVING arg_max(here, v)"));
+  return {};
+}
+
+Status make_view(duck::Connection& connection, const std::string& name) {
+  const std::string actions = name + "_actions", live = name + "_live";
+  TM_ASSIGN(std::string schema,
+            one_text(connection, "SELECT arg_max(m.\"schemaString\", v) FROM " + actions));
+  TM_ASSIGN(std::string partitions, one_text(connection,
+                                             "SELECT CAST(to_json(arg_max(m.\"partitionColumns\", v)) AS "
+                                             "VARCHAR) FROM " +
+                                                 actions));
+  std::string paths;
+  TM_ASSIGN(auto rows, connection.query("SELECT path FROM " + live));
+  for (;;) {
+    TM_ASSIGN(size_t count, rows->next());
+    if (count == 0) break;
+    for (size_t i = 0; i < count; ++i)
+      paths += (paths.empty() ? "" : ", ") + pattern_literal(rows->text(0, i));
+  }
+  dom::parser parser, other;
+  dom::array fields;
+  dom::element by;
+  if (parser.parse(schema)["fields"].get_array().get(fields) != simdjson::SUCCESS ||
+      other.parse(partitions).get(by) != simdjson::SUCCESS)
+    return internal_error("a Delta table without a schema", Code::kCorrupt);
+  std::string columns;
+  for (dom::element field : fields) {
+    std::string_view column;
+    dom::element type;
+    if (field["name"].get_string().get(column) != simdjson::SUCCESS ||
+        field["type"].get(type) != simdjson::SUCCESS)
+      return internal_error("a Delta table with a column without a name or type", Code::kCorrupt);
+    std::string value = "r." + delta_quoted(column, '"');
+    for (dom::element partition : by) {
+      std::string_view one;
+      if (partition.get_string().get(one) == simdjson::SUCCESS && one == column)
+        value = "l.part[" + delta_quoted(column, '\'') + "]";
+    }
+    if (paths.empty()) value = "NULL";
+    columns += (columns.empty() ? "" : ", ") + ("CAST(" + value + " AS " + sql_of(type) + ") AS ") +
+               delta_quoted(column, '"');
+  }
+  const std::string from = paths.empty() ? " WHERE false"
+                                         : " FROM read_parquet([" + paths +
+                                               "], hive_partitioning = false, filename = true) AS r JOIN " +
+                                               live + " AS l ON r.filename = l.path";
+  TM_TRY(connection.execute("CREATE VIEW " + name + " AS SELECT " + columns + from));
+  return {};
+}
+
+}  // namespace
+
+Result<DuckTable> open_delta(const DeltaTable& table) {
+  DuckTable opened;
+  TM_ASSIGN(opened.database, duck::Database::open(":memory:", {{"threads", "2"}, {"memory_limit", "1GB"}}));
+  opened.table = kDeltaRows;
+  opened.unordered = true;
+  TM_ASSIGN(auto connection, opened.database->connect());
+  for (const auto& [name, folder] : {std::pair<std::string, std::string>{kDeltaRows, table.folder},
+                                     {kDeltaDeadLetters, table.dead_letters}}) {
+    if (name == kDeltaDeadLetters && !std::filesystem::exists(folder + "/_delta_log")) continue;
+    TM_TRY(read_log(*connection, folder, name));
+    TM_TRY(make_view(*connection, name));
+  }
+  return opened;
+}
+
+}  // namespace tidemill::verify
