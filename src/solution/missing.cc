@@ -58,7 +58,7 @@ const std::vector<ReferenceSolution>& reference() {
       {"eventhubs-databricks-delta",
        "Event Hubs",
        "Delta Lake",
-       {kDelta},
+       {},
        kKeepDuckDb,
        "duplicates kept, into a DuckDB table"},
       {"eventhubs-dataexplorer",

@@ -209,7 +209,8 @@ void add_pipeline(TableWriter& table) {
   table
       .duration("pipeline.epoch.interval", AT(pipeline.limits.interval_us),
                 "an epoch is committed this long after its first event, once the source was read to its end")
-      .range(kMs, kHour);
+      .range(kMs, kHour)
+      .derived("`100ms`; `5s` under `serve: delta`");
   table
       .duration("pipeline.epoch.max_interval", AT(pipeline.limits.max_interval_us),
                 "and after this while there is lag")

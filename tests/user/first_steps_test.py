@@ -44,8 +44,8 @@ class Catalogue(UserTest):
             self.assertRegex(table, rf"(?m)^{name} .*exactly-once")
         self.assertIn("deviceId", self.do("solutions", "relay", "--file").out)
         self.assertRegex(self.do("solutions", "relay").out, r"\n  10 +simulate.rate 10000")
-        names = {"archive", "eventhubs-databricks-azuresql", "eventhubskafka-flink-eventhubskafka", "hdinsightkafka-flink-hdinsightkafka", "kafka-duckdb", "relay",
-                 "relay-kafka", "sensor", "sql-server-bdc-sensor", "telemetry", "telemetry-postgres"}
+        names = {"archive", "eventhubs-databricks-azuresql", "eventhubs-databricks-delta", "eventhubskafka-flink-eventhubskafka",
+                 "hdinsightkafka-flink-hdinsightkafka", "kafka-duckdb", "relay", "relay-kafka", "sensor", "sql-server-bdc-sensor", "telemetry", "telemetry-postgres"}
         listed = json.loads(self.do("solutions", "--format", "json").out)
         self.assertEqual(names, {s["name"] for s in listed if s["available"]})
         missing = {s["name"] for s in listed if not s["available"]}

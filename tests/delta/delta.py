@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Kills pipelines that write Delta tables, and has delta-rs read what they stored.
+
+  delta.py --program TIDEMILL --seconds N [--seed N]
+
+First one run is killed (SIGKILL) at every named commit step that it passes. Then two runs, each a process with an
+input of its own, write to one more table at once, and are killed at random instants for --seconds. At last `tidemill
+verify` accounts for each event of the first table by its fields; delta-rs (tools/fetch-deltalake), which shares
+nothing with the program, counts rows, ids and dead letters of both, and rows at versions that have passed. --seed
+replays the instants.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "build" / "deps" / "python-delta"))
+from program import Place, verdict_of, wait_for  # noqa: E402
+
+try:
+    from deltalake import DeltaTable, QueryBuilder
+except ImportError:
+    DeltaTable = None
+
+SKIPPED = 77
+STEPS = ("run.manifest.written", "epoch.ended", "changelog.frame.written", "changelog.frame.durable", "delta.files.written",
+         "delta.files.durable", "delta.commit.written", "delta.committed", "delta.checkpoint.written", "epoch.committed",
+         "snapshot.written", "snapshot.durable", "snapshot.truncated")
+REPEATED = ("epoch", "changelog", "delta")  # not always at the first time
+RATE = 1000
+
+SOLUTION = """
+name: {name}
+event: telemetry
+simulate: {{rate: {rate}, instances: 2, duplicate_every: 50, malformed: 0.01}}
+ingest: {{log: {{topic: kills-in, partitions: 4}}}}
+process:
+  - enrich: [enqueuedAt, processedAt, partition, offset]
+  - dedup: {{id: eventId, key: deviceId, last: 100}}
+serve:
+  delta: {{table: {table}, checkpoint_interval: 4, {serve}}}
+dead_letters: {{name: {name}-letters}}
+pipeline: {{tasks: 2, snapshot_min: 64KiB, epoch.interval: 100ms}}
+"""
+SERVE = ("partition_by: [type]", "nested: columns, compression: zstd", "partition_by: [type, partition]")
+
+
+class Run:
+    def __init__(self, options, place, name, table, serve):
+        self.base = [options.program, "--data-dir", os.path.join(place.path, "data")]
+        self.name, self.place = name, place
+        self.solution = place.write(name + ".yaml", SOLUTION.format(name=name, rate=RATE, table=table, serve=serve))
+
+    def start(self, kill_at=None, arguments=("--steps", "CIDPT", "--duration", "forever")):
+        environment = {name: value for name, value in os.environ.items() if name != "TIDEMILL_KILL_AT"}
+        if kill_at:
+            environment["TIDEMILL_KILL_AT"] = kill_at
+        with open(os.path.join(self.place.path, self.name + ".log"), "a") as log:
+            process = subprocess.Popen([*self.base, "run", self.solution, *arguments], stdin=subprocess.DEVNULL, stdout=log,
+                                       stderr=log, env=environment)
+        self.place.started.append(process)
+        return process
+
+    def end(self, process, expected):
+        status = process.wait(timeout=120)
+        if status != expected:
+            raise AssertionError(f"{self.name}: the last run ended with status {status}\n{self.log()}")
+
+    def finish(self, process):
+        """Stops it, and processes what is left of its input."""
+        process.terminate()
+        self.end(process, 130)
+        self.end(self.start(arguments=("--steps", "P", "--until-end")), 0)
+
+    def verdict(self):
+        done = subprocess.run([*self.base, "verify", self.name, "--format", "json"], capture_output=True, text=True)
+        return verdict_of(done.stdout), done.stdout[-2000:] + done.stderr[-500:]
+
+    def sent(self):
+        """Distinct events, and records that are not JSON."""
+        manifests = list(pathlib.Path(self.place.path, "data").glob(f"{self.name}/*/simulate/manifest-*.json"))
+        return sum(json.loads(one.read_text())["records_sent"] for one in manifests)
+
+    def log(self):
+        with open(os.path.join(self.place.path, self.name + ".log")) as log:
+            return log.read()[-3000:]
+
+
+def ask(path, sql, version=None):
+    """The one row of a query of the table `t` by delta-rs."""
+    table = DeltaTable(path, version=version)
+    rows = QueryBuilder().register("t", table).execute(sql).read_all()
+    return [rows[column][0].as_py() for column in range(rows.num_columns)]
+
+
+def txns(path):
+    """The numbers of each partition: by pipeline and name, their sum."""
+    held = {}
+    for commit in sorted(pathlib.Path(path, "_delta_log").glob("[0-9]*.json")):
+        for line in commit.read_text().splitlines():
+            txn = json.loads(line).get("txn")
+            if txn and "#source=" not in txn["appId"]:
+                held[txn["appId"]] = txn["version"]
+    sums = {}
+    for app, number in held.items():
+        pipeline, name = app.split("/")[1], app.partition("#")[2] or "epoch"
+        sums[pipeline, name] = sums.get((pipeline, name), 0) + number
+    return sums
+
+
+def at_steps(run, chance):
+    for step in STEPS:
+        kill_at = f"{step}:{chance.randint(1, 4)}" if step.startswith(REPEATED) else step
+        process = run.start(kill_at)
+        try:
+            status = process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{kill_at} was not reached\n{run.log()}") from None
+        if status != -signal.SIGKILL:
+            raise AssertionError(f"{kill_at}: it ended with status {status}\n{run.log()}")
+    process = run.start()
+    moved(run)
+    run.finish(process)
+    return len(STEPS)
+
+
+def at_random(runs, chance, seconds):
+    """Of several runs that write one table; each is killed once at least."""
+    live = [run.start() for run in runs]
+    kills, each, end = 0, list(range(len(runs))), time.monotonic() + seconds
+    while each or time.monotonic() < end:
+        time.sleep(chance.uniform(0.2, 1.2))
+        n = each.pop() if each else chance.randrange(len(runs))
+        if live[n].poll() is not None:
+            raise AssertionError(f"{runs[n].name} ended by itself\n{runs[n].log()}")
+        live[n].kill()
+        live[n].wait()
+        kills += 1
+        live[n] = runs[n].start()
+    for run, process in zip(runs, live):
+        moved(run)
+        run.finish(process)
+    return kills
+
+
+def moved(run):
+    before = txns(run.table).get((run.name, "stored"), 0)
+    wait_for(f"a commit of {run.name}", lambda: txns(run.table).get((run.name, "stored"), 0) > before, 60)
+
+
+def account(first, runs, letters, faults):
+    """Rows of the table of `runs`, and dead letters in `letters`, against what the table's own numbers say."""
+    rows, ids, places = ask(first.table, 'SELECT count(*), count(DISTINCT "eventId"), count(DISTINCT "enqueuedAt") FROM t')
+    if rows != ids or rows == 0 or places == 0:
+        faults.append(f"{first.name}: delta-rs counts {rows} rows of {ids} ids")
+    held = txns(first.table)
+    stored = sum(held[run.name, "stored"] for run in runs)
+    if stored != rows:
+        faults.append(f"{first.name}: the table says that {stored} rows are stored, and has {rows}")
+    for run, path in zip(runs, letters):
+        dead, ones = ask(path, 'SELECT count(*), count(DISTINCT concat("partition", \'/\', "offset")) FROM t')
+        numbers = {name: held[run.name, name] for name in ("read", "stored", "dead", "dropped")}
+        if dead != ones or dead != numbers["dead"]:
+            faults.append(f"{run.name}: {dead} dead letters of {ones} places, where {numbers['dead']} are said to be")
+        if numbers["read"] != run.sent() or numbers["read"] != numbers["stored"] + numbers["dead"] + numbers["dropped"]:
+            faults.append(f"{run.name}: {numbers}, and {run.sent()} were sent")
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--seed", type=int)
+    options = parser.parse_args()
+    if DeltaTable is None:
+        print("skipped: needs delta-rs (tools/fetch-deltalake)")
+        return SKIPPED
+    seed = options.seed if options.seed is not None else int(os.environ.get("TIDEMILL_SEED", "1"))
+    print(f"seed {seed}; to replay: {sys.argv[0]} --program {options.program} --seconds {options.seconds:g} --seed {seed}")
+    chance = random.Random(seed)
+    place = Place("tidemill-delta-")
+    try:
+        faults = []
+        alone = Run(options, place, "alone", os.path.join(place.path, "own"), chance.choice(SERVE))
+        alone.table = os.path.join(place.path, "own")
+        steps = at_steps(alone, chance)
+        verdict, text = alone.verdict()
+        if verdict["verdict"] != "PASS":
+            faults.append("the verdict: " + text)
+        rows = account(alone, [alone], [os.path.join(place.path, "alone-letters")], faults)
+        if rows != verdict["expected"]:
+            faults.append(f"delta-rs counts {rows} rows, expected were {verdict['expected']}")
+        last = DeltaTable(alone.table).version()
+        counts = [ask(alone.table, "SELECT count(*) FROM t", version)[0] for version in (0, last // 2, last)]
+        if counts != sorted(counts) or counts[0] != 0 or counts[-1] != rows:
+            faults.append(f"rows at versions 0, {last // 2} and {last}: {counts}")
+
+        shared, serve = os.path.join(place.path, "shared"), chance.choice(SERVE)
+        runs = [Run(options, place, name, shared, serve) for name in ("left", "right")]
+        for run in runs:
+            run.table = shared
+        kills = at_random(runs, chance, options.seconds)
+        both = account(runs[0], runs, [os.path.join(place.path, run.name + "-letters") for run in runs], faults)
+        print(f"{steps} kills at named steps, {rows} rows in {last + 1} versions; {kills} at random instants of two writers of one "
+              f"table, {both} rows in {DeltaTable(shared).version() + 1} versions; {len(faults)} faults")
+        for fault in faults:
+            print("  " + fault)
+        return 1 if faults else 0
+    finally:
+        place.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
