@@ -118,6 +118,8 @@ std::string sink_name(SinkKind kind) {
       return "Kafka";
     case SinkKind::kPostgres:
       return "PostgreSQL";
+    case SinkKind::kDelta:
+      return "Delta Lake";
     case SinkKind::kNull:
       break;
   }
