@@ -246,6 +246,32 @@ TEST(Task, AnEarlierOwnersSnapshotCutsNothingOfALaterOne) {
   world.expect_exactly_once();
 }
 
+// Its new owners have the numbers of earlier ones, whose frames must not be taken for theirs.
+TEST(Task, AStoreThatForgotIsFilledAnewBesideTheOldChangelog) {
+  World world;
+  SeededRandom random(5);
+  for (int owner = 0; owner < 3; ++owner) {
+    auto task = world.open_task(world.all(), 1u << 20);
+    world.append(random, 100);
+    for (int epoch = 0; epoch < 2; ++epoch) {
+      while (!task->commit_waiting()) ASSERT_TRUE(task->step(0).ok());
+      task->run_commit();
+    }
+  }
+  world.store->forget();
+  {
+    auto task = world.open_task(world.all(), 1u << 20);
+    for (int epoch = 0; epoch < 3; ++epoch) {  // the third was another owner's
+      while (!task->commit_waiting()) ASSERT_TRUE(task->step(0).ok());
+      task->run_commit();
+    }
+  }
+  auto task = world.open_task(world.all());
+  Status ended = run_to_end(world, *task);
+  ASSERT_TRUE(ended.ok()) << ended.error().message;
+  world.expect_exactly_once();
+}
+
 TEST(Task, PartitionsMoveBetweenTasksUnderLoad) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));

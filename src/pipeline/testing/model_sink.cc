@@ -200,6 +200,13 @@ uint64_t ModelStore::commits() const {
   std::lock_guard lock(mutex_);
   return commits_;
 }
+void ModelStore::forget() {
+  std::lock_guard lock(mutex_);
+  partitions_.clear();
+  rows_.clear();
+  dead_letters_.clear();
+}
+
 std::string ModelStore::last_commit_token() const {
   std::lock_guard lock(mutex_);
   return commit_token_;

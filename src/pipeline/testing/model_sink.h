@@ -63,6 +63,8 @@ class ModelStore {
   Committed committed(const TopicPartition& source) const;
   uint64_t commits() const;
   std::string last_commit_token() const;
+  // As an empty store in its place: rows, positions and owners are gone. The changelog stays.
+  void forget();
 
  private:
   friend class ModelWriter;
