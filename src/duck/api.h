@@ -39,6 +39,12 @@ extern "C" duckdb_state duckdb_appender_clear(duckdb_appender appender);
   F(appender_create) F(appender_column_count) F(appender_column_type) F(appender_error_data)            \
   F(appender_flush) F(appender_clear) F(appender_destroy) F(append_data_chunk)                          \
   F(error_data_message) F(destroy_error_data)                                                           \
+  F(create_table_function) F(destroy_table_function) F(register_table_function)                         \
+  F(table_function_set_name) F(table_function_set_extra_info) F(table_function_set_bind)                \
+  F(table_function_set_init) F(table_function_set_function)                                             \
+  F(table_function_supports_projection_pushdown) F(bind_get_extra_info) F(bind_add_result_column)       \
+  F(init_get_extra_info) F(init_set_init_data) F(init_get_column_count) F(init_get_column_index)        \
+  F(init_set_error) F(function_get_init_data) F(function_set_error) F(create_logical_type)              \
   F(create_null_value) F(create_bool) F(create_int8) F(create_int16) F(create_int32) F(create_int64)    \
   F(create_uint8) F(create_uint16) F(create_uint32) F(create_uint64) F(create_hugeint)                  \
   F(create_uhugeint) F(create_bignum) F(create_decimal) F(create_float) F(create_double)                \

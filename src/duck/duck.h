@@ -103,6 +103,28 @@ class Connection {
   virtual void interrupt() = 0;
 };
 
+// Rows that the program itself gives, read front to back by one thread.
+class Scan {
+ public:
+  virtual ~Scan() = default;
+  // Fills rows 0, 1 … of the vectors (with the functions of api.h), `most` at most. One for each column of the
+  // function, null where the query does not read it. Returns the number of rows, 0 at the end.
+  virtual Result<size_t> next(const std::vector<_duckdb_vector*>& columns, size_t most) = 0;
+};
+
+struct ScanColumn {
+  std::string name;
+  enum Type { kInteger, kBigint, kTimestampTz, kVarchar } type = kVarchar;
+};
+
+// A table function of SQL without arguments: `FROM name()`. `open` is called for each of its calls, from any
+// thread, as long as the database lives.
+struct ScanFunction {
+  std::string name;
+  std::vector<ScanColumn> columns;
+  std::function<Result<std::unique_ptr<Scan>>()> open;
+};
+
 class Database {
  public:
   // `path` ":memory:" or a file. `settings` are DuckDB's configuration names (access_mode,
@@ -114,6 +136,7 @@ class Database {
       const std::string& path, const std::vector<std::pair<std::string, std::string>>& settings = {});
   virtual ~Database() = default;
   virtual Result<std::unique_ptr<Connection>> connect() = 0;
+  virtual Status add_function(ScanFunction function) = 0;
   // From now on SQL reaches no files but the database's own and those in `directories`, and changes no
   // settings; for good. Paths are absolute.
   virtual Status lock_down(const std::vector<std::string>& directories = {}) = 0;
