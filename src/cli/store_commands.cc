@@ -64,7 +64,8 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
     int64_t rows = -1, version = -1;
   };
   auto query = std::make_shared<QueryFlags>();
-  CLI::App* ask = program.add_subcommand("query", "SQL on the served table, also while the pipeline runs");
+  CLI::App* ask =
+      program.add_subcommand("query", "SQL on the served table or topic, also while the pipeline runs");
   ask->add_option("run", query->run, "Name of the run")->required();
   ask->add_option("sql", query->sql, "A statement that reads")->required();
   one_of(ask->add_option("--format", query->format)->capture_default_str(), {"table", "csv", "json"});
@@ -74,7 +75,9 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
   ask->add_option("--time", query->time, "A Delta table as it was at a time, as 2026-01-31T12:00:00Z")
       ->excludes(version);
   ask->footer(
-      "  tidemill query telemetry \"SELECT type, count(*), avg(value) FROM rawdata GROUP BY type\"\n\nMore: "
+      "  tidemill query telemetry \"SELECT type, count(*), avg(value) FROM rawdata GROUP BY type\"\n"
+      "  tidemill query relay \"SELECT count(*), max(enqueuedAt) FROM output\"\n\n"
+      "Tables are what the solution serves; of one that serves a topic they are `output` and `input`. More: "
       "docs/query.md.");
   ask->callback([&globals, query, exit_code] {
     *exit_code = ask_and_print(globals, query->run,

@@ -107,14 +107,14 @@ class Connection {
 class Scan {
  public:
   virtual ~Scan() = default;
-  // Fills rows 0, 1 … of the vectors (with the functions of api.h), `most` at most. One for each column of the
-  // function, null where the query does not read it. Returns the number of rows, 0 at the end.
+  // Fills rows 0, 1 … of the vectors (with the functions of api.h), `most` at most. One for each column of
+  // the function, null where the query does not read it. Returns the number of rows, 0 at the end.
   virtual Result<size_t> next(const std::vector<_duckdb_vector*>& columns, size_t most) = 0;
 };
 
 struct ScanColumn {
   std::string name;
-  enum Type { kInteger, kBigint, kTimestampTz, kVarchar } type = kVarchar;
+  enum Type { kInteger, kBigint, kTimestamp, kVarchar } type = kVarchar;
 };
 
 // A table function of SQL without arguments: `FROM name()`. `open` is called for each of its calls, from any

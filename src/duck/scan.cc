@@ -15,8 +15,8 @@ duckdb_type type_of(ScanColumn::Type type) {
       return DUCKDB_TYPE_INTEGER;
     case ScanColumn::kBigint:
       return DUCKDB_TYPE_BIGINT;
-    case ScanColumn::kTimestampTz:
-      return DUCKDB_TYPE_TIMESTAMP_TZ;
+    case ScanColumn::kTimestamp:
+      return DUCKDB_TYPE_TIMESTAMP;
     case ScanColumn::kVarchar:
       return DUCKDB_TYPE_VARCHAR;
   }

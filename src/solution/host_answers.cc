@@ -22,7 +22,7 @@ constexpr int64_t kReplayProgressNs = 1'000'000'000;
 Status Host::answer(Request& request, const Reply& reply, const std::atomic<bool>& gone) {
   if (request.verb.starts_with("log.")) {
     TM_ASSIGN(log::Log * log, this->log());
-    return answer_log_request(*log, request, reply, gone,
+    return answer_log_request(*log, kafka_topics(solution_), request, reply, gone,
                               [this](uint64_t records, uint64_t bytes) { on_incoming(records, bytes); });
   }
   if (request.verb == "query") return answer_query(*this, request, reply, gone);

@@ -8,12 +8,14 @@
 #include "base/text.h"
 #include "event/json_splice.h"
 #include "event/timestamp.h"
+#include "kafka/admin.h"
 
 namespace tidemill::solution {
 namespace {
 
 constexpr size_t kReadBytes = 1u << 20;
 constexpr int64_t kFollowWaitUs = 200'000;
+constexpr int kAskTimeoutMs = 15'000;
 
 Result<TopicPartition> partition_of(const Request& request) {
   std::string topic = request.get("topic");
@@ -21,13 +23,15 @@ Result<TopicPartition> partition_of(const Request& request) {
   return TopicPartition{topic, Partition(static_cast<int32_t>(request.number("partition", 0)))};
 }
 
+bool reply_heading(const Request& request, const Reply& reply) {
+  if (request.get("format") == "json") return true;
+  return reply(fmt::format("{:<32} {:>9} {:>14} {:>14} {:>14} {:>6} {:>14} {:>9}\n", "TOPIC", "PARTITION",
+                           "LOG START", "LAST STABLE", "LOG END", "EPOCH", "BYTES", "SEGMENTS"));
+}
+
 Status list_topics(log::Log& log, const Request& request, const Reply& reply) {
   bool json = request.get("format") == "json";
   bool all = request.get("all") == "1";
-  if (!json) {
-    reply(fmt::format("{:<32} {:>9} {:>14} {:>14} {:>14} {:>6} {:>14} {:>9}\n", "TOPIC", "PARTITION",
-                      "LOG START", "LAST STABLE", "LOG END", "EPOCH", "BYTES", "SEGMENTS"));
-  }
   for (const log::TopicInfo& topic : log.topics()) {
     if (topic.internal && !all) continue;
     for (int32_t p = 0; p < topic.config.partitions; ++p) {
@@ -126,45 +130,34 @@ Result<bool> read_some(log::Log& log, Cursor& cursor, const std::string& format,
   return !fetched.at_end;
 }
 
-Result<Offset> resolve_from(log::Log& log, const TopicPartition& tp, const std::string& from) {
-  TM_ASSIGN(log::PartitionInfo info, log.partition(tp));
-  if (from.empty() || from == "earliest") return info.log_start;
-  if (from == "latest") return info.last_stable;
-  int64_t number = 0;
-  auto [end, error] = std::from_chars(from.data(), from.data() + from.size(), number);
-  if (error == std::errc() && end == from.data() + from.size()) {
-    return std::clamp(Offset(number), info.log_start, info.last_stable);
-  }
-  auto time = parse_timestamp_us(from);
-  if (!time)
-    return user_error("from: '" + from +
-                      "' is neither an offset, earliest, latest nor a time like 2026-01-31T12:00:00Z");
-  return log.offset_for_time(tp, *time / 1000);
-}
-
-Result<log::TopicInfo> find_topic(log::Log& log, const std::string& name) {
+Result<log::TopicInfo> find_topic(log::Log& log, const std::vector<KafkaTopic>& in_kafka,
+                                  const std::string& name) {
   Result<log::TopicInfo> topic = log.topic(name);
   if (topic.ok() || topic.error().code != Code::kNotFound) return topic;
   std::vector<std::string> names;
+  for (const KafkaTopic& known : in_kafka) names.push_back(known.name);
   for (const log::TopicInfo& known : log.topics()) {
     if (!known.internal) names.push_back(known.name);
   }
-  return user_error("the log has no topic " + name + "; there are " + join(names, ", "), Code::kNotFound);
+  return user_error("there is no topic " + name + "; there are " + join(names, ", "), Code::kNotFound);
 }
 
-Status read_log(log::Log& log, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
+Status read_log(log::Log& log, const std::vector<KafkaTopic>& in_kafka, const Request& request,
+                const Reply& reply, const std::atomic<bool>& gone) {
   TM_ASSIGN(TopicPartition tp, partition_of(request));
-  TM_ASSIGN(log::TopicInfo topic, find_topic(log, tp.topic));
+  TM_ASSIGN(log::TopicInfo topic, find_topic(log, in_kafka, tp.topic));
   std::vector<Cursor> cursors;
   for (int32_t p = 0; p < topic.config.partitions; ++p) {
     if (request.number("partition", -1) >= 0 && p != tp.partition.value()) continue;
     TopicPartition one{tp.topic, Partition(p)};
-    TM_ASSIGN(Offset from, resolve_from(log, one, request.get("from")));
+    TM_ASSIGN(log::PartitionInfo info, log.partition(one));
+    TM_ASSIGN(Offset from, resolve_from(request.get("from"), info.log_start, info.last_stable,
+                                        [&](int64_t time_ms) { return log.offset_for_time(one, time_ms); }));
     cursors.push_back({one, from});
   }
   if (cursors.empty()) {
-    return user_error(fmt::format("topic {} has {} partitions, 0 to {}", tp.topic, topic.config.partitions,
-                                  topic.config.partitions - 1));
+    return user_error(fmt::format("topic {} has no partition {}; give one from 0 to {}", tp.topic,
+                                  tp.partition.value(), topic.config.partitions - 1));
   }
   int64_t left = request.number("max", -1);
   bool follow = request.get("follow") == "1";
@@ -181,6 +174,65 @@ Status read_log(log::Log& log, const Request& request, const Reply& reply, const
     if (!follow) return {};
     seen = log.wait_visible(seen, kFollowWaitUs);
   }
+  return {};
+}
+
+// Those that are there.
+Status list_kafka_topics(const std::vector<KafkaTopic>& topics, const Request& request, const Reply& reply) {
+  const bool json = request.get("format") == "json";
+  for (const KafkaTopic& topic : topics) {
+    TM_ASSIGN(auto admin, kafka::Admin::open(topic.connection, kAskTimeoutMs));
+    TM_ASSIGN(int32_t count, admin->partition_count(topic.name));
+    std::vector<TopicPartition> partitions;
+    for (int32_t p = 0; p < count; ++p) partitions.push_back({topic.name, Partition(p)});
+    if (partitions.empty()) continue;
+    TM_ASSIGN(auto first, admin->offsets(partitions, {kafka::OffsetQuery::kEarliest, 0}));
+    TM_ASSIGN(auto stable, admin->offsets(partitions, {kafka::OffsetQuery::kStableEnd, 0}));
+    TM_ASSIGN(auto end, admin->offsets(partitions, {kafka::OffsetQuery::kEnd, 0}));
+    for (size_t p = 0; p < partitions.size(); ++p) {
+      const int64_t from = first[p].offset.value(), to = stable[p].offset.value(),
+                    high = end[p].offset.value();
+      const std::string line =
+          json ? fmt::format(
+                     "{{\"topic\":\"{}\",\"partition\":{},\"log_start\":{},\"last_stable\":{},"
+                     "\"high_watermark\":{},\"cluster\":\"{}\"}}\n",
+                     topic.name, p, from, to, high, kafka::address_of(topic.connection))
+               : fmt::format("{:<32} {:>9} {:>14} {:>14} {:>14} Kafka {}\n", topic.name, p, from, to, high,
+                             kafka::address_of(topic.connection));
+      if (!reply(line)) return {};
+    }
+  }
+  return {};
+}
+
+Status read_kafka_topic(const KafkaTopic& topic, const Request& request, const Reply& reply,
+                        const std::atomic<bool>& gone) {
+  const std::string format = request.get("format", "values");
+  if (format == "batches") {
+    return user_error(
+        "topic " + topic.name +
+        " is in Kafka, whose batches are not seen from outside; --format values, events or json");
+  }
+  TopicRange range;
+  range.from = request.get("from");
+  range.partition = static_cast<int32_t>(request.number("partition", -1));
+  range.follow = request.get("follow") == "1";
+  TM_ASSIGN(auto reader, TopicReader::of_kafka(topic, range));
+  int64_t left = request.number("max", -1);
+  std::string text;
+  while (!gone && left != 0 && !reader->done()) {
+    // What is at hand goes out as soon as nothing more is.
+    TM_ASSIGN(auto event, reader->next(text.empty() ? kFollowWaitUs : 0));
+    if (event) {
+      text += event_line(format, *event->source, *event->record);
+      if (left > 0) --left;
+      if (text.size() < kReadBytes) continue;
+    }
+    // Also an empty one: it tells whether anybody still listens.
+    if (!reply(text)) return {};
+    text.clear();
+  }
+  if (!text.empty()) reply(text);
   return {};
 }
 
@@ -220,10 +272,21 @@ Status append(log::Log& log, Request& request, const Reply& reply,
 
 }  // namespace
 
-Status answer_log_request(log::Log& log, Request& request, const Reply& reply, const std::atomic<bool>& gone,
+Status answer_log_request(log::Log& log, const std::vector<KafkaTopic>& in_kafka, Request& request,
+                          const Reply& reply, const std::atomic<bool>& gone,
                           const std::function<void(uint64_t, uint64_t)>& on_append) {
-  if (request.verb == "log.topics") return list_topics(log, request, reply);
-  if (request.verb == "log.read") return read_log(log, request, reply, gone);
+  if (request.verb == "log.topics") {
+    if (!reply_heading(request, reply)) return {};
+    TM_TRY(list_kafka_topics(in_kafka, request, reply));
+    return list_topics(log, request, reply);
+  }
+  if (request.verb == "log.read") {
+    const std::string topic = request.get("topic");
+    for (const KafkaTopic& known : in_kafka) {
+      if (known.name == topic) return read_kafka_topic(known, request, reply, gone);
+    }
+    return read_log(log, in_kafka, request, reply, gone);
+  }
   if (request.verb == "log.append") return append(log, request, reply, on_append);
   if (request.verb == "log.wait") return wait(log, request);
   if (request.verb == "log.init") {
@@ -245,7 +308,7 @@ Status answer_log_request(log::Log& log, Request& request, const Reply& reply, c
     return {};
   }
   if (request.verb == "log.partitions") {
-    TM_ASSIGN(log::TopicInfo topic, find_topic(log, request.get("topic")));
+    TM_ASSIGN(log::TopicInfo topic, find_topic(log, in_kafka, request.get("topic")));
     reply(std::to_string(topic.config.partitions));
     return {};
   }

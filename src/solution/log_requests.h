@@ -1,10 +1,12 @@
-// Requests about the log, answered by the run's owner: listing, reading, following, appending.
+// Requests about the topics of a run, answered by its owner: listing, reading, following, appending. What is
+// in Kafka is read there; appended to is the log only.
 #pragma once
 
 #include <atomic>
 
 #include "log/log.h"
 #include "solution/socket.h"
+#include "solution/topic_reader.h"
 
 namespace tidemill::solution {
 
@@ -21,7 +23,8 @@ namespace tidemill::solution {
 //   log.end           topic, partition                → partition's visible end, log end
 //   log.partitions    topic                           → number of partitions
 // kNotFound for a verb that is none of these.
-Status answer_log_request(log::Log& log, Request& request, const Reply& reply, const std::atomic<bool>& gone,
+Status answer_log_request(log::Log& log, const std::vector<KafkaTopic>& in_kafka, Request& request,
+                          const Reply& reply, const std::atomic<bool>& gone,
                           const std::function<void(uint64_t records, uint64_t bytes)>& on_append);
 
 }  // namespace tidemill::solution

@@ -11,6 +11,7 @@
 #include "solution/host.h"
 #include "solution/query_delta.h"
 #include "solution/query_postgres.h"
+#include "solution/query_topic.h"
 #include "solution/query_text.h"
 
 namespace tidemill::solution {
@@ -135,13 +136,8 @@ Result<QueryStore> open_query_store(Host& host) {
       return store;
     }
     case SinkKind::kLog:
-      return user_error(solution.name +
-                        " serves a topic, which has no SQL: read it with `tidemill log read " +
-                        solution.name + " " + solution.serve.log.topic + "`, or serve with duckdb");
     case SinkKind::kKafka:
-      return user_error(
-          solution.name + " serves the Kafka topic " + solution.serve.kafka.topic +
-          ", which has no SQL: read it into DuckDB with a second solution (ingest: kafka, serve: duckdb)");
+      return open_topic_store(host);
     case SinkKind::kPostgres:
       return internal_error("PostgreSQL answers queries itself");
     case SinkKind::kDelta:

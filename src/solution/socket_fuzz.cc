@@ -84,7 +84,7 @@ std::string ask_owner(const std::string& directory, std::string_view bytes) {
   auto server = SocketServer::start(
       directory, [&](Request& asked, const Reply& reply, const std::atomic<bool>& gone) -> Status {
         asked.arguments.erase("follow");  // would wait until the asker's leaving is noticed
-        return answer_log_request(*log, asked, reply, gone, [](uint64_t, uint64_t) {});
+        return answer_log_request(*log, {}, asked, reply, gone, [](uint64_t, uint64_t) {});
       });
   if (!server.ok()) return server.error().message;
   send_and_leave(raw_socket(directory + "/socket", false), bytes);

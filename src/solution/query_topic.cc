@@ -1,0 +1,158 @@
+#include "solution/query_topic.h"
+
+#include <simdjson.h>
+
+#include "duck/api.h"
+#include "event/schema.h"
+#include "solution/topic_reader.h"
+#include "solution/wire.h"
+
+namespace tidemill::solution {
+namespace {
+
+constexpr int64_t kPollUs = 100'000;
+
+enum RecordColumn : size_t { kPartition, kOffset, kTimestamp, kKey, kMessage };
+const std::vector<duck::ScanColumn> kRecordColumns = {{"_partition_id", duck::ScanColumn::kInteger},
+                                                      {"_partition_offset", duck::ScanColumn::kBigint},
+                                                      {"_timestamp", duck::ScanColumn::kTimestamp},
+                                                      {"_key", duck::ScanColumn::kVarchar},
+                                                      {"_message", duck::ScanColumn::kVarchar}};
+
+// What is no UTF-8 has every byte beyond ASCII replaced (U+FFFD).
+void put_text(_duckdb_vector* vector, size_t row, std::string_view text) {
+  std::string mended;
+  if (!simdjson::validate_utf8(text.data(), text.size())) {
+    for (char c : text) {
+      if (static_cast<unsigned char>(c) < 0x80) {
+        mended += c;
+      } else {
+        mended += "\xEF\xBF\xBD";
+      }
+    }
+    text = mended;
+  }
+  duck::api().vector_assign_string_element_len(vector, row, text.data(), text.size());
+}
+
+void put_text_or_null(_duckdb_vector* vector, size_t row, bool there, std::string_view text) {
+  if (there) {
+    put_text(vector, row, text);
+    return;
+  }
+  duck::api().vector_ensure_validity_writable(vector);
+  duck::api().vector_get_validity(vector)[row / 64] &= ~(uint64_t{1} << (row % 64));
+}
+
+template <class T>
+void put(_duckdb_vector* vector, size_t row, T value) {
+  if (vector != nullptr) static_cast<T*>(duck::api().vector_get_data(vector))[row] = value;
+}
+
+class TopicScan final : public duck::Scan {
+ public:
+  explicit TopicScan(std::unique_ptr<TopicReader> reader) : reader_(std::move(reader)) {}
+
+  Result<size_t> next(const std::vector<_duckdb_vector*>& columns, size_t most) override {
+    size_t row = 0;
+    while (row < most && !reader_->done()) {
+      TM_ASSIGN(auto event, reader_->next(kPollUs));
+      if (!event) continue;
+      const Record& record = *event->record;
+      put<int32_t>(columns[kPartition], row, event->source->partition.value());
+      put<int64_t>(columns[kOffset], row, record.offset.value());
+      put<int64_t>(columns[kTimestamp], row, record.timestamp_ms * 1000);
+      if (columns[kKey] != nullptr) put_text_or_null(columns[kKey], row, record.has_key, record.key);
+      if (columns[kMessage] != nullptr)
+        put_text_or_null(columns[kMessage], row, record.has_value, record.value);
+      ++row;
+    }
+    return row;
+  }
+
+ private:
+  std::unique_ptr<TopicReader> reader_;
+};
+
+std::string in_quotes(const std::string& text, char quote) {
+  std::string out(1, quote);
+  for (char c : text) out.append(c == quote ? 2 : 1, c);
+  return out + quote;
+}
+
+std::string column_sql(const Field& field) {
+  std::string path = "$";
+  for (const std::string& member : field.path) path += "." + in_quotes(member, '"');
+  const std::string member = in_quotes(path, '\'');
+  if (field.type == Type::kJson) return "json_extract(_json, " + member + ")";
+  const std::string text = "json_extract_string(_json, " + member + ")";
+  return field.type == Type::kVarchar
+             ? text
+             : "TRY_CAST(" + text + " AS " + std::string(type_name(field.type)) + ")";
+}
+
+// Only what a query reads of it is taken out of the events.
+std::string view_sql(const std::string& view, const std::string& function, const Schema& schema) {
+  std::string columns;
+  for (const Field& field : schema.fields) {
+    columns += column_sql(field) + " AS " + in_quotes(field.name, '"') + ", ";
+  }
+  return "CREATE TEMP VIEW " + in_quotes(view, '"') + " AS SELECT " + columns +
+         "_partition_id, _partition_offset, _timestamp, _key, _message FROM (SELECT *, CASE WHEN "
+         "json_valid(_message) THEN _message::JSON END AS _json FROM " +
+         function + "())";
+}
+
+// Of the events that the last stage writes.
+Result<Schema> output_schema(Host& host) {
+  TM_ASSIGN(Ground ground, host.ground());
+  ground.dry = true;
+  TM_ASSIGN(auto stages, wire(host.solution(), ground));
+  return stages.back().plan.sink_schema;
+}
+
+}  // namespace
+
+Result<QueryStore> open_topic_store(Host& host) {
+  const Solution& solution = host.solution();
+  QueryStore store;
+  TM_ASSIGN(store.database,
+            duck::Database::open(
+                ":memory:", {{"memory_limit", std::to_string(solution.query.memory_bytes) + "B"},
+                             {"threads", std::to_string(solution.query.threads)},
+                             {"temp_directory", join_path(host.directory(), "query.tmp")},
+                             {"max_temp_directory_size", std::to_string(solution.query.spill_bytes) + "B"}}));
+  TM_ASSIGN(Schema written, output_schema(host));
+  const bool to_kafka = solution.serve.kind == SinkKind::kKafka;
+  const std::string& output = to_kafka ? solution.serve.kafka.topic : solution.serve.log.topic;
+  struct View {
+    std::string role, topic;
+    const Schema* schema;
+  };
+  for (const View& view :
+       {View{"input", input_topic(solution), &solution.event.schema}, View{"output", output, &written}}) {
+    duck::ScanFunction function;
+    function.name = "tidemill_" + view.role;
+    function.columns = kRecordColumns;
+    auto in_kafka = find_kafka_topic(solution, view.topic);
+    log::Log* log = nullptr;
+    if (!in_kafka) {
+      TM_ASSIGN(log, host.log());
+    }
+    function.open = [in_kafka, log, topic = view.topic]() -> Result<std::unique_ptr<duck::Scan>> {
+      TM_ASSIGN(auto reader,
+                in_kafka ? TopicReader::of_kafka(*in_kafka, {}) : TopicReader::of_log(*log, topic, {}));
+      return std::unique_ptr<duck::Scan>(std::make_unique<TopicScan>(std::move(reader)));
+    };
+    const std::string name = function.name;
+    TM_TRY(store.database->add_function(std::move(function)));
+    store.prepare += view_sql(view.role, name, *view.schema) + "; ";
+    if (view.topic != "input" && view.topic != "output") {
+      store.prepare += "CREATE TEMP VIEW " + in_quotes(view.topic, '"') + " AS FROM " + view.role + "; ";
+    }
+  }
+  TM_TRY(store.database->lock_down());
+  return store;
+}
+
+}  // namespace tidemill::solution
