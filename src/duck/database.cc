@@ -56,9 +56,7 @@ class DatabaseImpl final : public Database {
  public:
   explicit DatabaseImpl(std::shared_ptr<DatabaseHandle> handle) : handle_(std::move(handle)) {}
   Result<std::unique_ptr<Connection>> connect() override { return make_connection(handle_); }
-  Status add_function(ScanFunction function) override {
-    return register_scan(handle_, std::move(function));
-  }
+  Status add_function(ScanFunction function) override { return register_scan(handle_, std::move(function)); }
   Status lock_down(const std::vector<std::string>& directories) override {
     TM_ASSIGN(auto connection, connect());
     std::string list;

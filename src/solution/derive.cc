@@ -1,6 +1,7 @@
 #include "solution/derive.h"
 
 #include <algorithm>
+#include <thread>
 
 namespace tidemill::solution {
 namespace {
@@ -8,7 +9,10 @@ namespace {
 constexpr int64_t kReferenceLatencyUs = 15'000'000;
 constexpr int64_t kDeltaEpochUs = 5'000'000;
 constexpr double kReferenceDuplicates = 0.0011;  // the injected 0.1 % and a tenth of it
-constexpr double kReferenceRate = 0.9;           // of the rate asked for
+constexpr int64_t kDatabaseBytes = 256ll << 20;
+constexpr int64_t kDatabaseBytesPerTask = 128ll << 20;
+constexpr int64_t kKeyedDatabaseBytes = 1ll << 30;
+constexpr double kReferenceRate = 0.9;  // of the rate asked for
 
 // "solutions/relay.yaml" → "relay", with what a name may not hold made a dash.
 std::string name_of_file(const std::string& file) {
@@ -166,6 +170,14 @@ ReferenceLimits runners_limits(const Solution& solution) {
   return limits;
 }
 
+// A task has a row group of up to 122,880 rows under way, some 90 MB of telemetry. Written blocks stay in
+// memory as far as there is room, and the index of a key is best kept there.
+int64_t database_memory(const Solution& solution) {
+  const auto cores = static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
+  const int64_t bytes = kDatabaseBytes + kDatabaseBytesPerTask * task_count(solution, cores);
+  return solution.serve.duckdb.key.empty() ? bytes : std::max(bytes, kKeyedDatabaseBytes);
+}
+
 void derive_limits(Draft& draft) {
   Solution& solution = draft.solution;
   if (!draft.given("pipeline.epoch.max_bytes")) {
@@ -176,6 +188,10 @@ void derive_limits(Draft& draft) {
   if (solution.serve.kind == SinkKind::kDelta && !draft.given("pipeline.epoch.interval")) {
     solution.pipeline.limits.interval_us = kDeltaEpochUs;
     draft.derived("pipeline.epoch.interval", "as serve");
+  }
+  if (solution.serve.kind == SinkKind::kDuckDb && !draft.given("serve.duckdb.memory_limit")) {
+    solution.serve.duckdb.memory_limit_bytes = database_memory(solution);
+    draft.derived("serve.duckdb.memory_limit", "by its tasks and its key");
   }
   if (solution.serve.kind == SinkKind::kDuckDb && !draft.given("query.memory")) {
     solution.query.memory_bytes = most_query_memory(solution);

@@ -11,8 +11,8 @@
 #include "solution/host.h"
 #include "solution/query_delta.h"
 #include "solution/query_postgres.h"
-#include "solution/query_topic.h"
 #include "solution/query_text.h"
+#include "solution/query_topic.h"
 
 namespace tidemill::solution {
 namespace {
