@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -107,6 +108,37 @@ def begins_and_skips(program, place, broker):
     expect(f"{more} events after it", stored(output) == more, output)
 
 
+def looks(program, place, broker):
+    """What the log commands and SQL show of topics in Kafka."""
+    source = Source(program, place, broker, "looks", "looks-in")
+    status, output = source.run()
+    expect("events", status == 0, output)
+
+    def ask(*arguments, status=0):
+        done = subprocess.run([*source.program, *arguments], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        expect(" ".join(arguments), done.returncode == status, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    read = [json.loads(line) for line in ask("log", "read", "looks", "looks-out", "--format", "json").splitlines()]
+    ids = {json.loads(event["value"])["eventId"] for event in read}
+    expect("200 events, each once", len(read) == 200 and len(ids) == 200, str(read[:2]))
+    counted = ask("query", "looks", "--format", "csv", "SELECT count(*), count(DISTINCT eventId), count(enqueuedAt), count(DISTINCT _partition_id) FROM output")
+    expect("the same in SQL", counted.splitlines()[1:] == ["200,200,200,2"], counted)
+    counted = ask("query", "looks", "--format", "csv", 'SELECT count(DISTINCT eventId), bool_and(_key = deviceId) FROM "looks-in"')
+    expect("of the input, too", counted.splitlines()[1:] == ["200,true"], counted)
+    listed = {(one["topic"], one["partition"]) for one in map(json.loads, ask("log", "topics", "looks", "--format", "json").splitlines())}
+    expect("topics", {("looks-in", 0), ("looks-in", 1), ("looks-out", 0), ("looks-out", 1)} <= listed, str(listed))
+    expect("from an offset", len(ask("log", "read", "looks", "looks-in", "--partition", "0", "--from", "3", "--max", "2").splitlines()) == 2, "")
+    expect("a topic that is not there", "there are looks-in, looks-out" in ask("log", "read", "looks", "other", status=2), "")
+    with open(source.log, "w") as log:
+        command = [*source.program, "log", "follow", "looks", "looks-in", "--from", "earliest"]
+        follow = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    place.started.append(follow)
+    wait_for("what is followed", lambda: len(source.said().splitlines()) >= 200)
+    follow.send_signal(signal.SIGINT)
+    expect("its end", follow.wait(timeout=30) == 130, source.said())
+
+
 def leaves(program, place, broker):
     """A static member's partitions are free once it has left for good, and not before."""
     def member(number):
@@ -129,4 +161,5 @@ def leaves(program, place, broker):
 def check(program, place, broker):
     """One line that says what was seen."""
     begins_and_skips(program, place, broker)
-    return f"a source begins at given offsets, stops for deleted events or skips them; a place given up is taken after {leaves(program, place, broker):.1f} s"
+    looks(program, place, broker)
+    return f"topics are listed, read, followed and queried; a source begins at given offsets, stops for deleted events or skips them; a place given up is taken after {leaves(program, place, broker):.1f} s"
