@@ -77,7 +77,7 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
   ask->footer(
       "  tidemill query telemetry \"SELECT type, count(*), avg(value) FROM rawdata GROUP BY type\"\n"
       "  tidemill query relay \"SELECT count(*), max(enqueuedAt) FROM output\"\n\n"
-      "Tables are what the solution serves; of one that serves a topic they are `output` and `input`. More: "
+      "Tables are what the solution serves; `output` and `input` where that is a topic. More: "
       "docs/query.md.");
   ask->callback([&globals, query, exit_code] {
     *exit_code = ask_and_print(globals, query->run,

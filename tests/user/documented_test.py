@@ -90,7 +90,8 @@ class Documented(UserTest):
             alone = words[:1] in ([], ["run"], ["simulate"], ["clean"])  # begins runs, or removes them
             self.root = "-".join([f"{self.place}/page", *words]) if alone else f"{self.place}/pages"
             if not alone and not os.path.exists(self.root):
-                self.do("run", "telemetry", *SMALL, "-q")
+                for name in ("telemetry", "relay"):
+                    self.do("run", name, *SMALL, "-q")
             if words == ["clean"]:
                 self.do("run", "telemetry", *SMALL, "-q", "--steps", "IT")
             for line in self.do(*words, "--help").out.splitlines():
@@ -112,13 +113,17 @@ class Documented(UserTest):
                         self.do(*command, cwd=self.place, stdin=lines)
 
     def test_the_sql_of_the_pages_answers(self):
-        self.do("run", "telemetry", *SMALL, "-q")
-        text = (SOURCES / "docs/query.md").read_text()
-        statements = [line for block in re.findall(r"```sql\n(.*?)```", text, re.S) for line in block.splitlines() if not line.startswith("--")]
-        self.assertGreater(len(statements), 5)
-        for sql in statements:
-            with self.subTest(sql=sql):
-                self.do("query", "telemetry", sql)
+        for name in ("telemetry", "relay"):
+            self.do("run", name, *SMALL, "-q")
+        asked = 0
+        for block in re.findall(r"```sql\n(.*?)```", (SOURCES / "docs/query.md").read_text(), re.S):
+            name = "relay" if "tidemill query relay" in block else "telemetry"
+            for sql in block.splitlines():
+                if not sql.startswith("--"):
+                    with self.subTest(sql=sql):
+                        self.do("query", name, sql)
+                        asked += 1
+        self.assertGreater(asked, 8)
 
     def test_whole_solutions_in_the_pages_are_right(self):
         checked = 0
