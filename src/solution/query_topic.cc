@@ -98,8 +98,8 @@ std::string view_sql(const std::string& view, const std::string& function, const
     columns += column_sql(field) + " AS " + in_quotes(field.name, '"') + ", ";
   }
   return "CREATE TEMP VIEW " + in_quotes(view, '"') + " AS SELECT " + columns +
-         "_partition_id, _partition_offset, _timestamp, _key, _message FROM (SELECT *, CASE WHEN "
-         "json_valid(_message) THEN _message::JSON END AS _json FROM " +
+         "_partition_id, _partition_offset, _timestamp, _key, _message FROM (SELECT *, TRY_CAST(_message AS "
+         "JSON) AS _json FROM " +
          function + "())";
 }
 
