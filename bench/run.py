@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-PROGRAMS = ["decode", "generate", "append", "relay", "duckdb", "memory", "state", "program", "kafka", "postgres"]
+PROGRAMS = ["decode", "generate", "append", "relay", "duckdb", "memory", "state", "program", "kafka", "postgres", "delta"]
 
 
 def figure(value):

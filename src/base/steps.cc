@@ -16,7 +16,7 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 44> kSteps = {
+constexpr std::array<std::string_view, 45> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
@@ -54,6 +54,7 @@ constexpr std::array<std::string_view, 44> kSteps = {
     "delta.commit.written",        // the commit is written and synced, and not yet under its name
     "delta.committed",             // it is in the log, durably
     "delta.checkpoint.written",    // a checkpoint is there, and not yet in _last_checkpoint
+    "delta.merge.written",         // a file that takes the place of several is written and synced
     "snapshot.written",            // a snapshot is in the changelog
     "snapshot.durable",            // and synced
     "snapshot.truncated",          // what it replaces is cut

@@ -1,5 +1,6 @@
 #include "serve/delta_sink.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -200,6 +201,7 @@ Status DeltaSink::prepare(const Schema& schema) {
                                         {"threads", std::to_string(options_.threads)}}));
   DeltaLogOptions log;
   log.checkpoint_interval = options_.checkpoint_interval;
+  log.tombstones_us = std::max(log.tombstones_us, options_.upkeep.retention_us);
   const auto store_of = [&](const std::string& folder) {
     return std::make_shared<FolderStore>(files_, random_, folder);
   };
@@ -210,6 +212,12 @@ Status DeltaSink::prepare(const Schema& schema) {
       std::make_unique<DeltaDeadLetters>(std::move(dead), database_, clock_, random_, options_.pipeline);
   Status ready = create_or_check();
   if (!ready.ok()) return std::move(ready).error().within("Delta table " + options_.folder);
+  if (options_.merge) {
+    DeltaUpkeepOptions upkeep = options_.upkeep;
+    upkeep.codec = options_.codec;
+    upkeep_ = std::make_unique<DeltaUpkeep>(*log_, database_, clock_, random_, layout_, upkeep);
+    upkeep_->start();
+  }
   return {};
 }
 

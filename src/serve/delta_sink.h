@@ -19,6 +19,7 @@
 #include "serve/delta_dead_letters.h"
 #include "serve/delta_log.h"
 #include "serve/delta_positions.h"
+#include "serve/delta_upkeep.h"
 #include "serve/parquet_files.h"
 
 namespace tidemill::serve {
@@ -33,6 +34,8 @@ struct DeltaSinkOptions {
   std::vector<std::string> partition_by;
   std::string codec = "snappy";
   int64_t checkpoint_interval = 50;
+  bool merge = true;  // small files, in the background
+  DeltaUpkeepOptions upkeep;
   int64_t memory_limit_bytes = 512ll << 20;  // of the DuckDB that writes the files
   int32_t threads = 2;
 };
@@ -62,6 +65,7 @@ class DeltaSink final : public pipeline::Sink {
   std::shared_ptr<duck::Database> database_;
   std::unique_ptr<DeltaLog> log_;
   std::unique_ptr<DeltaDeadLetters> dead_letters_;
+  std::unique_ptr<DeltaUpkeep> upkeep_;
 };
 
 }  // namespace tidemill::serve

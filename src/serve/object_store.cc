@@ -1,8 +1,11 @@
 #include "serve/object_store.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
+#include <filesystem>
 #include <set>
+#include <system_error>
 
 #include "base/steps.h"
 
@@ -54,6 +57,21 @@ Result<std::vector<std::string>> FolderStore::list(const std::string& folder) {
   const std::string path = path_of(folder);
   if (!files_.exists(path)) return std::vector<std::string>();
   return files_.list(path);
+}
+
+Result<std::vector<StoredObject>> FolderStore::list_all() {
+  namespace fs = std::filesystem;
+  std::vector<StoredObject> all;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder_, error), end; !error && at != end; at.increment(error)) {
+    struct stat seen = {};
+    const std::string path = at->path().string();
+    // What has gone meanwhile is not there.
+    if (::stat(path.c_str(), &seen) != 0 || !S_ISREG(seen.st_mode)) continue;
+    all.push_back({path.substr(folder_.size() + 1), int64_t{seen.st_mtime} * 1000});
+  }
+  if (error) return external_error(folder_ + ": " + error.message());
+  return all;
 }
 
 Status FolderStore::remove(const std::string& name) {

@@ -2,6 +2,7 @@
 // machine; what an object store in the network has, and no more, is asked for.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,6 +12,11 @@
 #include "base/random.h"
 
 namespace tidemill::serve {
+
+struct StoredObject {
+  std::string name;
+  int64_t modified_ms = 0;  // since 1970 UTC, by the store's clock
+};
 
 // Thread-safe.
 class ObjectStore {
@@ -26,6 +32,8 @@ class ObjectStore {
   virtual Result<std::string> get(const std::string& name) = 0;  // kNotFound
   // Names (without the folder) in a folder, sorted; none where there is no such folder.
   virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;
+  // Everything in the store, in folders at any depth.
+  virtual Result<std::vector<StoredObject>> list_all() = 0;
   virtual Status remove(const std::string& name) = 0;
 
   // Data files are written by DuckDB, at a path of this machine, and are then made durable under their names.
@@ -44,6 +52,7 @@ class FolderStore final : public ObjectStore {
   Status put(const std::string& name, std::string_view content) override;
   Result<std::string> get(const std::string& name) override;
   Result<std::vector<std::string>> list(const std::string& folder) override;
+  Result<std::vector<StoredObject>> list_all() override;
   Status remove(const std::string& name) override;
   std::string path_of(const std::string& name) const override { return join_path(folder_, name); }
   Status keep(const std::vector<std::string>& names) override;

@@ -195,6 +195,9 @@ struct DeltaSink {
   std::string stored_at = "storedAt";  // column for the time of storing; empty: none
   ParquetCodec codec = ParquetCodec::kSnappy;
   int64_t checkpoint_interval = 50;  // versions
+  bool merge = true;                 // small files
+  int64_t file_bytes = 128ll << 20;
+  int64_t retention_us = 7ll * 24 * 3600 * 1'000'000;  // of files that the newest version does not need
   int64_t memory_limit_bytes = 512ll << 20;
   int32_t threads = 2;
 };

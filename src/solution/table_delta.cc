@@ -30,6 +30,14 @@ void add_delta_settings(TableWriter& table) {
       .count("serve.delta.checkpoint_interval", AT(serve.delta.checkpoint_interval),
              "commits between two checkpoints of the transaction log")
       .range(2, 100000);
+  table.toggle("serve.delta.merge", AT(serve.delta.merge),
+               "merge small files in the background, and remove files past their retention");
+  table.bytes("serve.delta.file_bytes", AT(serve.delta.file_bytes), "size of a merged file")
+      .range(1ll << 20, 1ll << 40);
+  table
+      .duration("serve.delta.retention", AT(serve.delta.retention_us),
+                "files that the newest version does not need are kept so long, for queries of older ones")
+      .range(60'000'000, 3650ll * 24 * 3600 * 1'000'000);
   table
       .bytes("serve.delta.memory_limit", AT(serve.delta.memory_limit_bytes),
              "memory of the DuckDB that writes the files")

@@ -115,6 +115,9 @@ serve::DeltaSinkOptions delta_options(const Solution& solution, const Ground& gr
   options.partition_by = sink.partition_by;
   options.codec = kCodecs[static_cast<size_t>(sink.codec)];
   options.checkpoint_interval = sink.checkpoint_interval;
+  options.merge = sink.merge;
+  options.upkeep.target_bytes = sink.file_bytes;
+  options.upkeep.retention_us = sink.retention_us;
   options.memory_limit_bytes = sink.memory_limit_bytes;
   options.threads = sink.threads;
   return options;

@@ -1,0 +1,163 @@
+#include "serve/delta_upkeep.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "base/logging.h"
+#include "base/steps.h"
+
+namespace tidemill::serve {
+
+namespace {
+
+constexpr int kLooksAVacuum = 720;  // at a pause of 5 s: hourly
+
+std::string folder_in_table(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? std::string() : path.substr(0, slash + 1);
+}
+
+}  // namespace
+
+DeltaUpkeep::DeltaUpkeep(DeltaLog& log, std::shared_ptr<duck::Database> database, Clock& clock,
+                         Random& random, const TableLayout& layout, DeltaUpkeepOptions options)
+    : log_(log),
+      database_(std::move(database)),
+      clock_(clock),
+      random_(random),
+      layout_(layout),
+      options_(std::move(options)) {}
+
+DeltaUpkeep::~DeltaUpkeep() {
+  {
+    std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void DeltaUpkeep::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+// What fails here is tried again; the table is as it was.
+void DeltaUpkeep::run() {
+  std::unique_lock lock(mutex_);
+  for (int looks = 0; !ends_; ++looks) {
+    for (bool more = true; more && !ends_;) {
+      lock.unlock();
+      auto merged = merge();
+      if (!merged.ok())
+        log_warning("merging files of " + log_.store().place() + ": " + merged.error().message);
+      more = merged.ok() && *merged;
+      lock.lock();
+    }
+    if (looks % kLooksAVacuum == 0 && !ends_) {
+      lock.unlock();
+      auto removed = vacuum();
+      if (!removed.ok()) log_warning("old files of " + log_.store().place() + ": " + removed.error().message);
+      lock.lock();
+    }
+    wake_.wait_for(lock, std::chrono::microseconds(options_.pause_us), [this] { return ends_; });
+  }
+}
+
+// Small files of one partition, as many as make one of the target's size; none: not worth it yet.
+std::vector<DeltaAdd> DeltaUpkeep::choose(const DeltaState& state) const {
+  std::map<DeltaPartition, std::vector<const DeltaAdd*>> small;
+  for (const auto& [path, file] : state.files) {
+    if (file.size_bytes < options_.target_bytes / 2) small[file.partition].push_back(&file);
+  }
+  for (const auto& [partition, files] : small) {
+    std::vector<DeltaAdd> chosen;
+    int64_t bytes = 0;
+    for (const DeltaAdd* file : files) {
+      if (bytes + file->size_bytes > options_.target_bytes) break;
+      bytes += file->size_bytes;
+      chosen.push_back(*file);
+    }
+    const bool worth = chosen.size() >= options_.fewest_files || bytes >= options_.target_bytes / 2;
+    if (chosen.size() > 1 && worth) return chosen;
+  }
+  return {};
+}
+
+Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files) {
+  std::string paths;
+  for (const DeltaAdd& file : files)
+    paths += (paths.empty() ? "" : ", ") + quote_path(log_.store().path_of(delta_path(file.path)));
+  TM_ASSIGN(auto connection, database_->connect());
+  ParquetWriter writer(*connection, layout_, {}, log_.store().place(), options_.codec);
+  const std::string folder = folder_in_table(delta_path(files.front().path));
+  TM_ASSIGN(auto written,
+            writer.write_query("SELECT * FROM read_parquet([" + paths + "], hive_partitioning = false)",
+                               folder + "part-" + random_id(random_)));
+  if (written.size() != 1)
+    return internal_error("a merge of files has made " + std::to_string(written.size()));
+  return std::move(written.front());
+}
+
+Result<bool> DeltaUpkeep::merge() {
+  std::vector<DeltaAdd> files;
+  TM_TRY(log_.refresh([&](const DeltaState& state) { files = choose(state); }));
+  if (files.empty()) return false;
+  TM_ASSIGN(ParquetFile merged, write_merged(files));
+  TM_TRY(log_.store().keep({merged.name}));
+  commit_step("delta.merge.written");
+  const int64_t now_ms = clock_.wall_us() / 1000;
+  std::string lines = delta_commit_info_line("OPTIMIZE", "", now_ms) +
+                      delta_add_line(delta_uri(merged.name), files.front().partition, merged.size_bytes,
+                                     now_ms, false, merged.stats);
+  for (const DeltaAdd& file : files) lines += delta_remove_line(file, now_ms, false);
+  bool gone = false;
+  auto committed = log_.commit([&](const DeltaState& state) -> Result<std::string> {
+    gone = !std::all_of(files.begin(), files.end(),
+                        [&](const DeltaAdd& file) { return state.files.contains(file.path); });
+    return gone ? std::string() : lines;
+  });
+  if (gone || (!committed.ok() && committed.error().code != Code::kUnknown))
+    (void)log_.store().remove(merged.name).ok();
+  if (!committed.ok()) return std::move(committed).error();
+  if (gone) return true;
+  log_debug(fmt::format("{}: {} files merged into {}", log_.store().place(), files.size(), merged.name));
+  return true;
+}
+
+Result<size_t> DeltaUpkeep::vacuum() {
+  const int64_t now_us = clock_.wall_us();
+  const int64_t before_ms = (now_us - options_.retention_us) / 1000;
+  const int64_t unnamed_before_ms = (now_us - std::max(options_.retention_us, options_.unnamed_us)) / 1000;
+  // Listed first: what is written meanwhile is not among them.
+  TM_ASSIGN(std::vector<StoredObject> objects, log_.store().list_all());
+  std::set<std::string> needed, expired;
+  TM_TRY(log_.refresh([&](const DeltaState& state) {
+    for (const auto& [path, file] : state.files) needed.insert(delta_path(path));
+    for (const auto& [path, file] : state.removed) {
+      (file.deleted_ms < before_ms ? expired : needed).insert(delta_path(path));
+    }
+  }));
+  size_t removed = 0;
+  for (const StoredObject& object : objects) {
+    // Names that begin with '_' or '.' are others' business: the log's, a table's indexes.
+    const bool hidden = object.name.starts_with("_") || object.name.starts_with(".") ||
+                        object.name.find("/.") != std::string::npos ||
+                        object.name.find("/_") != std::string::npos;
+    if (hidden || !object.name.ends_with(".parquet") || needed.contains(object.name)) continue;
+    if (!expired.contains(object.name) && object.modified_ms >= unnamed_before_ms) continue;
+    Status gone = log_.store().remove(object.name);
+    if (gone.ok()) ++removed;
+    if (!gone.ok() && gone.error().code != Code::kNotFound)
+      return std::move(gone).error();  // else: by another process
+  }
+  if (removed > 0)
+    log_info(fmt::format("{}: {} files that no version needs are removed", log_.store().place(), removed));
+  return removed;
+}
+
+}  // namespace tidemill::serve

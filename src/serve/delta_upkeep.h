@@ -1,0 +1,65 @@
+// Upkeep of a Delta table in the background: merges small files, and removes files that no version needs.
+//
+// A merge is a commit that adds one file and removes those whose rows it has, with dataChange false. It never
+// conflicts with a commit that appends; where one of its files is gone meanwhile (another process merged it),
+// it is given up. Readers of older versions still find the old files, until `retention` has passed.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+#include "serve/delta_log.h"
+#include "serve/parquet_files.h"
+
+namespace tidemill::serve {
+
+struct DeltaUpkeepOptions {
+  int64_t target_bytes =
+      128ll << 20;           // of a merged file; larger ones, and those of half of it, are left as they are
+  size_t fewest_files = 16;  // to be merged, unless together they have half of target_bytes
+  int64_t pause_us = 5'000'000;  // between two looks
+  int64_t retention_us = 7ll * 24 * 3600 * 1'000'000;
+  // Files that no version names are kept this long at least: the commit that names them may be yet to come.
+  int64_t unnamed_us = 24ll * 3600 * 1'000'000;
+  std::string codec = "snappy";
+};
+
+class DeltaUpkeep {
+ public:
+  // All must outlive it. `layout`: of the table.
+  DeltaUpkeep(DeltaLog& log, std::shared_ptr<duck::Database> database, Clock& clock, Random& random,
+              const TableLayout& layout, DeltaUpkeepOptions options);
+  ~DeltaUpkeep();
+  DeltaUpkeep(const DeltaUpkeep&) = delete;
+  DeltaUpkeep& operator=(const DeltaUpkeep&) = delete;
+  void start();  // the thread
+
+  // One merge, where there is one to make; whether there was.
+  Result<bool> merge();
+  // Removes files that were taken out of the table longer than `retention` ago, and those that no version
+  // names and that are older than that, too. Returns how many.
+  Result<size_t> vacuum();
+
+ private:
+  void run();
+  std::vector<DeltaAdd> choose(const DeltaState& state) const;
+  Result<ParquetFile> write_merged(const std::vector<DeltaAdd>& files);
+
+  DeltaLog& log_;
+  const std::shared_ptr<duck::Database> database_;
+  Clock& clock_;
+  Random& random_;
+  const TableLayout& layout_;
+  const DeltaUpkeepOptions options_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool ends_ = false;
+  std::thread thread_;
+};
+
+}  // namespace tidemill::serve
