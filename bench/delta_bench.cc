@@ -76,6 +76,7 @@ class Comparison {
                                                "process.enrich.fields=enqueuedAt,processedAt",
                                                "serve.delta.partition_by=[]",
                                                "serve.delta.merge=off",
+                                               "pipeline.epoch.interval=100ms",  // of the last one
                                                fmt::format("pipeline.tasks={}", tasks)};
     Cost cost;
     {
@@ -113,7 +114,7 @@ class Comparison {
 void run(const Options& options) {
   Comparison comparison(options);
   for (int tasks : {1, 2}) {
-    say(fmt::format("delta, {} of tasks:", tasks));
+    say(fmt::format("delta, tasks: {}", tasks));
     Pair pair = interleave(
         options.rounds, [&] { return comparison.ours(tasks); }, [&] { return comparison.baseline(tasks); });
     Row row;
