@@ -42,9 +42,9 @@ _tidemill() {
   esac
   if [[ "$current" != -* ]]; then
     case "$path" in
-      run|simulate|show|check|solutions|"log produce")
+      run|simulate|show|check|schema|solutions|"log produce")
         words="$words $(tidemill solutions 2>/dev/null | awk '/^$/ {exit} NR > 1 {print $1}')" ;;
-      query|report|verify|stop|clean|"log topics"|"log read"|"log follow"|"log repair")
+      query|connect|report|verify|stop|clean|"log topics"|"log read"|"log follow"|"log repair")
         words="$words $(tidemill status 2>/dev/null | awk 'NR > 1 && sub("/.*", "", $1) {print $1}' | sort -u)" ;;
     esac
   fi

@@ -79,6 +79,7 @@ void add_run_commands(CLI::App& program, const Globals& globals, int* exit_code)
 void add_log_commands(CLI::App& program, const Globals& globals, int* exit_code);
 void add_store_commands(CLI::App& program, const Globals& globals, int* exit_code);
 void add_solution_commands(CLI::App& program, const Globals& globals, int* exit_code);
+void add_check_commands(CLI::App& program, const Globals& globals, int* exit_code);
 void add_lifecycle_commands(CLI::App& program, const Globals& globals, int* exit_code);
 
 // Waits until another process takes the place of a run's owner that has left; false: the run has ended, or a

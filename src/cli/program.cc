@@ -55,6 +55,7 @@ int run_program(int argc, char** argv) {
   int exit_code = kOk;
   add_run_commands(program, globals, &exit_code);
   add_solution_commands(program, globals, &exit_code);
+  add_check_commands(program, globals, &exit_code);
   add_log_commands(program, globals, &exit_code);
   add_store_commands(program, globals, &exit_code);
   add_lifecycle_commands(program, globals, &exit_code);

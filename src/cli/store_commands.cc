@@ -1,10 +1,11 @@
-// query, report, verify.
+// query, connect, report, verify.
 #include <CLI/CLI.hpp>
 #include <memory>
 
 #include "base/logging.h"
 #include "base/text.h"
 #include "cli/context.h"
+#include "solution/connect.h"
 #include "solution/interrupt.h"
 #include "solution/run_command.h"
 
@@ -56,6 +57,19 @@ int report(const Globals& globals, const std::string& run, const std::string& fo
   return kOk;
 }
 
+int connect(const Globals& globals, const std::string& run) {
+  auto record = find_run(globals, run);
+  if (!record.ok()) return report_error(record.error());
+  auto loaded = solution_of(*record);
+  if (!loaded.ok()) return report_error(loaded.error());
+  const solution::RunStore runs(FileSystem::posix(), globals.root);
+  auto text = solution::connect_text(
+      loaded->solution,
+      {record->id(), runs.directory(record->name, record->number), solution::is_live(runs, *record)});
+  if (!text.ok()) return report_error(text.error());
+  return print(*text) ? kOk : kReaderLeft;
+}
+
 }  // namespace
 
 void add_store_commands(CLI::App& program, const Globals& globals, int* exit_code) {
@@ -89,6 +103,15 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
                                  {"time", query->time}},
                                 ""});
   });
+
+  auto connected = std::make_shared<std::string>();
+  CLI::App* way = program.add_subcommand(
+      "connect", "The command that opens a run's store with the store's own client, without its password");
+  way->add_option("run", *connected, "Name of the run")->required();
+  way->footer(
+      "  tidemill connect telemetry\n"
+      "  eval \"$(tidemill connect telemetry)\"\n\nOf files it is their folder.");
+  way->callback([&globals, connected, exit_code] { *exit_code = connect(globals, *connected); });
 
   struct ReportFlags {
     std::string run, format = "table", every = "60s";

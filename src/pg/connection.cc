@@ -114,6 +114,32 @@ Result<std::string> describe(const Options& options) {
   return place;
 }
 
+Result<std::string> connection_without_secrets(const Options& options) {
+  TM_TRY(load_api());
+  char* problem = nullptr;
+  PQconninfoOption* parsed = api().conninfoParse(options.connection.c_str(), &problem);
+  if (problem != nullptr) api().freemem(problem);
+  if (parsed == nullptr) return user_error(kUnreadable);
+  std::string text;
+  for (PQconninfoOption* one = parsed; one->keyword != nullptr; ++one) {
+    const std::string_view keyword = one->keyword;
+    std::string value = text_or_empty(one->val);
+    const bool where = keyword == "host" || keyword == "port" || keyword == "dbname" || keyword == "user";
+    if (value.empty() && where && one->envvar != nullptr) value = text_or_empty(std::getenv(one->envvar));
+    if (value.empty() || *one->dispchar == '*') continue;  // which marks passwords
+    text += (text.empty() ? "" : " ") + std::string(keyword) + "=";
+    if (value.find_first_of(" '\\") == std::string::npos) {
+      text += value;
+      continue;
+    }
+    text += '\'';
+    for (char c : value) text += c == '\'' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    text += '\'';
+  }
+  api().conninfoFree(parsed);
+  return text;
+}
+
 Result<std::unique_ptr<Connection>> Connection::open(const Options& options) {
   TM_ASSIGN(std::string place, describe(options));
   // What the connection says itself comes later, and counts.

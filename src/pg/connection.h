@@ -25,6 +25,10 @@ struct Options {
 // connection cannot be parsed.
 Result<std::string> describe(const Options& options);
 
+// "host=h port=5432 dbname=d user=u" as libpq's clients take it, without what is secret; also with what the
+// environment says of those four. Errors: as describe()'s.
+Result<std::string> connection_without_secrets(const Options& options);
+
 // "name" and 'text' for SQL, whatever they contain but for NUL.
 std::string quote_identifier(std::string_view name);
 std::string quote_literal(std::string_view text);

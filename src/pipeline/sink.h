@@ -92,6 +92,12 @@ struct SinkNeeds {
   bool validate = false;             // events and their ids are checked even where no field is decoded
 };
 
+// A statement that makes a part of a store, in the store's own SQL.
+struct Ddl {
+  std::string holds;  // "the events", "positions"
+  std::string sql;    // without a semicolon at its end
+};
+
 class Sink {
  public:
   virtual ~Sink() = default;
@@ -100,6 +106,12 @@ class Sink {
   // Creates table, topic or folder where missing; checks an existing one against the schema (the
   // event's fields, then those that operators added). Called once, before any writer is opened.
   virtual Status prepare(const Schema& schema) = 0;
+  // What prepare() runs in an empty store, in this order; empty where the store has no SQL. Touches no store.
+  // Errors: what prepare() says of the schema.
+  virtual Result<std::vector<Ddl>> ddl(const Schema& schema) const {
+    (void)schema;
+    return std::vector<Ddl>{};
+  }
   // Takes rows that the store cannot hold out of `selected`, into the dead letters with the reason. Called
   // for each batch before it is counted and given to an output. Thread-safe.
   virtual void screen(Batch& batch) const { (void)batch; }

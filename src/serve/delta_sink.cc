@@ -188,14 +188,26 @@ pipeline::SinkNeeds DeltaSink::needs() const {
   return needs;
 }
 
-Status DeltaSink::prepare(const Schema& schema) {
-  fields_ = schema.fields;
+Result<TableLayout> DeltaSink::layout_of(const Schema& schema) const {
   TableOptions table;
   table.table = "rows";
   table.nested = options_.nested;
   table.stored_at = options_.stored_at;
   table.section = "serve.delta";
-  TM_ASSIGN(layout_, make_parquet_layout(schema, table, options_.partition_by, "serve.delta"));
+  return make_parquet_layout(schema, table, options_.partition_by, "serve.delta");
+}
+
+Result<std::vector<pipeline::Ddl>> DeltaSink::ddl(const Schema& schema) const {
+  TM_ASSIGN(TableLayout layout, layout_of(schema));
+  layout.table = options_.folder.substr(options_.folder.rfind('/') + 1);
+  for (TableColumn& column : layout.columns) column.not_null = false;  // as in delta_schema_json()
+  return std::vector<pipeline::Ddl>{
+      {"the events, in Spark SQL", create_spark_table_sql(layout, {"DELTA", options_.partition_by})}};
+}
+
+Status DeltaSink::prepare(const Schema& schema) {
+  fields_ = schema.fields;
+  TM_ASSIGN(layout_, layout_of(schema));
   TM_ASSIGN(database_, duck::Database::open(
                            ":memory:", {{"memory_limit", std::to_string(options_.memory_limit_bytes) + "B"},
                                         {"threads", std::to_string(options_.threads)}}));

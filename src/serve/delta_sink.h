@@ -48,11 +48,14 @@ class DeltaSink final : public pipeline::Sink {
   pipeline::SinkTraits traits() const override;
   pipeline::SinkNeeds needs() const override;
   Status prepare(const Schema& schema) override;
+  // In Spark SQL, which makes the same table.
+  Result<std::vector<pipeline::Ddl>> ddl(const Schema& schema) const override;
   Result<std::unique_ptr<pipeline::SinkWriter>> open_writer(int task) override;
 
  private:
   friend class DeltaWriter;
   friend class DeltaOutput;
+  Result<TableLayout> layout_of(const Schema& schema) const;
   Status create_or_check();
 
   FileSystem& files_;

@@ -20,13 +20,16 @@ Value count(uint64_t value) {
 
 // Without a primary key: its index would make every update a delete and an insert. Rows are made
 // under the takeover's lock, and read_positions() checks.
+std::string positions_table_sql() {
+  return "CREATE TABLE IF NOT EXISTS tidemill_positions (pipeline VARCHAR NOT NULL, topic VARCHAR NOT NULL, "
+         "\"partition\" INTEGER NOT NULL, owner INTEGER NOT NULL, next_offset BIGINT, leader_epoch INTEGER, "
+         "epoch BIGINT NOT NULL, incarnation INTEGER NOT NULL, \"read\" BIGINT NOT NULL, stored BIGINT NOT "
+         "NULL, "
+         "dead BIGINT NOT NULL, dropped BIGINT NOT NULL)";
+}
+
 Status create_positions_table(duck::Connection& connection) {
-  TM_TRY(connection.execute(
-      "CREATE TABLE IF NOT EXISTS tidemill_positions (pipeline VARCHAR NOT NULL, topic VARCHAR NOT NULL, "
-      "\"partition\" INTEGER NOT NULL, owner INTEGER NOT NULL, next_offset BIGINT, leader_epoch INTEGER, "
-      "epoch BIGINT NOT NULL, incarnation INTEGER NOT NULL, \"read\" BIGINT NOT NULL, stored BIGINT NOT "
-      "NULL, "
-      "dead BIGINT NOT NULL, dropped BIGINT NOT NULL)"));
+  TM_TRY(connection.execute(positions_table_sql()));
   return {};
 }
 

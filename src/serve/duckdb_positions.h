@@ -11,6 +11,7 @@
 
 namespace tidemill::serve {
 
+std::string positions_table_sql();
 Status create_positions_table(duck::Connection& connection);
 
 // Raises the owner tokens. Inside the caller's transaction.

@@ -252,13 +252,23 @@ pipeline::SinkNeeds DuckDbSink::needs() const {
   return needs;
 }
 
+Result<TableLayout> DuckDbSink::layout_of(const Schema& schema) const {
+  TM_ASSIGN(TableLayout layout, make_table_layout(schema, options_.table));
+  if (dead_table_ != layout.table) return layout;
+  return user_error("dead_letters.name: is the table of the rows, " + layout.table + "; choose another name");
+}
+
+Result<std::vector<pipeline::Ddl>> DuckDbSink::ddl(const Schema& schema) const {
+  TM_ASSIGN(TableLayout layout, layout_of(schema));
+  return std::vector<pipeline::Ddl>{
+      {"the events", create_table_sql(layout)},
+      {"what could not be decoded or stored", duckdb_dead_letters_sql(dead_table_)},
+      {"what each pipeline has committed", positions_table_sql()}};
+}
+
 Status DuckDbSink::prepare(const Schema& schema) {
   fields_ = schema.fields;
-  TM_ASSIGN(layout_, make_table_layout(schema, options_.table));
-  if (dead_table_ == layout_.table) {
-    return user_error("dead_letters.name: is the table of the rows, " + layout_.table +
-                      "; choose another name");
-  }
+  TM_ASSIGN(layout_, layout_of(schema));
   TM_ASSIGN(auto connection, database_->connect());
   TM_TRY(create_or_check_table(*connection, layout_));
   auto dead = connection->execute(duckdb_dead_letters_sql(dead_table_));

@@ -46,11 +46,14 @@ class DuckDbSink final : public pipeline::Sink {
   pipeline::SinkTraits traits() const override;
   pipeline::SinkNeeds needs() const override;
   Status prepare(const Schema& schema) override;
+  Result<std::vector<pipeline::Ddl>> ddl(const Schema& schema) const override;
   Result<std::unique_ptr<pipeline::SinkWriter>> open_writer(int task) override;
 
  private:
   friend class DuckDbWriter;
   friend class DuckDbOutput;
+
+  Result<TableLayout> layout_of(const Schema& schema) const;
 
   std::shared_ptr<duck::Database> database_;
   Clock& clock_;

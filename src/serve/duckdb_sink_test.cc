@@ -348,5 +348,43 @@ TEST(DuckDbSink, TakesHostileNames) {
   EXPECT_EQ(store.prepare_error(schema), "");
 }
 
+TEST(DuckDbDdl, IsWhatPrepareMakes) {
+  const Schema schema = telemetry_schema(3, 0);
+  DuckDbSinkOptions options;
+  options.pipeline = "pipe";
+  options.table.table = "raw data";
+  options.table.stored_at = "storedAt";
+  options.table.key = {"eventId"};
+  std::vector<std::vector<std::string>> made[2];
+  for (const bool by_hand : {false, true}) {
+    auto database = duck::Database::open(":memory:").value();
+    DuckDbSink sink(database, Clock::system(), options);
+    auto connection = database->connect().value();
+    if (by_hand) {
+      const std::vector<pipeline::Ddl> statements = sink.ddl(schema).value();
+      for (const pipeline::Ddl& one : statements) ASSERT_TRUE(connection->execute(one.sql).ok()) << one.sql;
+    }
+    ASSERT_TRUE(sink.prepare(schema).ok());
+    made[by_hand ? 1 : 0] = query(*connection, "SELECT table_name, sql FROM duckdb_tables() ORDER BY ALL");
+  }
+  EXPECT_EQ(made[0].size(), 3u);
+  EXPECT_EQ(made[0], made[1]);
+}
+
+TEST(SparkTable, HasTheSameColumnsInSparksTypes) {
+  Schema schema;
+  schema.fields = {{"id", {"id"}, Type::kVarchar, false},
+                   {"n", {"n"}, Type::kInteger, true},
+                   {"a.b", {"a", "b"}, Type::kDouble, true},
+                   {"a.c", {"a", "c"}, Type::kJson, true},
+                   {"at", {"at"}, Type::kTimestamp, true}};
+  TableOptions options;
+  options.table = "t`s";
+  EXPECT_EQ(
+      create_spark_table_sql(make_table_layout(schema, options).value()),
+      "CREATE TABLE `t``s` (\n  `id` STRING NOT NULL,\n  `n` INT,\n  `a` STRUCT<`b`: DOUBLE, `c`: STRING>,\n"
+      "  `at` TIMESTAMP\n)");
+}
+
 }  // namespace
 }  // namespace tidemill::serve

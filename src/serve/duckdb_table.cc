@@ -223,13 +223,13 @@ Result<TableLayout> make_table_layout(const Schema& schema, const TableOptions& 
 std::string create_table_sql(const TableLayout& layout) {
   std::string sql = quote_identifier(layout.table) + " (";
   for (const TableColumn& column : layout.columns) {
-    if (sql.back() != '(') sql += ", ";
-    sql += quote_identifier(column.name) + " " + column.type + (column.not_null ? " NOT NULL" : "");
+    if (sql.back() != '(') sql += ",";
+    sql += "\n  " + quote_identifier(column.name) + " " + column.type + (column.not_null ? " NOT NULL" : "");
   }
   std::vector<std::string> key;
   for (const std::string& column : layout.key) key.push_back(quote_identifier(column));
-  if (!key.empty()) sql += ", PRIMARY KEY (" + joined(key, ", ") + ")";
-  return "CREATE TABLE " + sql + ")";
+  if (!key.empty()) sql += ",\n  PRIMARY KEY (" + joined(key, ", ") + ")";
+  return "CREATE TABLE " + sql + "\n)";
 }
 
 Status create_or_check_table(duck::Connection& connection, const TableLayout& layout) {

@@ -55,6 +55,12 @@ struct TableOptions {
 Result<TableLayout> make_table_layout(const Schema& schema, const TableOptions& options);
 
 std::string create_table_sql(const TableLayout& layout);
+// The same columns in Spark SQL. Spark has no keys, and no JSON: that is a STRING.
+struct SparkFiles {
+  std::string format;  // "DELTA"; empty: Spark's own choice
+  std::vector<std::string> partition_by;
+};
+std::string create_spark_table_sql(const TableLayout& layout, const SparkFiles& files = {});
 
 // Creates the table where it is missing; else compares its columns, types and key.
 Status create_or_check_table(duck::Connection& connection, const TableLayout& layout);

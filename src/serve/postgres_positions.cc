@@ -46,14 +46,18 @@ auto in_transaction(pg::Connection& connection, const Body& body) -> decltype(bo
 
 }  // namespace
 
+std::string PostgresPositions::create_sql() const {
+  return "CREATE TABLE IF NOT EXISTS " + table_ +
+         " (pipeline text NOT NULL, topic text NOT NULL, \"partition\" integer NOT NULL, "
+         "source text NOT NULL, owner integer NOT NULL, backend integer NOT NULL, next_offset bigint, "
+         "leader_epoch integer, epoch bigint NOT NULL, incarnation integer NOT NULL, \"read\" bigint NOT "
+         "NULL, "
+         "stored bigint NOT NULL, dead bigint NOT NULL, dropped bigint NOT NULL, "
+         "PRIMARY KEY (pipeline, topic, \"partition\")) WITH (fillfactor = 50)";
+}
+
 Status PostgresPositions::create(pg::Connection& connection) const {
-  TM_TRY(connection.execute(
-      "CREATE TABLE IF NOT EXISTS " + table_ +
-      " (pipeline text NOT NULL, topic text NOT NULL, \"partition\" integer NOT NULL, "
-      "source text NOT NULL, owner integer NOT NULL, backend integer NOT NULL, next_offset bigint, "
-      "leader_epoch integer, epoch bigint NOT NULL, incarnation integer NOT NULL, \"read\" bigint NOT NULL, "
-      "stored bigint NOT NULL, dead bigint NOT NULL, dropped bigint NOT NULL, "
-      "PRIMARY KEY (pipeline, topic, \"partition\")) WITH (fillfactor = 50)"));
+  TM_TRY(connection.execute(create_sql()));
   return {};
 }
 

@@ -19,6 +19,7 @@ class PostgresPositions {
       : table_(std::move(table)), pipeline_(std::move(pipeline)), source_(std::move(source)) {}
 
   Status create(pg::Connection& connection) const;
+  std::string create_sql() const;
 
   struct Takeover {
     std::vector<pipeline::Committed> held;  // in the order asked for, with the raised tokens

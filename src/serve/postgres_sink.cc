@@ -273,16 +273,32 @@ pipeline::SinkNeeds PostgresSink::needs() const {
   return needs;
 }
 
+Result<std::string> PostgresSink::dead_table_of(const PostgresTable& table) const {
+  const std::string dead = dead_letter_name(options_.dead_table, table.name, "_dead_letters");
+  if (dead != table.name) return table.in_schema(dead);
+  return user_error("dead_letters.name: is the table of the rows, " + dead + "; choose another name");
+}
+
+PostgresPositions PostgresSink::positions_of(const PostgresTable& table) const {
+  return {table.in_schema(kPositions), options_.pipeline, options_.source};
+}
+
+Result<std::vector<pipeline::Ddl>> PostgresSink::ddl(const Schema& schema) const {
+  TM_ASSIGN(PostgresTable table, make_postgres_table(schema, options_.table));
+  TM_ASSIGN(std::string dead, dead_table_of(table));
+  std::vector<pipeline::Ddl> statements;
+  for (std::string& sql : create_postgres_table_sql(table, options_.table))
+    statements.push_back({"the events", std::move(sql)});
+  statements.push_back({"what could not be decoded or stored", postgres_dead_letters_sql(dead)});
+  statements.push_back({"what each pipeline has committed", positions_of(table).create_sql()});
+  return statements;
+}
+
 Status PostgresSink::prepare(const Schema& schema) {
   fields_ = schema.fields;
   TM_ASSIGN(table_, make_postgres_table(schema, options_.table));
-  const std::string dead = dead_letter_name(options_.dead_table, table_.name, "_dead_letters");
-  if (dead == table_.name) {
-    return user_error("dead_letters.name: is the table of the rows, " + dead + "; choose another name");
-  }
-  dead_table_ = table_.in_schema(dead);
-  positions_ =
-      std::make_unique<PostgresPositions>(table_.in_schema(kPositions), options_.pipeline, options_.source);
+  TM_ASSIGN(dead_table_, dead_table_of(table_));
+  positions_ = std::make_unique<PostgresPositions>(positions_of(table_));
   TM_ASSIGN(auto connection, pg::Connection::open(options_.connection));
   TM_ASSIGN(pg::Answer encoding, connection->execute("SHOW server_encoding"));
   if (encoding.text(0, 0) != "UTF8") {

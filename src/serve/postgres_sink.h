@@ -36,12 +36,17 @@ class PostgresSink final : public pipeline::Sink {
   pipeline::SinkTraits traits() const override;
   pipeline::SinkNeeds needs() const override;
   Status prepare(const Schema& schema) override;
+  Result<std::vector<pipeline::Ddl>> ddl(const Schema& schema) const override;
   void screen(Batch& batch) const override;
   Result<std::unique_ptr<pipeline::SinkWriter>> open_writer(int task) override;
 
  private:
   friend class PostgresWriter;
   friend class PostgresOutput;
+
+  // For SQL. Errors: it would be the table itself.
+  Result<std::string> dead_table_of(const PostgresTable& table) const;
+  PostgresPositions positions_of(const PostgresTable& table) const;
 
   Clock& clock_;
   const PostgresSinkOptions options_;

@@ -418,13 +418,14 @@ std::vector<std::string> create_postgres_table_sql(const PostgresTable& table,
   std::string sql = "CREATE TABLE " + table.sql_name() + " (";
   std::string partition_by;
   for (const PostgresColumn& column : table.columns) {
-    if (sql.back() != '(') sql += ", ";
-    sql += quote_identifier(column.name) + " " + full_type(column) + (column.not_null ? " NOT NULL" : "");
+    if (sql.back() != '(') sql += ",";
+    sql += "\n  " + quote_identifier(column.name) + " " + full_type(column) +
+           (column.not_null ? " NOT NULL" : "");
   }
   std::vector<std::string> key;
   for (const std::string& column : table.key) key.push_back(quote_identifier(column));
-  if (!key.empty()) sql += ", PRIMARY KEY (" + join(key, ", ") + ")";
-  sql += ")";
+  if (!key.empty()) sql += ",\n  PRIMARY KEY (" + join(key, ", ") + ")";
+  sql += "\n)";
   std::vector<std::string> statements;
   if (options.partitions > 0) {
     std::vector<std::string> path = split_path(options.partition_by);

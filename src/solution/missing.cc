@@ -25,6 +25,7 @@ constexpr Need kRules{"process.sql", "an operator that applies rules in SQL"};
 constexpr std::string_view kUpsertDuckDb = "kafka-duckdb --set serve.duckdb.key=eventId";
 constexpr std::string_view kUpsertDifference = "the same upsert by eventId, into a DuckDB table";
 constexpr std::string_view kKeepDuckDb = "kafka-duckdb --variant keep-duplicates";
+constexpr std::string_view kDeltaTable = "eventhubs-databricks-delta";
 constexpr std::string_view kInsertOnce = "eventhubs-databricks-azuresql --set simulate.duplicate_every=never";
 
 const std::vector<ReferenceSolution>& reference() {
@@ -40,8 +41,8 @@ const std::vector<ReferenceSolution>& reference() {
        "Avro files of Event Hubs Capture",
        "Delta Lake",
        {kAvroFiles, kDelta},
-       kKeepDuckDb,
-       "straight from Kafka or Event Hubs, duplicates kept, into a DuckDB table"},
+       kDeltaTable,
+       "straight from the topic, without files in between"},
       {"eventhubs-dataaccelerator-cosmosdb",
        "Event Hubs, IoT Hub or Kafka",
        "Cosmos DB",
@@ -55,12 +56,7 @@ const std::vector<ReferenceSolution>& reference() {
        {kCosmosDb},
        kUpsertDuckDb,
        kUpsertDifference},
-      {"eventhubs-databricks-delta",
-       "Event Hubs",
-       "Delta Lake",
-       {},
-       kKeepDuckDb,
-       "duplicates kept, into a DuckDB table"},
+      {"eventhubs-databricks-delta", "Event Hubs", "Delta Lake", {}, kKeepDuckDb, "into a DuckDB table"},
       {"eventhubs-dataexplorer",
        "Event Hubs",
        "Data Explorer",
@@ -145,8 +141,8 @@ const std::vector<ReferenceSolution>& reference() {
        "JSON Lines files that a function wrote",
        "Delta Lake",
        {kJsonFiles, kDelta},
-       kKeepDuckDb,
-       "straight from Kafka or Event Hubs, duplicates kept, into a DuckDB table"},
+       kDeltaTable,
+       "straight from the topic, without files in between"},
   };
   return solutions;
 }

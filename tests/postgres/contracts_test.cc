@@ -406,5 +406,42 @@ TEST(PostgresSink, AConstraintOfTheTableStopsIt) {
   EXPECT_TRUE(owner.session->check(model).ok());
 }
 
+TEST(PostgresDdl, IsWhatPrepareMakes) {
+  const Schema schema = telemetry_schema(3, 0);
+  serve::PostgresSinkOptions options;
+  options.connection = server();
+  options.pipeline = "pipe";
+  options.source = "test";
+  options.table.stored_at = "storedAt";
+  options.table.mode = PostgresMode::kInsertNew;
+  options.table.key = {"eventId", "deviceId"};
+  options.table.partitions = 4;
+  options.table.partition_by = "deviceId";
+  options.table.indexes = {"storedAt desc"};
+  options.table.types = {{"eventId", "uuid"}};
+  std::string made[2];
+  for (const bool by_hand : {false, true}) {
+    const std::string name = by_hand ? "ddl_b" : "ddl_a";
+    run("DROP SCHEMA IF EXISTS " + name + " CASCADE");
+    run("CREATE SCHEMA " + name);
+    options.table.table = name + ".rawdata";
+    serve::PostgresSink sink(Clock::system(), options);
+    if (by_hand) {
+      const std::vector<pipeline::Ddl> statements = sink.ddl(schema).value();
+      for (const pipeline::Ddl& one : statements) run(one.sql);
+    }
+    ASSERT_TRUE(sink.prepare(schema).ok());
+    made[by_hand ? 1 : 0] = value_of(
+        "SELECT (SELECT string_agg(table_name || '.' || column_name || ' ' || data_type || ' ' || "
+        "is_nullable, "
+        "', ' ORDER BY table_name, ordinal_position) FROM information_schema.columns WHERE table_schema = '" +
+        name + "') || (SELECT string_agg(replace(indexdef, '" + name +
+        ".', ''), ', ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = '" + name + "')");
+    run("DROP SCHEMA " + name + " CASCADE");
+  }
+  EXPECT_NE(made[0], "");
+  EXPECT_EQ(made[0], made[1]);
+}
+
 }  // namespace
 }  // namespace tidemill

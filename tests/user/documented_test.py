@@ -43,7 +43,7 @@ class Documented(UserTest):
         words = [STAND_FOR.get(word, word) for word in shlex.split(command, comments=True)]
         if words[-1] == "i/n":
             words = ["simulate", "telemetry", "--instance", "1/2", "--fresh"]
-        if len(words) == 1 and words[0] in ("run", "simulate", "query", "report", "verify", "check", "stop", "clean", "show", "log"):
+        if len(words) == 1 and words[0] in ("run", "simulate", "query", "report", "verify", "check", "schema", "connect", "stop", "clean", "show", "log"):
             words.append("--help")  # named, not called
         if words == ["log", "repair"]:
             words.append("--help")
@@ -153,7 +153,7 @@ class Documented(UserTest):
         self.assertIn("ingest.log.partitions", known)
         sections = {path.rsplit(".", 1)[0] for path in known if "." in path}
         options = set(re.findall(r"--[a-z-]+", "".join(self.do(*c, "--help").out for c in (
-            ["run"], ["simulate"], ["query"], ["verify"], ["report"], ["clean"], ["log", "read"], ["log", "produce"], ["log", "repair"], []))))
+            ["run"], ["simulate"], ["query"], ["verify"], ["report"], ["clean"], ["schema"], ["log", "read"], ["log", "produce"], ["log", "repair"], []))))
         for page in [SOURCES / "README.md", *sorted((SOURCES / "docs").glob("*.md")), *sorted((SOURCES / "docs/connectors").glob("*.md"))]:
             text = page.read_text()
             for path in re.findall(r"`((?:event|log|simulate|ingest|serve|pipeline|verify|observe|query)(?:\.[a-z_]+)+)", text):

@@ -90,6 +90,21 @@ class Catalogue(UserTest):
         self.refused("run", name, "--target", "local", says="was begun with --target embedded")
         self.do("run", name, "-q")
 
+    def test_schema_prints_the_tables_of_the_store(self):
+        own = self.do("schema", "telemetry").out
+        for text in ('CREATE TABLE "rawdata" (\n  "eventId" VARCHAR NOT NULL,', '-- what each pipeline has committed\n', "tidemill_positions"):
+            self.assertIn(text, own)
+        self.assertIn("PARTITION BY HASH", self.do("schema", "eventhubs-databricks-azuresql", "--target", "local").out)
+        self.assertIn("`complexData` STRUCT<`moreData0`: DOUBLE,", self.do("schema", "relay-kafka", "--dialect", "spark").out)
+        self.assertIn('"createdAt" timestamp with time zone', self.do("schema", "relay", "--dialect", "postgres").out)
+        self.assertIn("\n)\nUSING DELTA\nPARTITIONED BY (`type`);", self.do("schema", "eventhubs-databricks-delta").out)
+        self.refused("schema", "relay", says="which has no tables; --dialect duckdb, postgres or spark")
+
+    def test_connect_names_the_store_of_a_run(self):
+        self.do("run", "telemetry", "--count", "10", "--rate", "max", "-q")
+        self.assertEqual(self.do("connect", "telemetry").out, f"duckdb -readonly {self.root}/telemetry/1/store.duckdb\n")
+        self.refused("connect", "nothing", says="no run of 'nothing'")
+
     def test_show_says_where_each_value_comes_from(self):
         shown = json.loads(self.do("show", "telemetry", "--size", "10", "--set", "pipeline.tasks=1", "--format", "json").out)
         origin = {s["path"]: (s["value"], s["origin"]) for s in shown["settings"]}
