@@ -63,6 +63,7 @@ Host::~Host() {
   if (housekeeper_.joinable()) housekeeper_.join();
   database_.reset();
   if (log_) {
+    log_lease_->end();
     if (Status closed = log_->close(); !closed.ok()) log_error(closed.error().message);
   }
 }
@@ -85,10 +86,16 @@ Result<log::Log*> Host::log() {
         "; it was begun with other settings: give those, or begin anew with --fresh or another --name");
   }
   log_ = std::move(opened);
+  log_lease_ = std::make_shared<LogLease>(*log_);
   opened_log_ = log_.get();
   hold_inputs(true);
   housekeeper_ = std::thread([this] { housekeeping(); });
   return log_.get();
+}
+
+Result<std::shared_ptr<LogLease>> Host::lease_log() {
+  TM_TRY(log());
+  return log_lease_;
 }
 
 std::vector<log::PartitionInfo> Host::log_partitions() const {

@@ -20,6 +20,7 @@
 #include "observe/report.h"
 #include "pipeline/pipeline.h"
 #include "solution/config.h"
+#include "solution/log_lease.h"
 #include "solution/query_runner.h"
 #include "solution/run_directory.h"
 #include "solution/socket.h"
@@ -42,6 +43,7 @@ class Host {
   // Recovers the log and creates the topics when it is first called: who asks only the store does not wait
   // for that.
   Result<log::Log*> log();
+  Result<std::shared_ptr<LogLease>> lease_log();
   const observe::Metrics& metrics() const { return metrics_; }
   Result<std::shared_ptr<duck::Database>> database();
   Result<Ground> ground();
@@ -119,6 +121,7 @@ class Host {
   std::unique_ptr<FileLock> lock_;
   std::mutex log_mutex_;  // of opening it
   std::unique_ptr<log::Log> log_;
+  std::shared_ptr<LogLease> log_lease_;
   std::atomic<log::Log*> opened_log_{nullptr};  // log_, once it is there
   int64_t started_us_ = 0;
   observe::Metrics metrics_;

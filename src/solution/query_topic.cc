@@ -49,11 +49,25 @@ void put(_duckdb_vector* vector, size_t row, T value) {
   if (vector != nullptr) static_cast<T*>(duck::api().vector_get_data(vector))[row] = value;
 }
 
+// Of a topic in the log the lease is that of its owner's; else null.
 class TopicScan final : public duck::Scan {
  public:
-  explicit TopicScan(std::unique_ptr<TopicReader> reader) : reader_(std::move(reader)) {}
+  TopicScan(std::unique_ptr<TopicReader> reader, std::shared_ptr<LogLease> lease)
+      : reader_(std::move(reader)), lease_(std::move(lease)) {}
+  ~TopicScan() override {
+    if (!lease_ || lease_->with([this](log::Log&) { reader_.reset(); })) return;
+    (void)reader_.release();  // it would ask the log that is gone
+  }
 
   Result<size_t> next(const std::vector<_duckdb_vector*>& columns, size_t most) override {
+    if (!lease_) return fill(columns, most);
+    Result<size_t> rows = external_error("the run has ended", Code::kStopped);
+    lease_->with([&](log::Log&) { rows = fill(columns, most); });
+    return rows;
+  }
+
+ private:
+  Result<size_t> fill(const std::vector<_duckdb_vector*>& columns, size_t most) {
     size_t row = 0;
     while (row < most && !reader_->done()) {
       TM_ASSIGN(auto event, reader_->next(kPollUs));
@@ -70,9 +84,23 @@ class TopicScan final : public duck::Scan {
     return row;
   }
 
- private:
   std::unique_ptr<TopicReader> reader_;
+  std::shared_ptr<LogLease> lease_;
 };
+
+Result<std::unique_ptr<duck::Scan>> open_scan(const std::optional<KafkaTopic>& in_kafka,
+                                              const std::shared_ptr<LogLease>& lease,
+                                              const std::string& topic) {
+  Result<std::unique_ptr<TopicReader>> reader = external_error("the run has ended", Code::kStopped);
+  if (in_kafka) {
+    reader = TopicReader::of_kafka(*in_kafka, {});
+  } else {
+    lease->with([&](log::Log& log) { reader = TopicReader::of_log(log, topic, {}); });
+  }
+  if (!reader.ok()) return std::move(reader).error();
+  return std::unique_ptr<duck::Scan>(
+      std::make_unique<TopicScan>(std::move(*reader), in_kafka ? nullptr : lease));
+}
 
 std::string in_quotes(const std::string& text, char quote) {
   std::string out(1, quote);
@@ -135,15 +163,11 @@ Result<QueryStore> open_topic_store(Host& host) {
     function.name = "tidemill_" + view.role;
     function.columns = kRecordColumns;
     auto in_kafka = find_kafka_topic(solution, view.topic);
-    log::Log* log = nullptr;
+    std::shared_ptr<LogLease> lease;
     if (!in_kafka) {
-      TM_ASSIGN(log, host.log());
+      TM_ASSIGN(lease, host.lease_log());
     }
-    function.open = [in_kafka, log, topic = view.topic]() -> Result<std::unique_ptr<duck::Scan>> {
-      TM_ASSIGN(auto reader,
-                in_kafka ? TopicReader::of_kafka(*in_kafka, {}) : TopicReader::of_log(*log, topic, {}));
-      return std::unique_ptr<duck::Scan>(std::make_unique<TopicScan>(std::move(reader)));
-    };
+    function.open = [in_kafka, lease, topic = view.topic] { return open_scan(in_kafka, lease, topic); };
     const std::string name = function.name;
     TM_TRY(store.database->add_function(std::move(function)));
     store.prepare += view_sql(view.role, name, *view.schema) + "; ";

@@ -1,3 +1,5 @@
+#include "solution/query_topic.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -103,6 +105,28 @@ TEST(QueryTopic, WhatIsNoEventHasNoFieldsButItsBytes) {
             "n,v,t\n4,1.5,7\n");
   EXPECT_EQ(ask(*run.host, "SELECT _message AS m FROM input WHERE _partition_offset = 0"), "m\nnot json\n");
   EXPECT_EQ(ask(*run.host, "SELECT length(_message) AS m FROM input WHERE _partition_offset = 2"), "m\n2\n");
+}
+
+TEST(QueryTopic, AGivenUpQueryOutlivesItsRun) {
+  std::shared_ptr<duck::Database> database;
+  std::unique_ptr<duck::Connection> connection;
+  std::unique_ptr<duck::Rows> rows;
+  {
+    OwnedRun run(kRelay);
+    // More than DuckDB reads ahead.
+    const std::vector<std::string> many(20'000, "{}");
+    for (int i = 0; i < 20; ++i) append(run, many);
+    auto store = open_topic_store(*run.host).value();
+    database = store.database;
+    connection = database->connect().value();
+    ASSERT_TRUE(connection->execute(store.prepare).ok());
+    rows = connection->read("SELECT _partition_offset FROM input").value();
+    EXPECT_GT(rows->next().value(), 0U);
+  }
+  auto more = rows->next();
+  while (more.ok() && *more > 0) more = rows->next();  // what DuckDB held already
+  ASSERT_FALSE(more.ok());
+  EXPECT_THAT(more.error().message, HasSubstr("the run has ended"));
 }
 
 TEST(QueryTopic, ReachesNothingElse) {
