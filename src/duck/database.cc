@@ -6,6 +6,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/logging.h"
 #include "duck/connection.h"
 #include "duck/error.h"
@@ -15,6 +16,8 @@ namespace tidemill::duck {
 namespace {
 
 constexpr const char* kMemory = ":memory:";
+constexpr int kCheckTurns = 50;
+constexpr int64_t kCheckPauseUs = 10'000;
 
 // The files that this process has open. DuckDB's lock keeps other processes out, but not a second
 // Database of the same process, and closing one of the two would release the lock of both.
@@ -73,9 +76,14 @@ class DatabaseImpl final : public Database {
 
   Status check() override {
     TM_ASSIGN(auto connection, connect());
-    auto asked = connection->execute("SELECT 1");
-    const bool failed = !asked.ok() && asked.error().message.starts_with(kFatal);
-    return failed ? Status(std::move(asked).error()) : ok_status();
+    for (int turn = 0;; ++turn) {
+      auto asked = connection->execute("SELECT 1");
+      if (asked.ok()) return {};
+      if (asked.error().message.starts_with(kFatal)) return std::move(asked).error();
+      // Without memory even this is refused, which says nothing.
+      if (!asked.error().retryable || turn == kCheckTurns) return {};
+      Clock::system().sleep_us(kCheckPauseUs);
+    }
   }
 
  private:
