@@ -106,7 +106,7 @@ class Read(UserTest):
         self.assertTrue(later and all(e["timestamp"] >= everything[-1]["timestamp"] for e in later))
         self.assertEqual(read("--from", "2999-01-01T00:00:00Z"), [])
         self.refused("log", "read", "relay", "relay-in", "--from", "noon", says="'noon' is neither an offset")
-        self.refused("log", "read", "relay", "relay-in", "--partition", "9", says="has 2 partitions, 0 to 1")
+        self.refused("log", "read", "relay", "relay-in", "--partition", "9", says="has no partition 9; give one from 0 to 1")
         self.assertIn("count", self.do("log", "read", "relay", "relay-out", "--format", "batches").out)
 
     def test_output_to_a_pipe_that_closes_ends_quietly(self):
