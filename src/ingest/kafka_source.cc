@@ -246,6 +246,7 @@ pipeline::SourceTraits KafkaSource::traits() const {
   traits.system = "Kafka topic " + options_.topic + " at " + kafka::address_of(options_.connection);
   traits.timestamp_type = topic_.timestamp_type;
   traits.assigns = options_.membership.has_value();
+  traits.start_moves = options_.start == KafkaSourceOptions::Start::kLatest;
   if (options_.membership) traits.sharing = sharing(*options_.membership, topic_.partitions);
   return traits;
 }

@@ -276,6 +276,7 @@ pipeline::SourceTraits LogSource::traits() const {
   traits.system = "embedded log, topic " + options_.topic;
   traits.timestamp_type = config_.timestamp_type;
   traits.weakness = options_.weakness;
+  traits.start_moves = options_.start == LogSourceOptions::Start::kLatest;
   return traits;
 }
 

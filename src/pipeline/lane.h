@@ -31,6 +31,8 @@ class Lane {
 
   // Begins at `start` with what the sink committed (its position may be nullopt).
   void begin_at(const Committed& committed, const Position& start);
+  // Where it begins is committed with the next epoch, whether anything is read or not.
+  void commit_start() { epoch_open_ = true; }
   // Rebuilding state: deltas of a snapshot and of frames, in order.
   Status apply(std::string_view deltas);
 

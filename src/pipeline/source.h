@@ -34,6 +34,9 @@ struct SourceTraits {
   std::string sharing;  // where it does: among how many, and how soon others take over; printed by check
   // Reading again from a position gives the same records (false: at-most-once inputs).
   bool replayable = true;
+  // Where a partition begins for a pipeline that has committed nothing moves on (latest): it is committed at
+  // once, so that what comes after the first start is not passed over by the next.
+  bool start_moves = false;
   // What could be lost although the source acknowledged it; printed by check. Empty: nothing.
   std::string weakness;
 };

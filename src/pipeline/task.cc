@@ -61,6 +61,14 @@ Status Task::take_over(const std::vector<TopicPartition>& partitions) {
     }
     lanes_[partitions[i]] = std::move(lane);
   }
+  if (parts_.source->traits().start_moves) {
+    for (size_t i = 0; i < partitions.size(); ++i) {
+      if (held[i].position) continue;
+      lanes_[partitions[i]]->commit_start();
+      TM_TRY(ensure_epoch());
+      start_due_ = true;
+    }
+  }
   caught_up_ = false;  // of these it was not asked
   // Where the pipeline stands is what retention must keep, from the start on.
   reader_->committed(starts);
@@ -179,7 +187,8 @@ Result<Task::Step> Task::poll_and_process(int64_t timeout_us) {
     return open.ok() ? deliver(std::move(made)) : open;
   };
   for (auto& [source, lane] : lanes_) TM_TRY(lane->advance(times, deliver_made));
-  if (!epoch_.empty() && (epoch_full() || epoch_due(parts_.clock->steady_ns()))) {
+  if (!epoch_.empty() && (start_due_ || epoch_full() || epoch_due(parts_.clock->steady_ns()))) {
+    start_due_ = false;
     TM_TRY(end_epoch());
     worked = true;
   }

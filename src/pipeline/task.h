@@ -141,6 +141,7 @@ class Task {
   bool caught_up_ = false;
   bool idle_ = false;
   bool first_epoch_ = true;  // none has ended yet
+  bool start_due_ = false;   // a start that moves is committed first, however little was read
   bool source_ended_ = false;
   bool snapshot_due_ = false;
   bool given_back_ = false;

@@ -80,10 +80,11 @@ ModelSource::Options small_batches() {
 
 // A world that outlives the processes in it.
 struct World {
-  explicit World(ModelStore::Options options = {}, int32_t partitions = 2)
+  explicit World(ModelStore::Options options = {}, int32_t partitions = 2,
+                 ModelSource::Options read = small_batches())
       : topic(std::make_shared<ModelTopic>("in", partitions)),
         store(std::make_shared<ModelStore>(options)),
-        source(topic, small_batches()),
+        source(topic, read),
         sink(store, false),
         changelog(store) {
     std::vector<std::unique_ptr<Operator>> operators;
@@ -244,6 +245,31 @@ TEST(Task, AnEarlierOwnersSnapshotCutsNothingOfALaterOne) {
   auto third_owner = world.open_task(world.all());
   ASSERT_TRUE(run_to_end(world, *third_owner).ok());
   world.expect_exactly_once();
+}
+
+// Else what came after the first start would be passed over by the next.
+TEST(Task, WhereAPipelineBeganAtTheLatestIsKeptThoughNothingCame) {
+  ModelSource::Options read = small_batches();
+  read.from_latest = true;
+  World world({}, 3, read);
+  SeededRandom random(6);
+  world.append(random, 50);
+  {
+    auto task = world.open_task(world.all());
+    for (int i = 0; i < 20 && world.store->commits() == 0; ++i) {
+      if (task->commit_waiting()) task->run_commit();
+      ASSERT_TRUE(task->step(0).ok());
+      world.clock.advance_us(10'000);
+    }
+    for (const TopicPartition& tp : world.all()) {
+      EXPECT_EQ(world.store->committed(tp).position->offset, world.topic->end(tp.partition.value()));
+    }
+  }
+  world.topic->append(1, "k", "while nobody ran");
+  auto task = world.open_task(world.all());
+  ASSERT_TRUE(run_to_end(world, *task).ok());
+  ASSERT_EQ(world.store->rows().size(), 1U);
+  EXPECT_EQ(world.store->rows()[0].value, "while nobody ran");
 }
 
 // Its new owners have the numbers of earlier ones, whose frames must not be taken for theirs.

@@ -217,6 +217,7 @@ SourceTraits ModelSource::traits() const {
   SourceTraits traits;
   traits.system = "model topic " + topic_->name();
   traits.timestamp_type = TimestampType::kCreateTime;
+  traits.start_moves = options_.from_latest;
   return traits;
 }
 Result<std::vector<TopicPartition>> ModelSource::partitions() {
