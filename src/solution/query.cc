@@ -108,6 +108,15 @@ Status print_rows(duck::Rows& rows, const std::string& format, int64_t max_rows,
   return {};
 }
 
+Result<std::shared_ptr<duck::Database>> open_query_database(const Host& host) {
+  const QueryConfig& query = host.solution().query;
+  return duck::Database::open(":memory:",
+                              {{"memory_limit", std::to_string(query.memory_bytes) + "B"},
+                               {"threads", std::to_string(query.threads)},
+                               {"temp_directory", join_path(host.directory(), "query.tmp")},
+                               {"max_temp_directory_size", std::to_string(query.spill_bytes) + "B"}});
+}
+
 Result<QueryStore> open_query_store(Host& host) {
   const Solution& solution = host.solution();
   QueryStore store;
@@ -120,13 +129,7 @@ Result<QueryStore> open_query_store(Host& host) {
     case SinkKind::kFiles: {
       std::string folder = solution.serve.files.directory;
       if (!folder.starts_with("/")) folder = join_path(host.directory(), folder);
-      TM_ASSIGN(
-          store.database,
-          duck::Database::open(
-              ":memory:", {{"memory_limit", std::to_string(solution.query.memory_bytes) + "B"},
-                           {"threads", std::to_string(solution.query.threads)},
-                           {"temp_directory", join_path(host.directory(), "query.tmp")},
-                           {"max_temp_directory_size", std::to_string(solution.query.spill_bytes) + "B"}}));
+      TM_ASSIGN(store.database, open_query_database(host));
       TM_ASSIGN(std::string whole, absolute_path(folder));
       // The pattern is looked at before the files that it finds.
       TM_TRY(store.database->lock_down({whole, pattern_of(whole)}));

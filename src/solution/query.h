@@ -16,6 +16,9 @@ class Host;
 // neither change the store nor stop the pipeline: query_runner.h.
 Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone);
 
+// A database in memory for queries of what is not in DuckDB, bounded as `query` says.
+Result<std::shared_ptr<duck::Database>> open_query_database(const Host& host);
+
 // What queries of the run's served store run on. Does not need the log.
 Result<QueryStore> open_query_store(Host& host);
 

@@ -3,6 +3,7 @@
 #include "serve/delta_log.h"
 #include "serve/delta_schema.h"
 #include "solution/host.h"
+#include "solution/query.h"
 #include "solution/wire.h"
 
 namespace tidemill::solution {
@@ -24,12 +25,7 @@ Result<QueryStore> open_delta_store(Host& host, int64_t version, int64_t time_ms
   const Solution& solution = host.solution();
   const DeltaFolders folders = delta_folders(solution, host.directory());
   QueryStore store;
-  TM_ASSIGN(store.database,
-            duck::Database::open(
-                ":memory:", {{"memory_limit", std::to_string(solution.query.memory_bytes) + "B"},
-                             {"threads", std::to_string(solution.query.threads)},
-                             {"temp_directory", join_path(host.directory(), "query.tmp")},
-                             {"max_temp_directory_size", std::to_string(solution.query.spill_bytes) + "B"}}));
+  TM_ASSIGN(store.database, open_query_database(host));
   TM_ASSIGN(serve::DeltaState state, log_at(folders.table, store.database).at(version, time_ms));
   TM_ASSIGN(std::string sql, serve::delta_rows_sql(state, folders.table));
   store.prepare = view_of(folders.table, sql);

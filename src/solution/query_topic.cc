@@ -4,6 +4,7 @@
 
 #include "duck/api.h"
 #include "event/schema.h"
+#include "solution/query.h"
 #include "solution/topic_reader.h"
 #include "solution/wire.h"
 
@@ -144,12 +145,7 @@ Result<Schema> output_schema(Host& host) {
 Result<QueryStore> open_topic_store(Host& host) {
   const Solution& solution = host.solution();
   QueryStore store;
-  TM_ASSIGN(store.database,
-            duck::Database::open(
-                ":memory:", {{"memory_limit", std::to_string(solution.query.memory_bytes) + "B"},
-                             {"threads", std::to_string(solution.query.threads)},
-                             {"temp_directory", join_path(host.directory(), "query.tmp")},
-                             {"max_temp_directory_size", std::to_string(solution.query.spill_bytes) + "B"}}));
+  TM_ASSIGN(store.database, open_query_database(host));
   TM_ASSIGN(Schema written, output_schema(host));
   const bool to_kafka = solution.serve.kind == SinkKind::kKafka;
   const std::string& output = to_kafka ? solution.serve.kafka.topic : solution.serve.log.topic;
