@@ -25,8 +25,10 @@ class LogReader final : public pipeline::SourceReader {
       : log_(log),
         options_(options),
         timestamp_type_(config.timestamp_type),
-        holder_(options.pipeline + "/" + std::to_string(task)) {}
-  ~LogReader() override { log_.hold_retention(holder_, {}); }
+        holder_(options.pipeline.empty() ? "" : options.pipeline + "/" + std::to_string(task)) {}
+  ~LogReader() override {
+    if (!holder_.empty()) log_.hold_retention(holder_, {});
+  }
 
   Status check_position(const TopicPartition& tp, const Position& position) override;
   Result<Position> start_position(const TopicPartition& tp) override;

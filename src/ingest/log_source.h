@@ -9,7 +9,8 @@ namespace tidemill::ingest {
 
 struct LogSourceOptions {
   std::string topic;
-  // Holds back retention, per task, for what was read and is not yet committed: the pipeline's name.
+  // Holds back retention, per task, for what was read and is not yet committed: the pipeline's name. Empty:
+  // holds nothing, and a reader may be destroyed when the log is gone.
   std::string pipeline;
   enum class Start { kEarliest, kLatest, kTime } start = Start::kEarliest;
   int64_t start_time_us = 0;  // kTime: the first event whose batch is of this time or later
@@ -25,7 +26,7 @@ struct LogSourceOptions {
 // What a log of this durability may lose although it acknowledged it; empty: nothing.
 std::string durability_weakness(log::Durability durability);
 
-// Thread-safe; the log must outlive it and its readers.
+// Thread-safe; the log must outlive it and its readers, but for readers that hold nothing.
 class LogSource final : public pipeline::Source {
  public:
   // Errors: kNotFound, naming the topics that there are.

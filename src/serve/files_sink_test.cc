@@ -1,5 +1,6 @@
 #include "serve/files_sink.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/testing/manual_clock.h"
@@ -359,7 +360,7 @@ TEST(FilesSink, NeverReplacesAFile) {
   Status committed = session.commit(epoch);
   ASSERT_FALSE(committed.ok());
   EXPECT_EQ(committed.error().code, Code::kCorrupt);
-  EXPECT_THAT(committed.error().message, ::testing::HasSubstr("not in the journal"));
+  EXPECT_THAT(committed.error().message, testing::HasSubstr("not in the journal"));
   EXPECT_EQ(files.content("/files/harness-0/00000000000000000100.jsonl"), "somebody's\n");
 }
 

@@ -55,10 +55,6 @@ class TopicScan final : public duck::Scan {
  public:
   TopicScan(std::unique_ptr<TopicReader> reader, std::shared_ptr<LogLease> lease)
       : reader_(std::move(reader)), lease_(std::move(lease)) {}
-  ~TopicScan() override {
-    if (!lease_ || lease_->with([this](log::Log&) { reader_.reset(); })) return;
-    (void)reader_.release();  // it would ask the log that is gone
-  }
 
   Result<size_t> next(const std::vector<_duckdb_vector*>& columns, size_t most) override {
     if (!lease_) return fill(columns, most);

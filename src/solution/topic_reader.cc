@@ -17,6 +17,8 @@ namespace {
 
 constexpr int64_t kPatienceNs = 30'000'000'000;
 constexpr int kAskTimeoutMs = 15'000;
+constexpr int64_t kSettleNs = 2'000'000'000;
+constexpr int64_t kSettlePollUs = 20'000;
 
 using Positions = std::vector<std::pair<TopicPartition, Position>>;
 
@@ -31,6 +33,21 @@ Result<std::vector<TopicPartition>> partitions_of(const std::string& topic, int3
                                   range.partition, count - 1));
   }
   return all;
+}
+
+// Up to where the partitions are committed. A commit that has returned shows once its markers are written, a
+// little later; so for a while it is asked again where something before the end is open.
+Result<std::vector<Position>> committed_ends(kafka::Admin& admin,
+                                             const std::vector<TopicPartition>& partitions) {
+  Clock& clock = Clock::system();
+  TM_ASSIGN(auto end, admin.offsets(partitions, {kafka::OffsetQuery::kEnd, 0}));
+  for (const int64_t begun_ns = clock.steady_ns();;) {
+    TM_ASSIGN(auto stable, admin.offsets(partitions, {kafka::OffsetQuery::kStableEnd, 0}));
+    bool settled = true;
+    for (size_t i = 0; i < partitions.size(); ++i) settled &= stable[i].offset >= end[i].offset;
+    if (settled || clock.steady_ns() - begun_ns > kSettleNs) return stable;
+    clock.sleep_us(kSettlePollUs);
+  }
 }
 
 class LogTopicReader final : public TopicReader {
@@ -115,7 +132,6 @@ Result<std::unique_ptr<TopicReader>> TopicReader::of_log(log::Log& log, const st
                                                          const TopicRange& range) {
   ingest::LogSourceOptions options;
   options.topic = topic;
-  options.pipeline = "reader";
   TM_ASSIGN(auto source, ingest::LogSource::open(log, std::move(options)));
   TM_ASSIGN(auto all, source->partitions());
   TM_ASSIGN(auto partitions, partitions_of(topic, static_cast<int32_t>(all.size()), range));
@@ -139,7 +155,9 @@ Result<std::unique_ptr<TopicReader>> TopicReader::of_kafka(const KafkaTopic& top
   TM_ASSIGN(kafka::TopicDescription found, admin->describe(topic.name));
   TM_ASSIGN(auto partitions, partitions_of(topic.name, found.partitions, range));
   TM_ASSIGN(auto first, admin->offsets(partitions, {kafka::OffsetQuery::kEarliest, 0}));
-  TM_ASSIGN(auto last, admin->offsets(partitions, {kafka::OffsetQuery::kStableEnd, 0}));
+  const kafka::OffsetQuery stable{kafka::OffsetQuery::kStableEnd, 0};
+  TM_ASSIGN(auto last,
+            range.follow ? admin->offsets(partitions, stable) : committed_ends(*admin, partitions));
   Positions starts;
   std::map<TopicPartition, Offset> ends;
   for (size_t i = 0; i < partitions.size(); ++i) {

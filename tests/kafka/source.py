@@ -12,7 +12,7 @@ from program import wait_for
 SOLUTION = """
 name: {name}
 event: telemetry
-simulate: {{rate: max, count: 200}}
+simulate: {{rate: max, count: 200, duplicate_every: never}}
 ingest: {{kafka: {{brokers: "{address}", topic: {topic}, partitions: 2, {more}}}}}
 process: [{{enrich: [enqueuedAt]}}]
 serve: {{kafka: {{topic: {name}-out}}}}
@@ -100,7 +100,8 @@ def begins_and_skips(program, place, broker):
     status, output = Source(program, place, broker, "more", "options-in").run("--steps", "T")
     expect("more events", status == 0, output)
     delete_before(broker, "options-in", 0, end[0] + DELETED)
-    more = ends(broker, "options-in")[0] - end[0] - DELETED
+    # Of both partitions: the other's start, at what was the latest then, was committed with the seven.
+    more = sum(ends(broker, "options-in").values()) - sum(end.values()) - DELETED
     status, output = given.run(*process)
     expect("a stop for what was deleted", status == 1 and f"({DELETED}) were deleted; to go on without them, give ingest.kafka.deleted: skip" in output, output)
     status, output = Source(program, place, broker, "given", "options-in", "deleted: skip, start: latest").run(*process)
@@ -121,7 +122,7 @@ def looks(program, place, broker):
 
     read = [json.loads(line) for line in ask("log", "read", "looks", "looks-out", "--format", "json").splitlines()]
     ids = {json.loads(event["value"])["eventId"] for event in read}
-    expect("200 events, each once", len(read) == 200 and len(ids) == 200, str(read[:2]))
+    expect("200 events, each once", len(read) == 200 and len(ids) == 200, f"{len(read)} read, {len(ids)} ids")
     counted = ask("query", "looks", "--format", "csv", "SELECT count(*), count(DISTINCT eventId), count(enqueuedAt), count(DISTINCT _partition_id) FROM output")
     expect("the same in SQL", counted.splitlines()[1:] == ["200,200,200,2"], counted)
     counted = ask("query", "looks", "--format", "csv", 'SELECT count(DISTINCT eventId), bool_and(_key = deviceId) FROM "looks-in"')
