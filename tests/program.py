@@ -24,9 +24,14 @@ def wait_for(what, condition, seconds=60):
     raise AssertionError(f"waited in vain for {what}")
 
 
+def verdicts_of(output):
+    """The verdicts in an output of JSON Lines: of the solution itself, then of its branches."""
+    return [json.loads(line) for line in output.splitlines() if line.startswith('{"verdict"')]
+
+
 def verdict_of(output):
     """The last verdict in an output of JSON Lines."""
-    return json.loads([line for line in output.splitlines() if line.startswith('{"verdict"')][-1])
+    return verdicts_of(output)[-1]
 
 
 class Place:

@@ -34,7 +34,7 @@ class Scratch {
     scratch->ground_.clock = &Clock::system();
     scratch->ground_.run_directory = std::move(run_directory);
     scratch->ground_.dry = true;
-    scratch->ground_.database = [] { return duck::Database::open(":memory:"); };
+    scratch->ground_.database = [](const solution::DuckDbSink&) { return duck::Database::open(":memory:"); };
     return scratch;
   }
   ~Scratch() {
@@ -67,12 +67,17 @@ int check(const Globals& globals, const SolutionOptions& options) {
   const solution::Solution& solution = resolved->loaded.solution;
   auto scratch = Scratch::make(solution, join_path(join_path(globals.root, solution.name), "<number>"));
   if (!scratch.ok()) return report_error(scratch.error());
-  auto stages = solution::wire(solution, (*scratch)->ground());
+  auto stages = solution::wire_all(solution, (*scratch)->ground());
   if (!stages.ok()) return report_error(stages.error());
   print(solution.name + (solution.description.empty() ? "" : ": " + solution.description) + "\n\n" +
         target_text(resolved->loaded));
   pipeline::Guarantee whole = pipeline::Guarantee::kExactlyOnce;
+  std::string branch;
   for (const solution::Stage& stage : *stages) {
+    if (stage.solution->branch != branch) {
+      branch = stage.solution->branch;
+      print("  branch " + branch + "\n");
+    }
     print("  " + stage.source->traits().system + "\n");
     for (const auto& op : stage.plan.operators) print("    -> " + op->describe() + "\n");
     pipeline::SinkTraits sink = stage.sink->traits();
@@ -101,11 +106,19 @@ int check(const Globals& globals, const SolutionOptions& options) {
     if (!source.sharing.empty()) add({source.sharing}, &reasons);
     if (!stage.unasked.empty()) add({"the cluster could not be asked: " + stage.unasked}, &notes);
   }
-  Status store = solution::ask_store(solution);
-  if (!store.ok()) notes.push_back("the store could not be asked: " + store.error().message);
+  for (const solution::Solution* one : solution::with_branches(solution)) {
+    Status store = solution::ask_store(*one);
+    if (!store.ok()) add({"the store could not be asked: " + store.error().message}, &notes);
+  }
   print("\nguarantee: " + pipeline::guarantee_name(whole) +
         (limits.empty() ? "\n" : ", within the limits below\n"));
   for (const std::string& reason : reasons) print("  - " + reason + "\n");
+  if (!solution.branches.empty()) {
+    print(
+        "  - the whole promises what its weakest sink does; each commits its positions with its own rows, so "
+        "after "
+        "a kill each goes on where it was, and one may be ahead of another for a while\n");
+  }
   for (const std::string& limit : limits) print("  ! " + limit + "\n");
   for (const std::string& note : notes) print("  ! " + note + "\n");
   if (solution.serve.kind == solution::SinkKind::kDuckDb) {
@@ -117,7 +130,7 @@ int check(const Globals& globals, const SolutionOptions& options) {
   return kOk;
 }
 
-int schema(const SolutionOptions& options, const std::string& dialect) {
+int schema(const SolutionOptions& options, const std::string& dialect, const std::string& branch) {
   auto resolved = resolve_solution(options);
   if (!resolved.ok()) return report_error(resolved.error());
   auto scratch = Scratch::make(resolved->loaded.solution, "");
@@ -126,7 +139,9 @@ int schema(const SolutionOptions& options, const std::string& dialect) {
                                   : dialect == "postgres" ? solution::Dialect::kPostgres
                                   : dialect == "spark"    ? solution::Dialect::kSpark
                                                           : solution::Dialect::kStore;
-  auto sql = solution::store_sql(resolved->loaded.solution, (*scratch)->ground(), asked);
+  auto served = solution::find_branch(resolved->loaded.solution, branch);
+  if (!served.ok()) return report_error(served.error());
+  auto sql = solution::store_sql(**served, (*scratch)->ground(), asked);
   if (!sql.ok()) return report_error(sql.error());
   return print(*sql) ? kOk : kReaderLeft;
 }
@@ -143,7 +158,7 @@ void add_check_commands(CLI::App& program, const Globals& globals, int* exit_cod
 
   struct SchemaFlags {
     SolutionOptions solution;
-    std::string dialect = "store";
+    std::string dialect = "store", branch;
   };
   auto flags = std::make_shared<SchemaFlags>();
   CLI::App* tables = program.add_subcommand("schema", "The tables that a solution's store holds, as SQL");
@@ -154,11 +169,13 @@ void add_check_commands(CLI::App& program, const Globals& globals, int* exit_cod
                        "The store's own, with all that the run keeps there; or a table of the events alone")
           ->capture_default_str(),
       {"store", "duckdb", "postgres", "spark"});
+  tables->add_option("--branch", flags->branch, "Of what this branch of the solution serves");
   tables->footer(
       "  tidemill schema telemetry\n"
       "  tidemill schema eventhubs-databricks-azuresql --target local\n"
       "  tidemill schema relay --dialect spark");
-  tables->callback([flags, exit_code] { *exit_code = schema(flags->solution, flags->dialect); });
+  tables->callback(
+      [flags, exit_code] { *exit_code = schema(flags->solution, flags->dialect, flags->branch); });
 }
 
 }  // namespace tidemill::cli

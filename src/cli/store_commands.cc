@@ -57,15 +57,16 @@ int report(const Globals& globals, const std::string& run, const std::string& fo
   return kOk;
 }
 
-int connect(const Globals& globals, const std::string& run) {
+int connect(const Globals& globals, const std::string& run, const std::string& branch) {
   auto record = find_run(globals, run);
   if (!record.ok()) return report_error(record.error());
   auto loaded = solution_of(*record);
   if (!loaded.ok()) return report_error(loaded.error());
   const solution::RunStore runs(FileSystem::posix(), globals.root);
-  auto text = solution::connect_text(
-      loaded->solution,
-      {record->id(), runs.directory(record->name, record->number), solution::is_live(runs, *record)});
+  auto served = solution::find_branch(loaded->solution, branch);
+  if (!served.ok()) return report_error(served.error());
+  auto text = solution::connect_text(**served, {record->id(), runs.directory(record->name, record->number),
+                                                solution::is_live(runs, *record)});
   if (!text.ok()) return report_error(text.error());
   return print(*text) ? kOk : kReaderLeft;
 }
@@ -74,7 +75,7 @@ int connect(const Globals& globals, const std::string& run) {
 
 void add_store_commands(CLI::App& program, const Globals& globals, int* exit_code) {
   struct QueryFlags {
-    std::string run, sql, format = "table", time;
+    std::string run, sql, format = "table", time, branch;
     int64_t rows = -1, version = -1;
   };
   auto query = std::make_shared<QueryFlags>();
@@ -84,6 +85,7 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
   ask->add_option("sql", query->sql, "A statement that reads")->required();
   one_of(ask->add_option("--format", query->format)->capture_default_str(), {"table", "csv", "json"});
   ask->add_option("--rows", query->rows, "So many rows at most");
+  ask->add_option("--branch", query->branch, "What this branch of the solution serves");
   auto* version = ask->add_option("--version", query->version, "A Delta table as it was at a version")
                       ->check(CLI::NonNegativeNumber);
   ask->add_option("--time", query->time, "A Delta table as it was at a time, as 2026-01-31T12:00:00Z")
@@ -100,18 +102,24 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
                                  {"format", query->format},
                                  {"rows", std::to_string(query->rows)},
                                  {"version", std::to_string(query->version)},
-                                 {"time", query->time}},
+                                 {"time", query->time},
+                                 {"branch", query->branch}},
                                 ""});
   });
 
-  auto connected = std::make_shared<std::string>();
+  struct ConnectFlags {
+    std::string run, branch;
+  };
+  auto connected = std::make_shared<ConnectFlags>();
   CLI::App* way = program.add_subcommand(
       "connect", "The command that opens a run's store with the store's own client, without its password");
-  way->add_option("run", *connected, "Name of the run")->required();
+  way->add_option("run", connected->run, "Name of the run")->required();
+  way->add_option("--branch", connected->branch, "What this branch of the solution serves");
   way->footer(
       "  tidemill connect telemetry\n"
       "  eval \"$(tidemill connect telemetry)\"\n\nOf files it is their folder.");
-  way->callback([&globals, connected, exit_code] { *exit_code = connect(globals, *connected); });
+  way->callback(
+      [&globals, connected, exit_code] { *exit_code = connect(globals, connected->run, connected->branch); });
 
   struct ReportFlags {
     std::string run, format = "table", every = "60s";

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "pipeline/guarantee.h"
 #include "solution/settings.h"
 
@@ -25,6 +26,29 @@ std::map<int32_t, int64_t> start_offsets(const KafkaSource& source) {
 }
 int32_t input_partitions(const Solution& solution) {
   return reads_kafka(solution) ? solution.ingest.kafka.partitions : solution.ingest.log.partitions;
+}
+
+std::vector<const Solution*> with_branches(const Solution& solution) {
+  std::vector<const Solution*> all{&solution};
+  for (const Solution& branch : solution.branches) all.push_back(&branch);
+  return all;
+}
+
+Result<const Solution*> find_branch(const Solution& solution, const std::string& name) {
+  if (name.empty()) return &solution;
+  std::vector<std::string> names;
+  for (const Solution& branch : solution.branches) {
+    if (branch.branch == name) return &branch;
+    names.push_back(branch.branch);
+  }
+  return user_error("--branch " + name + ": " + solution.name +
+                        (names.empty() ? " has no branches" : " has the branches " + join(names, ", ")),
+                    Code::kNotFound);
+}
+
+bool shares_input(const Solution& solution) {
+  return std::any_of(solution.branches.begin(), solution.branches.end(),
+                     [](const Solution& branch) { return branch.from.empty(); });
 }
 
 int32_t task_count(const Solution& solution, int32_t cores) {

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
 #include "event/schema.h"
 #include "kafka/connection.h"
 #include "kafka/reader.h"
@@ -256,7 +257,7 @@ struct QueryConfig {
 };
 
 struct Solution {
-  std::string name;  // default: the file's name without .yaml
+  std::string name;  // default: the file's name without .yaml; of a branch <name>-<branch>
   std::string description;
   // How long a run simulates and reports; -1: until it is stopped, or its count is reached.
   int64_t duration_us = 60'000'000;
@@ -272,7 +273,19 @@ struct Solution {
   VerifyConfig verify;
   ObserveConfig observe;
   QueryConfig query;
+  // Beside the pipeline of the file itself, each with a sink and positions of its own: a solution that
+  // simulates nothing, whose `ingest` is the topic that it reads. None reads what a later one writes.
+  std::vector<Solution> branches;
+  std::string branch;  // of one of them, its name
+  std::string from;    // and the topic of another one's that it reads; empty: it reads the input
 };
+
+// The solution itself, then its branches.
+std::vector<const Solution*> with_branches(const Solution& solution);
+// By name; empty: the solution itself. Errors: kNotFound, naming those that there are.
+Result<const Solution*> find_branch(const Solution& solution, const std::string& name);
+// Whether several pipelines read the input topic, and so have to begin at the same place in it.
+bool shares_input(const Solution& solution);
 
 // The topic that the solution reads first, where it begins there, and how many partitions a new one has; in
 // the embedded log or in Kafka.

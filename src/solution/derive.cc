@@ -102,7 +102,9 @@ void derive_steps(Draft& draft) {
       }
     } else if (step.kind == OperatorKind::kRekey) {
       if (!step.rekey.by.empty()) {
-        fill(draft, path + ".topic", step.rekey.topic, solution.ingest.log.topic + "-by-" + step.rekey.by,
+        // Two pipelines that read one topic write different ones.
+        const std::string& first = solution.branch.empty() ? solution.ingest.log.topic : solution.name;
+        fill(draft, path + ".topic", step.rekey.topic, first + "-by-" + step.rekey.by,
              "as ingest.log.topic and by");
       }
       as_source(draft, path + ".partitions", step.rekey.partitions);
@@ -148,6 +150,10 @@ void derive_sink(Draft& draft) {
       dead_letters = "dead-letters";
       break;
   }
+  // Beside those of the solution's own pipeline, which may have refused the same events.
+  const bool in_topic = solution.serve.kind == SinkKind::kLog || solution.serve.kind == SinkKind::kKafka;
+  if (!solution.branch.empty() && !in_topic)
+    dead_letters = solution.branch + (dead_letters == "dead_letters" ? "_" : "-") + dead_letters;
   fill(draft, "dead_letters.name", solution.dead_letters.name, dead_letters, "as serve");
 }
 

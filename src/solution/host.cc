@@ -61,7 +61,7 @@ Host::~Host() {
   running_.reset();
   housekeeping_wake_.notify_all();
   if (housekeeper_.joinable()) housekeeper_.join();
-  database_.reset();
+  databases_.clear();
   if (log_) {
     log_lease_->end();
     if (Status closed = log_->close(); !closed.ok()) log_error(closed.error().message);
@@ -189,15 +189,18 @@ Status Host::save_record(const std::function<void(RunRecord&)>& change) {
 
 Status Host::note_made(const std::string& replay_into) {
   std::vector<std::string> paths;
-  if (solution_.serve.kind == SinkKind::kDuckDb) {
-    for (const char* suffix : {"", ".wal", ".tmp"}) paths.push_back(solution_.serve.duckdb.database + suffix);
-  } else if (solution_.serve.kind == SinkKind::kFiles) {
-    paths = {solution_.serve.files.directory, solution_.dead_letters.name};
-    if (!replay_into.empty()) paths.push_back(replay_into);
-  } else if (solution_.serve.kind == SinkKind::kDelta) {
-    paths = {solution_.serve.delta.table, solution_.dead_letters.name};
-    if (!replay_into.empty()) paths.push_back(replay_into);
+  for (const Solution* one : with_branches(solution_)) {
+    if (one->serve.kind == SinkKind::kDuckDb) {
+      for (const char* suffix : {"", ".wal", ".tmp"}) paths.push_back(one->serve.duckdb.database + suffix);
+    } else if (one->serve.kind == SinkKind::kFiles) {
+      paths.insert(paths.end(), {one->serve.files.directory, one->dead_letters.name});
+    } else if (one->serve.kind == SinkKind::kDelta) {
+      paths.insert(paths.end(), {one->serve.delta.table, one->dead_letters.name});
+    }
   }
+  const SinkKind kind = solution_.serve.kind;
+  if (!replay_into.empty() && (kind == SinkKind::kFiles || kind == SinkKind::kDelta))
+    paths.push_back(replay_into);
   RunRecord record = this->record();
   for (const std::string& path : paths) {
     const std::string entry =
@@ -211,18 +214,26 @@ Status Host::note_made(const std::string& replay_into) {
   return save_record([&](RunRecord& kept) { kept.made = record.made; });
 }
 
-Result<std::shared_ptr<duck::Database>> Host::database() {
+Result<std::shared_ptr<duck::Database>> Host::database(const DuckDbSink& sink) {
   std::lock_guard lock(database_mutex_);
-  if (database_) return database_;
-  const DuckDbSink& sink = solution_.serve.duckdb;
   std::string path = sink.database.starts_with("/") ? sink.database : join_path(directory_, sink.database);
+  auto& database = databases_[path];
+  if (database) return database;
   serve::DuckDbStoreOptions options;
   options.path = std::move(path);
   options.memory_limit_bytes = sink.memory_limit_bytes;
   options.threads = sink.threads;
   options.spill_bytes = solution_.query.spill_bytes;
-  TM_ASSIGN(database_, serve::open_duckdb_store(options));
-  return database_;
+  TM_ASSIGN(database, serve::open_duckdb_store(options));
+  return database;
+}
+
+Status Host::check_databases() {
+  std::lock_guard lock(database_mutex_);
+  for (const auto& [path, database] : databases_) {
+    if (database) TM_TRY(database->check());
+  }
+  return {};
 }
 
 Result<Ground> Host::ground() {
@@ -233,7 +244,8 @@ Result<Ground> Host::ground() {
   ground.run_directory = directory_;
   const RunRecord run = record();
   ground.log_id = "of run " + run.id() + " begun " + format_timestamp(run.created_us, 3);
-  ground.database = [this] { return database(); };
+  ground.database = [this](const DuckDbSink& sink) { return database(sink); };
+  if (shares_input(solution_)) ground.latest_us = run.created_us;
   return ground;
 }
 
@@ -254,10 +266,14 @@ void Host::hold_inputs(bool hold) {
 Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, observe::Metrics* metrics) {
   auto running = std::make_unique<Running>();
   TM_ASSIGN(Ground ground, this->ground());
-  TM_ASSIGN(running->stages, wire(solution_, ground, replay));
-  for (Stage& stage : running->stages) {
+  TM_ASSIGN(running->stages,
+            replay.into.empty() ? wire_all(solution_, ground) : wire(solution_, ground, replay));
+  for (size_t i = 0; i < running->stages.size(); ++i) {
+    Stage& stage = running->stages[i];
     if (leaves_) stage.source->leave_for_good();
-    bool last = &stage == &running->stages.back();
+    // What a branch serves is none of the run's own latency and rows.
+    const bool ends = i + 1 == running->stages.size() || running->stages[i + 1].solution != stage.solution;
+    const bool last = ends && stage.solution == &solution_;
     running->observers.push_back(std::make_unique<StageObserver>(metrics, !stage.output_topic.empty(), last));
     pipeline::Pipeline::Parts parts;
     parts.plan = &stage.plan;
@@ -267,7 +283,7 @@ Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, 
     parts.clock = &Clock::system();
     parts.random = &Random::system();
     parts.listener = running->observers.back().get();
-    auto pipeline = std::make_unique<pipeline::Pipeline>(parts, pipeline_options(solution_, stage));
+    auto pipeline = std::make_unique<pipeline::Pipeline>(parts, pipeline_options(*stage.solution, stage));
     TM_TRY(pipeline->start());
     running->pipelines.push_back(std::move(pipeline));
   }
@@ -343,12 +359,7 @@ Status Host::processing_failed() {
 
 Status Host::revive(Status why) {
   if (closing_ || stop_asked_) return why;
-  Status store;
-  {
-    std::lock_guard lock(database_mutex_);
-    if (database_) store = database_->check();
-  }
-  if (store.ok()) return why;
+  if (check_databases().ok()) return why;
   log_warning("sink: " + why.error().message + "; the store is opened again");
   hold_inputs(true);
   running_->drain();
@@ -363,7 +374,9 @@ Status Host::reopen() {
   if (now_ns < reopen_ns_) return {};
   {
     std::lock_guard lock(database_mutex_);
-    if (database_ && !database_->check().ok()) database_.reset();
+    for (auto& [path, database] : databases_) {
+      if (database && !database->check().ok()) database.reset();
+    }
   }
   auto started = start_stages({}, &metrics_);
   if (!started.ok()) {
@@ -465,34 +478,37 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
   return {};
 }
 
-std::vector<pipeline::LaneProgress> Host::progress() const {
+std::vector<Host::Lane> Host::lanes() const {
   std::lock_guard lock(processing_mutex_);
-  std::vector<pipeline::LaneProgress> all;
+  std::vector<Lane> all;
   if (!running_) return all;
-  for (auto& pipeline : running_->pipelines) {
-    auto some = pipeline->progress();
-    all.insert(all.end(), some.begin(), some.end());
+  for (size_t i = 0; i < running_->pipelines.size(); ++i) {
+    for (pipeline::LaneProgress& lane : running_->pipelines[i]->progress())
+      all.push_back({running_->stages[i].solution->branch, std::move(lane)});
   }
   return all;
 }
 
 int64_t Host::lag() const {
   int64_t lag = -1;
-  for (const pipeline::LaneProgress& lane : progress()) {
-    if (reads_kafka(solution_)) {
-      if (lane.lag >= 0) lag = std::max<int64_t>(lag, 0) + lane.lag;
-      continue;
-    }
+  for (const auto& [branch, lane] : lanes()) {
     auto info = log_->partition(lane.source);
-    if (info.ok()) lag = std::max<int64_t>(lag, 0) + info->last_stable.since(lane.committed.offset);
+    if (info.ok()) {
+      lag = std::max<int64_t>(lag, 0) + info->last_stable.since(lane.committed.offset);
+    } else if (lane.lag >= 0) {
+      lag = std::max<int64_t>(lag, 0) + lane.lag;
+    }
   }
   return lag;
 }
 
-Result<std::vector<pipeline::Committed>> Host::committed(const std::vector<TopicPartition>& sources) {
+Result<std::vector<pipeline::Committed>> Host::committed(const Solution& solution,
+                                                         const std::vector<TopicPartition>& sources) {
   auto reader_of = [&](std::vector<Stage>& stages) -> Stage& {
-    return *std::find_if(stages.begin(), stages.end() - 1,
-                         [&](const Stage& stage) { return stage.input_topic == sources.front().topic; });
+    auto reads = [&](const Stage& stage) {
+      return stage.solution == &solution && stage.input_topic == sources.front().topic;
+    };
+    return *std::find_if(stages.begin(), stages.end() - 1, reads);
   };
   auto ask = [&](pipeline::Sink& sink) -> Result<std::vector<pipeline::Committed>> {
     TM_ASSIGN(auto writer, sink.open_writer(0));
@@ -502,7 +518,7 @@ Result<std::vector<pipeline::Committed>> Host::committed(const std::vector<Topic
   // A sink that is at work may have locked its store, and answers itself.
   if (running_) return ask(*reader_of(running_->stages).sink);
   TM_ASSIGN(Ground ground, this->ground());
-  TM_ASSIGN(std::vector<Stage> stages, wire(solution_, ground));
+  TM_ASSIGN(std::vector<Stage> stages, wire(solution, ground));
   Stage& stage = reader_of(stages);
   TM_TRY(stage.sink->prepare(stage.plan.sink_schema));
   return ask(*stage.sink);

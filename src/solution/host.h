@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -45,7 +46,9 @@ class Host {
   Result<log::Log*> log();
   Result<std::shared_ptr<LogLease>> lease_log();
   const observe::Metrics& metrics() const { return metrics_; }
-  Result<std::shared_ptr<duck::Database>> database();
+  // The database file of this sink, or of the solution's own.
+  Result<std::shared_ptr<duck::Database>> database(const DuckDbSink& sink);
+  Result<std::shared_ptr<duck::Database>> database() { return database(solution_.serve.duckdb); }
   Result<Ground> ground();
 
   QueryGate& queries() { return *queries_; }
@@ -66,15 +69,20 @@ class Host {
   Status processing_failed();
   // Waits until everything that is in the input topic now is committed, or `cancelled`, or processing failed.
   Status wait_settled(const std::function<bool()>& cancelled);
-  std::vector<pipeline::LaneProgress> progress() const;
+  struct Lane {
+    std::string branch;  // empty: of the solution's own pipeline
+    pipeline::LaneProgress progress;
+  };
+  std::vector<Lane> lanes() const;
   // Events in the input that are not yet committed; -1: nothing is known.
   int64_t lag() const;
   // Of every partition of the log; empty while nobody has needed the log.
   std::vector<log::PartitionInfo> log_partitions() const;
 
-  // What the sink of the stage that reads them holds for partitions of one topic, whether anything is
-  // processing or not.
-  Result<std::vector<pipeline::Committed>> committed(const std::vector<TopicPartition>& sources);
+  // What the sink of the stage that reads them, of the solution or a branch of it, holds for partitions of
+  // one topic, whether anything is processing or not.
+  Result<std::vector<pipeline::Committed>> committed(const Solution& solution,
+                                                     const std::vector<TopicPartition>& sources);
 
   // Answers one request of any process (docs/formats/socket.md).
   Status answer(Request& request, const Reply& reply, const std::atomic<bool>& gone);
@@ -104,6 +112,7 @@ class Host {
   // Notes in the run's record which entries of its directory a sink makes, before it makes them.
   Status note_made(const std::string& replay_into = {});
   void hold_inputs(bool hold);
+  Status check_databases();
   // With processing_mutex_ held. revive(): `why` where it is not the store that failed.
   Status revive(Status why);
   Status reopen();
@@ -128,7 +137,7 @@ class Host {
 
   std::shared_ptr<QueryGate> queries_ = QueryGate::make();
   std::mutex database_mutex_;
-  std::shared_ptr<duck::Database> database_;
+  std::map<std::string, std::shared_ptr<duck::Database>> databases_;  // by the file's path
 
   mutable std::mutex processing_mutex_;
   std::unique_ptr<Running> running_;

@@ -115,7 +115,8 @@ std::string members_of(const std::string& section, const std::string& indent) {
   std::vector<std::string> members;
   for (const std::string& name : names_in(section)) {
     std::string path = section.empty() ? name : section + "." + name;
-    if (path == "process" || path == "targets" || path == "variants" || path == "sizes") continue;
+    if (path == "process" || path == "branches" || path == "targets" || path == "variants" || path == "sizes")
+      continue;
     const Setting* setting = find_setting(path);
     bool below = is_section(path);
     std::string schema = below ? section_schema(path, indent + "  ") : reference_to(*setting);
@@ -170,6 +171,18 @@ std::string presets_schema(const std::string& option, const std::string& more) {
          members + more + "\n      }}}}";
 }
 
+std::string branches_schema() {
+  std::string members = "\"from\": {\"type\": \"string\"}";
+  for (const char* section : {"event", "process", "serve", "dead_letters", "pipeline", "verify", "query"}) {
+    members += ", " + text(section) + ": {\"$ref\": " + text(std::string("#/properties/") + section) + "}";
+  }
+  return "{\"description\": " + text(section_help("branches")) +
+         ", \"type\": \"object\", \"additionalProperties\": false, \"patternProperties\": "
+         "{\"^[A-Za-z0-9_-]{1,40}$\": {\"type\": \"object\", \"required\": [\"serve\"], "
+         "\"additionalProperties\": false, \"properties\": {" +
+         members + "}}}}";
+}
+
 }  // namespace
 
 std::string settings_json_schema() {
@@ -179,7 +192,7 @@ std::string settings_json_schema() {
       "\"serve\"],\n";
   json += "  \"additionalProperties\": false,\n  \"properties\": {" + members_of("", "  ");
   const std::string whole_process = ",\n        \"process\": {\"$ref\": \"#/properties/process\"}";
-  json += ",\n    \"process\": " + process_schema() +
+  json += ",\n    \"process\": " + process_schema() + ",\n    \"branches\": " + branches_schema() +
           ",\n    \"targets\": " + presets_schema("target", whole_process) +
           ",\n    \"variants\": " + presets_schema("variant", whole_process) +
           ",\n    \"sizes\": " + presets_schema("size", "") + "\n  },\n";

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "solution/bind.h"
+#include "solution/branches.h"
 #include "solution/derive.h"
 #include "solution/show.h"
 #include "solution/yaml.h"
@@ -59,8 +60,9 @@ void apply_overrides(Draft& draft, const LoadRequest& request, Problems& problem
     YamlNode value;
     value.kind = YamlNode::kScalar;
     value.text = given.value;
-    std::string option = given.option == "--set" ? "--set " + given.path + "=" + given.value
-                                                 : given.option + " " + given.value;
+    const std::string& path = given.written.empty() ? given.path : given.written;
+    std::string option =
+        given.option == "--set" ? "--set " + path + "=" + given.value : given.option + " " + given.value;
     const Setting* setting = find_setting(given.path);
     if (setting != nullptr && setting->secret) option = given.option + " " + given.path + "=***";
     binder.bind_path(given.path, value, {0, std::move(option), {}});
@@ -156,13 +158,13 @@ Result<Override> parse_set(std::string_view text) {
   return Override{std::string(path), std::string(trim(text.substr(equals + 1))), "--set"};
 }
 
-Result<Loaded> load_solution(const LoadRequest& request) {
-  Problems problems(request.file);
-  YamlNode root = parse_yaml(request.text, problems);
-  if (root.kind != YamlNode::kMap && !problems.empty()) return problems.status().error();
+namespace {
+
+// `place`: says, before defaults are derived, where a branch stands; null of the file's own solution.
+Loaded load_one(const YamlNode& root, const LoadRequest& request, const std::function<void(Draft&)>& place,
+                Problems& problems) {
   Draft draft;
   Binder(draft, problems, request.environment).bind_file(root);
-  if (root.kind != YamlNode::kMap) return problems.status().error();
   Loaded loaded;
   draft.file_ingest = loaded.file_ingest = draft.solution.ingest.kind;
   draft.file_serve = loaded.file_serve = draft.solution.serve.kind;
@@ -180,15 +182,33 @@ Result<Loaded> load_solution(const LoadRequest& request) {
   apply_overrides(draft, request, problems);
   if (is_one) check_target(draft, loaded.target, problems);
   if (is_one) loaded.target.clear();
+  if (place) place(draft);
   derive_defaults(draft, request.file);
   check_solution(draft, problems);
-  TM_TRY(problems.status());
   loaded.file = request.file;
   loaded.targets = shown_presets(targets);
   loaded.variants = shown_presets(variants);
   loaded.sizes = shown_presets(sizes);
   loaded.settings = shown_settings(draft);
   loaded.solution = std::move(draft.solution);
+  return loaded;
+}
+
+}  // namespace
+
+Result<Loaded> load_solution(const LoadRequest& request) {
+  Problems problems(request.file);
+  YamlNode root = parse_yaml(request.text, problems);
+  if (root.kind != YamlNode::kMap) {
+    Draft nothing;
+    if (problems.empty()) Binder(nothing, problems, request.environment).bind_file(root);
+    return problems.status().error();
+  }
+  LoadRequest own = request;
+  Branches branches(root, own, problems);
+  Loaded loaded = load_one(root, own, nullptr, problems);
+  branches.load(load_one, loaded, problems);
+  TM_TRY(problems.status());
   return loaded;
 }
 

@@ -17,6 +17,7 @@ struct Override {
   std::string path;              // "simulate.rate", "process.dedup.last"
   std::string value;             // as the file would have it; a list as a,b
   std::string option = "--set";  // what the user wrote it with, for messages: "--rate"
+  std::string written = {};      // the path as the user wrote it; empty: as it is
 };
 // "simulate.rate=5000". Errors: kUser, no '='.
 Result<Override> parse_set(std::string_view text);

@@ -60,6 +60,10 @@ Result<std::string> overview_text(const SolutionFile& file, const Environment& e
     text += line(target.name, way(other.solution) + (target.name == loaded.target ? "   (by default)" : ""));
     for (const std::string& one : replacements(other)) text += line("", one);
   }
+  for (const Solution& branch : solution.branches) {
+    if (&branch == &solution.branches.front()) text += "\nbranches\n";
+    text += line(branch.branch, way(branch));
+  }
   text += presets("variants (--variant)", loaded.variants, loaded.variant);
   text += presets("sizes (--size)", loaded.sizes, loaded.size);
   return text + limits(solution);

@@ -25,6 +25,17 @@ void Problems::at_option(std::string option, std::string path, std::string messa
   list_.push_back({std::move(option), 0, std::move(path), std::move(message)});
 }
 
+void Problems::take(Problems part, const std::string& prefix) {
+  for (Problem& problem : part.list_) {
+    if (problem.line == 0 &&
+        (problem.path == "targets" || problem.path == "variants" || problem.path == "sizes"))
+      continue;
+    problem.path = problem.path.starts_with(prefix) ? problem.path : prefix + problem.path;
+    list_.push_back(std::move(problem));
+  }
+  secrets_.insert(secrets_.end(), part.secrets_.begin(), part.secrets_.end());
+}
+
 void Problems::hide(const std::string& secret) {
   if (secret.size() < kShortestSecret) return;
   secrets_.push_back(secret);

@@ -28,6 +28,10 @@ class Problems {
   // Of an option, as "--set a=b".
   void at_option(std::string option, std::string path, std::string message);
 
+  // Adds those of a part of the file: `prefix` goes before their paths. What they say of presets as such is
+  // left out, since the whole file has them, too.
+  void take(Problems part, const std::string& prefix);
+
   // Never prints this text, wherever a message cites it; *** stands for it.
   void hide(const std::string& secret);
 

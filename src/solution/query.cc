@@ -108,8 +108,8 @@ Status print_rows(duck::Rows& rows, const std::string& format, int64_t max_rows,
   return {};
 }
 
-Result<std::shared_ptr<duck::Database>> open_query_database(const Host& host) {
-  const QueryConfig& query = host.solution().query;
+Result<std::shared_ptr<duck::Database>> open_query_database(const Host& host, const Solution& solution) {
+  const QueryConfig& query = solution.query;
   return duck::Database::open(":memory:",
                               {{"memory_limit", std::to_string(query.memory_bytes) + "B"},
                                {"threads", std::to_string(query.threads)},
@@ -117,19 +117,18 @@ Result<std::shared_ptr<duck::Database>> open_query_database(const Host& host) {
                                {"max_temp_directory_size", std::to_string(query.spill_bytes) + "B"}});
 }
 
-Result<QueryStore> open_query_store(Host& host) {
-  const Solution& solution = host.solution();
+Result<QueryStore> open_query_store(Host& host, const Solution& solution) {
   QueryStore store;
   switch (solution.serve.kind) {
     case SinkKind::kDuckDb: {
-      TM_ASSIGN(store.database, host.database());
+      TM_ASSIGN(store.database, host.database(solution.serve.duckdb));
       store.own_file = solution.serve.duckdb.database;
       return store;
     }
     case SinkKind::kFiles: {
       std::string folder = solution.serve.files.directory;
       if (!folder.starts_with("/")) folder = join_path(host.directory(), folder);
-      TM_ASSIGN(store.database, open_query_database(host));
+      TM_ASSIGN(store.database, open_query_database(host, solution));
       TM_ASSIGN(std::string whole, absolute_path(folder));
       // The pattern is looked at before the files that it finds.
       TM_TRY(store.database->lock_down({whole, pattern_of(whole)}));
@@ -140,11 +139,11 @@ Result<QueryStore> open_query_store(Host& host) {
     }
     case SinkKind::kLog:
     case SinkKind::kKafka:
-      return open_topic_store(host);
+      return open_topic_store(host, solution);
     case SinkKind::kPostgres:
       return internal_error("PostgreSQL answers queries itself");
     case SinkKind::kDelta:
-      return open_delta_store(host, -1, -1);
+      return open_delta_store(host, solution, -1, -1);
     case SinkKind::kNull:
       return user_error(solution.name + " serves nothing that could be queried; serve with duckdb or files");
   }
@@ -154,27 +153,29 @@ Result<QueryStore> open_query_store(Host& host) {
 namespace {
 
 // The store as it was at the version, or at the time, that is asked for.
-Result<QueryStore> open_old_store(Host& host, const Request& request) {
-  if (host.solution().serve.kind != SinkKind::kDelta)
-    return user_error("--version, --time: only a Delta table keeps what it was; " + host.solution().name +
-                      " serves " + sink_summary(host.solution()));
+Result<QueryStore> open_old_store(Host& host, const Solution& solution, const Request& request) {
+  if (solution.serve.kind != SinkKind::kDelta)
+    return user_error("--version, --time: only a Delta table keeps what it was; " + solution.name +
+                      " serves " + sink_summary(solution));
   const std::string time = request.get("time");
-  if (time.empty()) return open_delta_store(host, request.number("version", -1), -1);
+  if (time.empty()) return open_delta_store(host, solution, request.number("version", -1), -1);
   auto us = parse_timestamp_us(time);
   if (!us) return user_error("--time: '" + time + "' is not a time like 2026-01-31T12:00:00Z");
-  return open_delta_store(host, -1, *us / 1000);
+  return open_delta_store(host, solution, -1, *us / 1000);
 }
 
 }  // namespace
 
 Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
   const bool old = request.number("version", -1) >= 0 || !request.get("time").empty();
-  if (host.solution().serve.kind == SinkKind::kPostgres && !old)
-    return query_postgres(host, request, reply, gone);
-  TM_ASSIGN(QueryStore store, old ? open_old_store(host, request) : open_query_store(host));
+  TM_ASSIGN(const Solution* solution, find_branch(host.solution(), request.get("branch")));
+  if (solution->serve.kind == SinkKind::kPostgres && !old)
+    return query_postgres(host, *solution, request, reply, gone);
+  TM_ASSIGN(QueryStore store,
+            old ? open_old_store(host, *solution, request) : open_query_store(host, *solution));
   QueryLimits limits;
-  limits.timeout_us = host.solution().query.timeout_us;
-  limits.memory_bytes = host.solution().query.memory_bytes;
+  limits.timeout_us = solution->query.timeout_us;
+  limits.memory_bytes = solution->query.memory_bytes;
   return run_query(
       host.queries(), std::move(store), limits, request.get("sql"),
       [format = request.get("format", "table"), rows = request.number("rows", -1)](

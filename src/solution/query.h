@@ -10,17 +10,19 @@
 namespace tidemill::solution {
 
 class Host;
+struct Solution;
 
-// Arguments: sql, format=table|csv|json (a line per row), rows (at most so many; default all); of a Delta
-// table version (a number) or time (the last version not after it). A query reads, within its limits, and can
-// neither change the store nor stop the pipeline: query_runner.h.
+// Arguments: branch (default: what the solution itself serves), sql, format=table|csv|json (a line per row),
+// rows (at most so many; default all); of a Delta table version (a number) or time (the last version not
+// after it). A query reads, within its limits, and can neither change the store nor stop the pipeline:
+// query_runner.h.
 Status answer_query(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone);
 
 // A database in memory for queries of what is not in DuckDB, bounded as `query` says.
-Result<std::shared_ptr<duck::Database>> open_query_database(const Host& host);
+Result<std::shared_ptr<duck::Database>> open_query_database(const Host& host, const Solution& solution);
 
-// What queries of the run's served store run on. Does not need the log.
-Result<QueryStore> open_query_store(Host& host);
+// What queries of the store run on that the solution, or a branch of it, serves. Does not need the log.
+Result<QueryStore> open_query_store(Host& host, const Solution& solution);
 
 // Streams a result as text to `reply`.
 Status print_rows(duck::Rows& rows, const std::string& format, int64_t max_rows, const Reply& reply);

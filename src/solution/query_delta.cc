@@ -21,11 +21,10 @@ std::string view_of(const std::string& folder, const std::string& sql) {
 
 }  // namespace
 
-Result<QueryStore> open_delta_store(Host& host, int64_t version, int64_t time_ms) {
-  const Solution& solution = host.solution();
+Result<QueryStore> open_delta_store(Host& host, const Solution& solution, int64_t version, int64_t time_ms) {
   const DeltaFolders folders = delta_folders(solution, host.directory());
   QueryStore store;
-  TM_ASSIGN(store.database, open_query_database(host));
+  TM_ASSIGN(store.database, open_query_database(host, solution));
   TM_ASSIGN(serve::DeltaState state, log_at(folders.table, store.database).at(version, time_ms));
   TM_ASSIGN(std::string sql, serve::delta_rows_sql(state, folders.table));
   store.prepare = view_of(folders.table, sql);

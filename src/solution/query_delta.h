@@ -6,9 +6,10 @@
 namespace tidemill::solution {
 
 class Host;
+struct Solution;
 
 // `version`: of the table; `time_ms`: the last version not after it; -1: the newest. Errors (kUser): there is
 // no such version, or no longer.
-Result<QueryStore> open_delta_store(Host& host, int64_t version, int64_t time_ms);
+Result<QueryStore> open_delta_store(Host& host, const Solution& solution, int64_t version, int64_t time_ms);
 
 }  // namespace tidemill::solution

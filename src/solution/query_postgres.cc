@@ -147,8 +147,9 @@ class Watch {
 
 }  // namespace
 
-Status query_postgres(Host& host, const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
-  const int64_t timeout_us = host.solution().query.timeout_us;
+Status query_postgres(Host& host, const Solution& solution, const Request& request, const Reply& reply,
+                      const std::atomic<bool>& gone) {
+  const int64_t timeout_us = solution.query.timeout_us;
   const int64_t deadline_ns = Clock::system().steady_ns() + timeout_us * 1000;
   auto over = [&] { return gone || Clock::system().steady_ns() > deadline_ns; };
   const Error too_long{Domain::kUser, Code::kStopped, false,
@@ -160,7 +161,7 @@ Status query_postgres(Host& host, const Request& request, const Reply& reply, co
     ~Turn() { gate.leave(); }
   } turn{host.queries()};
 
-  TM_ASSIGN(auto connection, pg::Connection::open(postgres_connection(host.solution().serve.postgres)));
+  TM_ASSIGN(auto connection, pg::Connection::open(postgres_connection(solution.serve.postgres)));
   const int64_t timeout_ms = std::max<int64_t>(1, timeout_us / 1000);
   TM_TRY(connection->execute("SET default_transaction_read_only = on; SET statement_timeout = " +
                              std::to_string(timeout_ms) + "; BEGIN READ ONLY"));

@@ -129,20 +129,19 @@ std::string view_sql(const std::string& view, const std::string& function, const
 }
 
 // Of the events that the last stage writes.
-Result<Schema> output_schema(Host& host) {
+Result<Schema> output_schema(Host& host, const Solution& solution) {
   TM_ASSIGN(Ground ground, host.ground());
   ground.dry = true;
-  TM_ASSIGN(auto stages, wire(host.solution(), ground));
+  TM_ASSIGN(auto stages, wire(solution, ground));
   return stages.back().plan.sink_schema;
 }
 
 }  // namespace
 
-Result<QueryStore> open_topic_store(Host& host) {
-  const Solution& solution = host.solution();
+Result<QueryStore> open_topic_store(Host& host, const Solution& solution) {
   QueryStore store;
-  TM_ASSIGN(store.database, open_query_database(host));
-  TM_ASSIGN(Schema written, output_schema(host));
+  TM_ASSIGN(store.database, open_query_database(host, solution));
+  TM_ASSIGN(Schema written, output_schema(host, solution));
   const bool to_kafka = solution.serve.kind == SinkKind::kKafka;
   const std::string& output = to_kafka ? solution.serve.kafka.topic : solution.serve.log.topic;
   struct View {

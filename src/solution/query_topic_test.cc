@@ -116,7 +116,7 @@ TEST(QueryTopic, AGivenUpQueryOutlivesItsRun) {
     // More than DuckDB reads ahead.
     const std::vector<std::string> many(20'000, "{}");
     for (int i = 0; i < 20; ++i) append(run, many);
-    auto store = open_topic_store(*run.host).value();
+    auto store = open_topic_store(*run.host, run.host->solution()).value();
     database = store.database;
     connection = database->connect().value();
     ASSERT_TRUE(connection->execute(store.prepare).ok());

@@ -95,18 +95,20 @@ void add_traffic(const Host& host, Families& to) {
 void add_partitions(const Host& host, Families& to) {
   std::vector<log::PartitionInfo> partitions = host.log_partitions();
   struct InputLane {
+    std::string branch;
     pipeline::LaneProgress progress;
     double lag;
   };
   std::vector<InputLane> lanes;
-  for (pipeline::LaneProgress& progress : host.progress()) {
-    auto found = std::find_if(partitions.begin(), partitions.end(),
-                              [&](const log::PartitionInfo& info) { return info.id == progress.source; });
+  for (auto& [branch, progress] : host.lanes()) {
+    auto found = std::find_if(
+        partitions.begin(), partitions.end(),
+        [&source = progress.source](const log::PartitionInfo& info) { return info.id == source; });
     // What another system holds only its reader knows.
     if (found == partitions.end() && progress.lag < 0) continue;
     auto lag = static_cast<double>(
         found == partitions.end() ? progress.lag : found->last_stable.since(progress.committed.offset));
-    lanes.push_back({std::move(progress), lag});
+    lanes.push_back({std::move(branch), std::move(progress), lag});
   }
   add_figures(
       to,
@@ -116,8 +118,10 @@ void add_partitions(const Host& host, Families& to) {
         MetricKind::kGauge},
        {"tidemill_pipeline_state_bytes", "Memory of the operators' keyed state.", MetricKind::kGauge}},
       lanes, [](const InputLane& lane) {
+        Labels labels = labels_of(lane.progress.source);
+        if (!lane.branch.empty()) labels.emplace_back("branch", lane.branch);
         return std::pair(
-            labels_of(lane.progress.source),
+            std::move(labels),
             std::vector{std::max(0.0, lane.lag), static_cast<double>(lane.progress.committed.offset.value()),
                         static_cast<double>(lane.progress.state_bytes)});
       });

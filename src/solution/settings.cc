@@ -301,7 +301,7 @@ std::vector<std::string> names_in(std::string_view section) {
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
   }
   if (section == "serve") names.emplace_back("null");
-  if (section.empty()) names.insert(names.end(), {"targets", "variants", "sizes"});
+  if (section.empty()) names.insert(names.end(), {"branches", "targets", "variants", "sizes"});
   return names;
 }
 

@@ -352,6 +352,10 @@ std::string_view section_help(std::string_view section) {
        "A table of a PostgreSQL database, exactly once. Page: docs/connectors/postgres.md."},
       {"serve.delta", "A Delta Lake table in a folder, exactly once. Page: docs/connectors/delta.md."},
       {"serve.null", "Nowhere, for measurements. It has no settings."},
+      {"branches",
+       "More sinks, by name: each with `serve`, its own `process`, and `from`, a topic that another sink of "
+       "the "
+       "file writes; without it a branch reads the input."},
       {"dead_letters", "What cannot be decoded or stored."},
       {"pipeline", "Tasks, epochs, limits."},
       {"pipeline.epoch", "When an epoch ends and is committed."},

@@ -52,12 +52,12 @@ Result<verify::TopicFiles> topic_files(const log::Log& log, const std::string& d
 }
 
 // What the pipeline that reads the topic committed.
-Status add_committed(Host& host, verify::TopicFiles* topic) {
+Status add_committed(Host& host, const Solution& solution, verify::TopicFiles* topic) {
   std::vector<TopicPartition> sources;
   for (const verify::PartitionSpan& span : topic->partitions) {
     sources.push_back({topic->topic, Partition(span.partition)});
   }
-  TM_ASSIGN(std::vector<pipeline::Committed> committed, host.committed(sources));
+  TM_ASSIGN(std::vector<pipeline::Committed> committed, host.committed(solution, sources));
   for (size_t i = 0; i < sources.size(); ++i) {
     verify::PartitionSpan& span = topic->partitions[i];
     span.committed = committed[i].position ? committed[i].position->offset.value() : span.start;
@@ -143,16 +143,17 @@ std::string in_run(const Host& host, const std::string& path) {
 
 }  // namespace
 
-Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratch,
+Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution, const std::string& scratch,
                                            const std::function<bool()>& stop) {
-  const Solution& solution = host.solution();
   FileSystem& files = FileSystem::posix();
   verify::VerifyRequest request;
   std::string log_directory = join_path(host.directory(), "log");
   TM_ASSIGN(log::Log * log, host.log());
 
   auto listed = files.list(join_path(host.directory(), "simulate"));
-  for (const std::string& name : listed.ok() ? *listed : std::vector<std::string>{}) {
+  // What was simulated went into the input.
+  const bool of_input = solution.from.empty();
+  for (const std::string& name : listed.ok() && of_input ? *listed : std::vector<std::string>{}) {
     if (name.starts_with("manifest-") && name.ends_with(".json")) {
       request.manifests.push_back(join_path(join_path(host.directory(), "simulate"), name));
     }
@@ -168,7 +169,7 @@ Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratc
   switch (solution.serve.kind) {
     case SinkKind::kDuckDb: {
       verify::DuckTable table;
-      TM_ASSIGN(table.database, host.database());
+      TM_ASSIGN(table.database, host.database(solution.serve.duckdb));
       table.table = solution.serve.duckdb.table;
       request.store.duck = std::move(table);
       request.store.columns.stored_at = solution.serve.duckdb.stored_at;
@@ -252,8 +253,8 @@ Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratc
     if (dead.ok()) way.dead_letters = std::move(*dead);
     request.ways.push_back(std::move(way));
   }
-  TM_TRY(add_committed(host, &request.input));
-  for (verify::Way& way : request.ways) TM_TRY(add_committed(host, &way.topic));
+  TM_TRY(add_committed(host, solution, &request.input));
+  for (verify::Way& way : request.ways) TM_TRY(add_committed(host, solution, &way.topic));
   for (const Field& field : solution.event.schema.fields) {
     request.fields.push_back({field.name, field.path, field_type(field.type), field.nullable});
   }
@@ -277,27 +278,36 @@ Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratc
 
 Status answer_verify(Host& host, const Request& request, const Reply& reply,
                      const std::function<bool()>& stop) {
-  ScratchFolder scratch(join_path(host.directory(), "verify-copy"));
-  TM_ASSIGN(verify::VerifyRequest described, describe_run(host, scratch.path(), stop));
-  described.stop = stop;
-  std::string rules = request.get("rules");
-  if (!rules.empty()) {
-    if (rules != "strict" && rules != "reference")
-      return user_error("--rules: '" + rules + "'; it is strict or reference");
-    described.rules = rules == "reference" ? verify::Rules::kReference : verify::Rules::kStrict;
+  const std::string rules = request.get("rules");
+  if (!rules.empty() && rules != "strict" && rules != "reference")
+    return user_error("--rules: '" + rules + "'; it is strict or reference");
+  const bool json = request.get("format") == "json";
+  bool pass = true;
+  for (const Solution* solution : with_branches(host.solution())) {
+    ScratchFolder scratch(join_path(host.directory(), "verify-copy"));
+    TM_ASSIGN(verify::VerifyRequest described, describe_run(host, *solution, scratch.path(), stop));
+    described.stop = stop;
+    // What the reference's rules ask for is asked of what the solution itself serves.
+    if (!rules.empty() && solution->branch.empty())
+      described.rules = rules == "reference" ? verify::Rules::kReference : verify::Rules::kStrict;
+    verify::Verdict verdict = verify::verify(described);
+    if (verdict.stopped) return Error{Domain::kUser, Code::kStopped, false, "stopped before the verdict"};
+    if (!json && !solution->branch.empty()) reply("\nbranch " + solution->branch + "\n");
+    std::string text = json ? verify::to_json(verdict) : verify::to_table(verdict);
+    if (json && !solution->branch.empty())
+      text.insert(text.size() - 1, ",\"branch\":\"" + solution->branch + '"');
+    reply(json ? text + "\n" : text);
+    pass = pass && verdict.pass;
   }
-  verify::Verdict verdict = verify::verify(described);
-  if (verdict.stopped) return Error{Domain::kUser, Code::kStopped, false, "stopped before the verdict"};
-  reply(request.get("format") == "json" ? verify::to_json(verdict) + "\n" : verify::to_table(verdict));
   commit_step("run.verified");
   TM_TRY(host.save_record([&](RunRecord& record) {
-    record.verdict = verdict.pass ? "PASS" : "FAIL";
+    record.verdict = pass ? "PASS" : "FAIL";
     record.state = "finished";
   }));
   commit_step("run.finished");
-  reply(verdict.pass ? "\x01PASS"
-                     : "\x01"
-                       "FAIL");
+  reply(pass ? "\x01PASS"
+             : "\x01"
+               "FAIL");
   return {};
 }
 

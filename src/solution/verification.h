@@ -9,16 +9,18 @@
 namespace tidemill::solution {
 
 class Host;
+struct Solution;
 
-// What the run's files and settings say; nothing of the pipeline's code takes part in the checks.
-// Topics in Kafka are copied to `scratch` first.
-Result<verify::VerifyRequest> describe_run(Host& host, const std::string& scratch,
+// What the run's files and the settings say, of its solution or a branch of it; nothing of the pipeline's
+// code takes part in the checks. Topics in Kafka are copied to `scratch` first.
+Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution, const std::string& scratch,
                                            const std::function<bool()>& stop = nullptr);
 
 // Arguments: rules=strict|reference (default: the solution's), format=table|json. The last piece of the
 // answer is "\x01PASS" or
-// "\x01FAIL", for the exit status. Records the verdict in run.json, which finishes the run. Errors: kStopped
-// where `stop` said so before there was a verdict; then nothing is recorded.
+// "\x01FAIL", for the exit status. Branches are verified one after another, and all must pass. Records the
+// verdict in run.json, which finishes the run. Errors: kStopped where `stop` said so before there was a
+// verdict; then nothing is recorded.
 Status answer_verify(Host& host, const Request& request, const Reply& reply,
                      const std::function<bool()>& stop);
 

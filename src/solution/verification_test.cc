@@ -40,7 +40,7 @@ class Rekeyed : public ::testing::Test {
   }
   verify::Verdict verdict() {
     const std::string scratch = run_.host->directory() + "/scratch";
-    auto described = describe_run(*run_.host, scratch, [] { return false; });
+    auto described = describe_run(*run_.host, run_.host->solution(), scratch, [] { return false; });
     EXPECT_TRUE(described.ok()) << described.error().message;
     return verify::verify(*described);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 #include <thread>
 
@@ -160,7 +161,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.table.stored_at = serve.duckdb.stored_at;
       options.dead_table = dead;
       options.path = in_run(ground, serve.duckdb.database);
-      TM_ASSIGN(auto database, ground.database());
+      TM_ASSIGN(auto database, ground.database(serve.duckdb));
       return std::unique_ptr<pipeline::Sink>(
           std::make_unique<serve::DuckDbSink>(std::move(database), *ground.clock, std::move(options)));
     }
@@ -352,7 +353,8 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
 Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, const Replay& replay) {
   std::vector<Stage> stages;
   const std::string suffix = replay.into.empty() ? "" : "-into-" + replay.into;
-  const StartAt start = replay.into.empty() ? input_start(solution) : replay.from;
+  StartAt start = replay.into.empty() ? input_start(solution) : replay.from;
+  if (start.kind == StartAt::kLatest && ground.latest_us >= 0) start = {StartAt::kTime, ground.latest_us};
   std::string input = input_topic(solution);
   std::vector<const OperatorConfig*> operators;
   bool rekeyed = false;
@@ -414,7 +416,21 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   TM_TRY(finish_stage(last, solution, ground, last_start, !replay.into.empty(), &schema, std::move(made),
                       [&] { return make_sink(solution, ground, last, operators, replay); }));
   stages.push_back(std::move(last));
+  for (Stage& stage : stages) stage.solution = &solution;
   return stages;
+}
+
+Result<std::vector<Stage>> wire_all(const Solution& solution, const Ground& ground) {
+  std::vector<Stage> all;
+  for (const Solution* one : with_branches(solution)) {
+    auto stages = wire(*one, ground);
+    if (!stages.ok()) {
+      Error error = std::move(stages).error();
+      return one->branch.empty() ? error : std::move(error).within("branches." + one->branch);
+    }
+    std::move(stages->begin(), stages->end(), std::back_inserter(all));
+  }
+  return all;
 }
 
 pg::Options postgres_connection(const PostgresSink& sink) {
@@ -469,9 +485,12 @@ pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage
 }
 
 std::vector<std::string> input_topics(const Solution& solution) {
-  std::vector<std::string> topics{input_topic(solution)};
-  for (const OperatorConfig& op : solution.process) {
-    if (op.kind == OperatorKind::kRekey) topics.push_back(rekey_topic(solution, op.rekey));
+  std::vector<std::string> topics;
+  for (const Solution* one : with_branches(solution)) {
+    topics.push_back(input_topic(*one));
+    for (const OperatorConfig& op : one->process) {
+      if (op.kind == OperatorKind::kRekey) topics.push_back(rekey_topic(*one, op.rekey));
+    }
   }
   return topics;
 }
@@ -499,6 +518,7 @@ Status create_topics(const Solution& solution, log::Log& log) {
     if (op.rekey.partitions > 0) rekeyed.partitions = op.rekey.partitions;
     TM_TRY(log.create_topic(rekey_topic(solution, op.rekey), rekeyed));
   }
+  for (const Solution& branch : solution.branches) TM_TRY(create_topics(branch, log));
   return {};
 }
 

@@ -25,8 +25,11 @@ struct Ground {
   std::string run_directory;
   std::string log_id;  // tells this log from any other
   bool dry = false;    // nothing is created outside of it, and a Kafka that does not answer is no error
-  // Opens (once) the database file that the sink writes to and queries read.
-  std::function<Result<std::shared_ptr<duck::Database>>()> database;
+  // Opens (once) the database file that a sink writes to and queries read.
+  std::function<Result<std::shared_ptr<duck::Database>>(const DuckDbSink&)> database;
+  // Of pipelines that share their input: what `start: latest` means to each of them, in microseconds since
+  // 1970 UTC. Negative: the end as it is when each of them asks.
+  int64_t latest_us = -1;
 };
 
 // A replay of the log beside the live pipelines: its own name, start and target.
@@ -38,6 +41,7 @@ struct Replay {
 // One pipeline of a solution. A solution with `rekey` has several: each writes the topic that the next
 // one reads.
 struct Stage {
+  const Solution* solution = nullptr;  // which it is of: the file's own, or a branch
   std::string name;
   TopicPartition first_input() const { return {input_topic, Partition(0)}; }
   std::string input_topic;
@@ -52,8 +56,11 @@ struct Stage {
   pipeline::GuaranteeReport guarantee;
 };
 
-// Errors are the user's: a field that is not there, an expression that does not hold.
+// Without its branches. The solution must outlive the stages. Errors are the user's: a field that is not
+// there, an expression that does not hold.
 Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, const Replay& replay = {});
+// With them: none reads what a later one writes.
+Result<std::vector<Stage>> wire_all(const Solution& solution, const Ground& ground);
 
 pg::Options postgres_connection(const PostgresSink& sink);
 // Whether the store has a server of its own that does not answer now, and why; ok where it answers, or has
@@ -77,7 +84,8 @@ std::vector<std::string> input_topics(const Solution& solution);
 // The topic that a `rekey` writes, and where the pipeline that writes it puts its dead letters.
 std::string rekey_topic(const Solution& solution, const RekeyConfig& rekey);
 std::string dead_topic_of(const std::string& rekey_topic);
-// Creates the solution's input topic (and the topics of `rekey`) where they are missing; of the log's only.
+// Creates the solution's input topic (and the topics of `rekey`, and what branches read) where they are
+// missing; of the log's only.
 Status create_topics(const Solution& solution, log::Log& log);
 // The same of an input topic in Kafka; ok where the solution reads the log.
 Status create_kafka_topic(const Solution& solution);
