@@ -33,7 +33,7 @@ SKIPPED = 77
 KAFKA_STEPS = ("run.manifest.written", "epoch.ended", "kafka.fenced", "kafka.claimed", "kafka.begun", "kafka.rows.produced",
                "kafka.offsets.sent", "kafka.committed", "epoch.committed", "snapshot.written", "snapshot.durable",
                "snapshot.truncated")
-STEPS = {"topic": KAFKA_STEPS, "cluster": KAFKA_STEPS,
+STEPS = {"topic": KAFKA_STEPS, "cluster": KAFKA_STEPS, "branches": KAFKA_STEPS + ("duckdb.rows.appended", "duckdb.committed"),
          "duckdb": ("run.manifest.written", "epoch.ended", "changelog.frame.written", "changelog.frame.durable", "duckdb.begin",
                     "duckdb.rows.appended", "duckdb.positions.updated", "duckdb.committed", "epoch.committed",
                     "snapshot.written", "snapshot.durable", "snapshot.truncated")}
@@ -51,6 +51,14 @@ process:
   - dedup: {{id: eventId, key: deviceId, last: 100}}
 serve: {serve}
 pipeline: {{tasks: 2, snapshot_min: 64KiB}}
+"""
+# What the solution itself writes into its topic, in a table; and what came in, in another.
+BRANCHES = """
+branches:
+  stored: {from: kills-out, serve: {duckdb: {table: stored}}}
+  raw:
+    process: [{dedup: {id: eventId, key: deviceId, last: 100}}]
+    serve: {duckdb: {table: raw}}
 """
 
 
@@ -78,8 +86,9 @@ def contracts(options, place, broker):
 
 
 class Relay:
-    def __init__(self, program, place, ingest, serve):
-        text = SOLUTION.format(rate=RATE, ingest=ingest, serve=serve)
+    def __init__(self, program, place, ingest, serve, branches=""):
+        text = SOLUTION.format(rate=RATE, ingest=ingest, serve=serve) + branches
+        self.branch = ["--branch", "stored"] if branches else []
         at_data = [program, "--data-dir", os.path.join(place.path, "data")]
         self.query = [*at_data, "query", "kills", "--format", "json", "--rows", "100000000"]
         self.tail = [*at_data, "log", "read", "kills", "kills-in", "--format", "json"]
@@ -96,9 +105,10 @@ class Relay:
         log.close()
         return process
 
-    def stored(self):
+    def stored(self, table="stored"):
         """The ids of the table's rows, one by one."""
-        done = subprocess.run([*self.query, "SELECT eventId FROM stored"], capture_output=True, text=True, check=True)
+        command = [*self.query, *self.branch, f"SELECT eventId FROM {table}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         return [json.loads(line)["eventId"] for line in done.stdout.splitlines() if line.startswith("{")]
 
     def sent(self):
@@ -125,8 +135,8 @@ def kills(options, place, broker):
     print(f"seed {seed}; to replay: {sys.argv[0]} kills --program {options.program} --seconds {options.seconds} --seed {seed}")
     chance = random.Random(seed)
     source = options.source or chance.choice(["kafka", "kafka", "log"])
-    into = options.into or chance.choice(["topic", "cluster"] + ["duckdb"] * (source == "kafka"))
-    delivery = options.delivery or chance.choice(["exactly-once", "exactly-once", AT_LEAST_ONCE] if into != "duckdb" else ["exactly-once"])
+    into = options.into or chance.choice(["topic", "cluster"] + ["duckdb", "branches"] * (source == "kafka"))
+    delivery = options.delivery or chance.choice(["exactly-once", "exactly-once", AT_LEAST_ONCE] if into not in ("duckdb", "branches") else ["exactly-once"])
     print(f"from {source} into {into}, {delivery}")
     other = Broker(place, name="other") if into == "cluster" else broker
     try:
@@ -141,7 +151,7 @@ def kill_and_account(options, place, broker, other, source, into, repeats, chanc
         "{log: {topic: kills-in, partitions: 4}}"
     serve = f'{{kafka: {{brokers: "{other.address}", topic: kills-out{", delivery: " + AT_LEAST_ONCE if repeats else ""}}}}}' if into != "duckdb" else \
         "{duckdb: {table: stored}}"
-    relay = Relay(options.program, place, ingest, serve)
+    relay = Relay(options.program, place, ingest, serve, BRANCHES if into == "branches" else "")
     done = {"steps": 0, "random": 0}
     for step in STEPS[into] + ("kafka.rows.acknowledged",) * repeats:
         kill_at = f"{step}:{chance.randint(1, 4)}" if step.startswith(REPEATED) else step
@@ -184,6 +194,9 @@ def kill_and_account(options, place, broker, other, source, into, repeats, chanc
         faults, events = outside.account_ids(sent, stored)
     else:
         faults, events = outside.account(sent, stored, repeats)
+    if into == "branches":
+        for table in ("stored", "raw"):
+            faults += [f"table {table}: {fault}" for fault in outside.account_ids(sent, relay.stored(table))[0]]
     if events < RATE:
         faults.append(f"no more than {events} events were sent")
     copies = len(sent) - events
@@ -213,7 +226,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--from", dest="source", choices=["kafka", "log"])
-    parser.add_argument("--into", choices=["topic", "cluster", "duckdb"])
+    parser.add_argument("--into", choices=list(STEPS))
     parser.add_argument("--delivery", choices=["exactly-once", AT_LEAST_ONCE])
     options = parser.parse_args()
     if missing():
