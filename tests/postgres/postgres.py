@@ -51,10 +51,10 @@ SERVE = {"append": "types: {eventId: uuid}, indexes: ['deviceId, deviceSequenceN
 class Server:
     """A server in the place, its user's password in the environment of whoever asks for it."""
 
-    def __init__(self, place):
+    def __init__(self, place, *settings):
         self.directory = os.path.join(place.path, "postgres")
         os.chmod(place.path, 0o711)  # the server's user must come through
-        up = self.tool("up")
+        up = self.tool("up", *settings)
         self.missing = up.returncode == SKIPPED
         if self.missing:
             return

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""What a PostgreSQL server may do to a run: TLS with the wrong certificate, a password that expires, a full disk.
+
+  trouble.py --program TIDEMILL
+
+Starts a server of its own. Each trouble gets its message, and a run that it stopped goes on to PASS once it is over.
+"""
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+
+from postgres import SKIPPED, ROOT, Server
+sys.path.insert(0, str(ROOT / "tests"))
+from program import Place, wait_for  # noqa: E402
+
+SOLUTION = """
+name: {name}
+event: telemetry
+simulate: {{rate: 4000, {more}}}
+serve: {{postgres: {{connection: "{url}", table: {name}}}}}
+"""
+
+
+class Trouble:
+    def __init__(self, program, place):
+        self.place = place
+        self.program = [program, "--data-dir", os.path.join(place.path, "data")]
+        self.certificates = os.path.join(place.path, "tls")
+        os.mkdir(self.certificates, 0o755)
+        self.make_certificates()
+        self.server = Server(place, "--set", "ssl=on", *(f for name in ("cert", "key") for f in (
+            "--set", f"ssl_{name}_file={self.certificates}/server.{name}")))
+
+    def make_certificates(self):
+        """A CA, a server's certificate by it, and another CA."""
+        def openssl(*arguments):
+            subprocess.run(["openssl", *arguments], cwd=self.certificates, check=True, capture_output=True)
+        for name in ("ca", "other"):
+            openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}.key",
+                    "-out", f"{name}.cert")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.request")
+        with open(os.path.join(self.certificates, "names"), "w") as names:
+            names.write("subjectAltName=IP:127.0.0.1")
+        openssl("x509", "-req", "-in", "server.request", "-CA", "ca.cert", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                "-extfile", "names", "-out", "server.cert")
+        for name in ("server.key", "server.cert"):
+            if os.geteuid() == 0:
+                shutil.chown(os.path.join(self.certificates, name), "postgres")
+        os.chmod(os.path.join(self.certificates, "server.key"), 0o600)
+
+    def solution(self, name, url, more):
+        return self.place.write(name + ".yaml", SOLUTION.format(name=name, url=url, more=more))
+
+    def run(self, *arguments, environment=None):
+        done = subprocess.run([*self.program, "run", *arguments], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
+                              env=environment or self.server.environment)
+        return done.returncode, done.stdout + done.stderr
+
+    def begin(self, file, environment=None):
+        log = open(os.path.join(self.place.path, "run.log"), "w")
+        process = subprocess.Popen([*self.program, "run", file], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   env=environment or self.server.environment)
+        self.place.started.append(process)
+        return process
+
+    def said(self):
+        with open(os.path.join(self.place.path, "run.log")) as log:
+            return log.read()
+
+    def rows(self, table):
+        return int(self.server.psql(f"SELECT count(*) FROM {table}")[0])
+
+    def there(self, table):
+        return self.server.psql(f"SELECT to_regclass('{table}') IS NOT NULL")[0] == "t" and self.rows(table) > 0
+
+
+def expect(what, condition, said):
+    if not condition:
+        raise AssertionError(f"{what}:\n{said[-3000:]}")
+
+
+def tls(trouble):
+    for name, ca, status, says in (("good", "ca", 0, "Verdict: PASS"), ("wrong", "other", 2, "certificate verify failed; check sslmode, sslrootcert")):
+        url = f"{trouble.server.url}?sslmode=verify-full&sslrootcert={trouble.certificates}/{ca}.cert"
+        got, said = trouble.run(trouble.solution(name, url, "count: 3000"))
+        expect(f"TLS, {name}: exit status {status}, {says}", got == status and says in said, said)
+
+
+def password_expires(trouble):
+    trouble.server.psql("CREATE ROLE app LOGIN PASSWORD 'good-for-a-while'; GRANT ALL ON SCHEMA public TO app")
+    url = trouble.server.url.replace("tidemill@", "app@")
+    environment = {**trouble.server.environment, "PGPASSWORD": "good-for-a-while"}
+    file = trouble.solution("expires", url, "count: 20000")
+    process = trouble.begin(file, environment)
+    wait_for("rows", lambda: trouble.there("expires"))
+    trouble.server.psql("ALTER ROLE app VALID UNTIL '2020-01-01'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+    status = process.wait(timeout=60)
+    expect("a password that expired ends the run and is named", status == 2 and "password authentication failed for user \"app\"" in trouble.said() and
+           "PGPASSWORD" in trouble.said() and "good-for-a-while" not in trouble.said(), trouble.said())
+    trouble.server.psql("ALTER ROLE app VALID UNTIL 'infinity'")
+    status, said = trouble.run(file, environment=environment)
+    expect("with a new one it goes on to PASS", status == 0 and "Verdict: PASS" in said, said)
+
+
+def disk_is_full(trouble):
+    small = os.path.join(trouble.place.path, "small")
+    os.mkdir(small)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", small], check=True)
+    try:
+        shutil.chown(small, "postgres")
+        trouble.server.psql(f"CREATE TABLESPACE small LOCATION '{small}'")
+        file = trouble.solution("full_disk", trouble.server.url + "?options=-cdefault_tablespace%3Dsmall", "count: 40000")
+        process = trouble.begin(file)
+        wait_for("a full disk", lambda: "No space left on device" in trouble.said(), 60)
+        subprocess.run(["mount", "-o", "remount,size=400m", small], check=True)
+        status = process.wait(timeout=120)
+        expect("it waits for room, and goes on to PASS", status == 0 and "Verdict: PASS" in trouble.said(), trouble.said())
+        expect("40,000 events", trouble.server.psql('SELECT count(DISTINCT "eventId") FROM full_disk')[0] == "40000", trouble.said())
+    finally:
+        trouble.server.tool("down")
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", required=True)
+    options = parser.parse_args()
+    place = Place("tidemill-postgres-")
+    trouble = None
+    try:
+        trouble = Trouble(os.path.abspath(options.program), place)
+        if trouble.server.missing:
+            print("no PostgreSQL server on this machine; install Debian's package postgresql")
+            return SKIPPED
+        password_expires(trouble)  # first, so that its user makes the tables that are for all
+        tls(trouble)
+        if os.geteuid() != 0:
+            print("TLS and an expired password; a full disk needs root, who may mount a small one")
+            return SKIPPED
+        disk_is_full(trouble)
+        print("TLS, an expired password and a full disk are told and survived")
+        return 0
+    finally:
+        if trouble:
+            trouble.server.tool("down")
+        place.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
