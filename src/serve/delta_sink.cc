@@ -217,7 +217,11 @@ Status DeltaSink::prepare(const Schema& schema) {
   const auto store_of = [&](const std::string& folder) {
     return std::make_shared<FolderStore>(files_, random_, folder);
   };
-  TM_TRY(files_.create_directories(options_.folder));
+  if (Status made = files_.create_directories(options_.folder); !made.ok()) {
+    Error error = std::move(made).error();
+    error.message += "; serve.delta.table names a folder that can be written";
+    return error;
+  }
   log_ = std::make_unique<DeltaLog>(store_of(options_.folder), database_, clock_, log);
   auto dead = std::make_unique<DeltaLog>(store_of(options_.dead_folder), database_, clock_, log);
   dead_letters_ =

@@ -201,7 +201,11 @@ Status create_whole(const std::string& path) {
   if (path == ":memory:" || files.exists(path)) return {};
   const std::string folder = path + ".tmp";
   const std::string made = join_path(folder, "new");
-  TM_TRY(files.create_directories(folder));
+  if (Status could = files.create_directories(folder); !could.ok()) {
+    Error error = std::move(could).error();
+    error.message += "; serve.duckdb.database names a file in a folder that can be written";
+    return error;
+  }
   for (const std::string& left : {made, made + ".wal"}) {
     if (files.exists(left)) TM_TRY(files.remove(left));
   }
