@@ -16,6 +16,8 @@ namespace tidemill::duck {
 namespace {
 
 constexpr const char* kMemory = ":memory:";
+// Given when a database is opened it is shown by current_setting(), and bounds nothing.
+constexpr const char* kSpillLimit = "max_temp_directory_size";
 constexpr int kCheckTurns = 50;
 constexpr int64_t kCheckPauseUs = 10'000;
 
@@ -96,6 +98,7 @@ Result<OwnedConfig> make_config(const std::vector<std::pair<std::string, std::st
   // Nothing is ever fetched from the network behind the user's back.
   static_cast<void>(api().set_config(config.get(), "autoinstall_known_extensions", "false"));
   for (const auto& [name, value] : settings) {
+    if (name == kSpillLimit) continue;
     if (api().set_config(config.get(), name.c_str(), value.c_str()) != DuckDBSuccess) {
       return user_error(fmt::format("DuckDB has no setting {} that can be {}", name, value));
     }
@@ -128,6 +131,11 @@ Result<std::shared_ptr<Database>> Database::open(
   }
   auto database = std::make_shared<DatabaseImpl>(std::move(handle));
   use_utc(*database);
+  for (const auto& [name, value] : settings) {
+    if (name != kSpillLimit) continue;
+    TM_ASSIGN(auto connection, database->connect());
+    TM_TRY(connection->execute("SET GLOBAL " + name + " = '" + value + "'"));
+  }
   return std::shared_ptr<Database>(std::move(database));
 }
 

@@ -17,7 +17,8 @@ using Epoch = Strong<struct EpochTag, int64_t>;
 using Incarnation = Strong<struct IncarnationTag, int32_t>;
 
 // What became of the input records of a partition, since its first. Invariant: read = stored + dead + dropped
-// as long as operators emit at most one event for each that they take in.
+// as long as operators emit at most one event for each that they take in; where rows come of intervals
+// (Operator::every_us) read = dead + dropped, and `stored` counts those rows.
 struct Counters {
   uint64_t read = 0;     // records taken in
   uint64_t stored = 0;   // rows given to the sink

@@ -47,14 +47,36 @@ Status Lane::apply(std::string_view deltas) {
   });
 }
 
-Status Lane::process(BatchPtr batch, TimestampUs now_us, const std::function<Status(BatchPtr)>& deliver) {
+Status Lane::process(BatchPtr batch, TimestampUs now_us, TimestampUs interval_us,
+                     const std::function<Status(BatchPtr)>& deliver) {
   TM_CHECK(batch->source == source_);
   TM_CHECK(batch->end.offset >= next_.offset, "a source gave events again without being asked to");
   now_us_ = now_us;
+  interval_us_ = interval_us;
   epoch_open_ = true;
   counters_.read += batch->size();
   next_ = batch->end;
   return run_from(0, std::move(batch), deliver);
+}
+
+Status Lane::end_interval(const std::function<Status(BatchPtr)>& deliver) {
+  // Only the last operator has them.
+  Progress progress = instances_.empty() ? Progress::kDone : Progress::kAgain;
+  while (progress == Progress::kAgain) {
+    OneSlot out;
+    DeltaWriter writer(&deltas_, static_cast<uint32_t>(instances_.size() - 1));
+    OperatorContext context{now_us_, &writer, interval_us_};
+    auto result = instances_.back()->end_interval(context, out);
+    if (!result.ok()) return std::move(result).error().within("process." + plan_.operators.back()->name());
+    progress = *result;
+    BatchPtr made = out.take();
+    if (made == nullptr) continue;
+    // What the sink cannot hold of them are rows, not events that were read.
+    if (sink_ != nullptr) sink_->screen(*made);
+    counters_.stored += made->selected.size();
+    TM_TRY(deliver(std::move(made)));
+  }
+  return {};
 }
 
 Status Lane::advance(const Times& times, const std::function<Status(BatchPtr)>& deliver) {
@@ -63,7 +85,7 @@ Status Lane::advance(const Times& times, const std::function<Status(BatchPtr)>& 
     while (progress == Progress::kAgain) {
       OneSlot out;
       DeltaWriter writer(&deltas_, static_cast<uint32_t>(stage));
-      OperatorContext context{times.processing_us, &writer};
+      OperatorContext context{times.processing_us, &writer, interval_us_};
       TM_ASSIGN(progress, instances_[stage]->advance(times, context, out));
       if (BatchPtr made = out.take()) TM_TRY(run_from(stage + 1, std::move(made), deliver));
     }
@@ -78,7 +100,7 @@ Status Lane::run_from(size_t stage, BatchPtr batch, const std::function<Status(B
   while (progress == Progress::kAgain) {
     OneSlot out;
     DeltaWriter writer(&deltas_, static_cast<uint32_t>(stage));
-    OperatorContext context{now_us_, &writer};
+    OperatorContext context{now_us_, &writer, interval_us_};
     auto result = instances_[stage]->process(batch, context, out);
     if (!result.ok()) return std::move(result).error().within("process." + plan_.operators[stage]->name());
     progress = *result;
@@ -97,7 +119,7 @@ Status Lane::out_of_chain(BatchPtr batch, const std::function<Status(BatchPtr)>&
 
 PartitionEpoch Lane::end_epoch() {
   TM_CHECK(epoch_open_);
-  TM_CHECK(counters_.read == counters_.stored + counters_.dead + counters_.dropped,
+  TM_CHECK(counters_.read == counters_.dead + counters_.dropped + (plan_.every_us > 0 ? 0 : counters_.stored),
            "every record that was read is stored, dead or dropped");
   PartitionEpoch ended;
   ended.source = source_;

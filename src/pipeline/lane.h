@@ -41,8 +41,11 @@ class Lane {
     if (end.offset > next_.offset) next_ = end;
   }
   // Runs one decoded batch through the operators; `deliver` takes what comes out. `end` is the
-  // batch's end position, `records` what it held.
-  Status process(BatchPtr batch, TimestampUs now_us, const std::function<Status(BatchPtr)>& deliver);
+  // batch's end position, `records` what it held. `interval_us`: where the epoch is one.
+  Status process(BatchPtr batch, TimestampUs now_us, TimestampUs interval_us,
+                 const std::function<Status(BatchPtr)>& deliver);
+  // Where the open epoch is an interval: its rows. Before end_epoch().
+  Status end_interval(const std::function<Status(BatchPtr)>& deliver);
   // Tells the operators that time went on.
   Status advance(const Times& times, const std::function<Status(BatchPtr)>& deliver);
 
@@ -75,6 +78,7 @@ class Lane {
   TopicPartition source_;
   std::vector<std::unique_ptr<OperatorInstance>> instances_;
   TimestampUs now_us_ = 0;
+  TimestampUs interval_us_ = 0;
   bool epoch_open_ = false;
   std::string deltas_;
   std::optional<Position> expected_;

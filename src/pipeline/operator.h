@@ -18,6 +18,11 @@
 // a crash must. Wall-clock time comes from context.now_us and may differ in a replay; it must not
 // decide what is emitted or dropped.
 //
+// Intervals. Where Operator::every_us() is not 0 an epoch is an interval of the wall clock, and
+// end_interval() is called when it ends, before its commit: what it emits are the epoch's rows, and process()
+// counts what it keeps for them as dropped. An epoch that does not come to its end is read again, into
+// another interval. Nothing stands behind such an operator.
+//
 // Forbidden: I/O, waiting, threads, keeping views into a batch after it is handed on.
 #pragma once
 
@@ -58,6 +63,7 @@ struct Times {
 struct OperatorContext {
   TimestampUs now_us = 0;  // the wall clock when the batch was taken up
   DeltaWriter* deltas = nullptr;
+  TimestampUs interval_us = 0;  // where the open interval begins; see Operator::every_us
 };
 
 // Where an instance puts what goes on. It may have room for one batch only.
@@ -88,6 +94,11 @@ class OperatorInstance {
     (void)out;
     return Progress::kDone;
   }
+  virtual Result<Progress> end_interval(OperatorContext& context, Outbox& out) {
+    (void)context;
+    (void)out;
+    return Progress::kDone;
+  }
   virtual Status apply(std::string_view delta) {
     (void)delta;
     return internal_error("a delta for an operator without state", Code::kCorrupt);
@@ -111,6 +122,8 @@ class Operator {
   // The field that the stream must be partitioned by; empty: none.
   virtual std::string key_field() const { return {}; }
   virtual bool stateful() const { return false; }
+  // The length of its intervals, which begin at multiples of it since 1970 UTC; 0: it has none.
+  virtual int64_t every_us() const { return 0; }
   virtual std::unique_ptr<OperatorInstance> open(const TopicPartition& partition) = 0;
   // One line for check: "dedup eventId within deviceId, last 100".
   virtual std::string describe() const { return name(); }

@@ -18,12 +18,18 @@ Result<Plan> make_plan(Schema schema, std::vector<std::unique_ptr<Operator>> ope
     for (std::string& field : op->needs()) wanted.insert(std::move(field));
     for (std::string& field : op->adds()) added.push_back(std::move(field));
     plan.stateful |= op->stateful();
+    if (plan.every_us > 0)
+      return user_error("process." + op->name() +
+                        ": stands behind an operator with intervals, whose rows go to the sink as they are");
+    plan.every_us = op->every_us();
   }
   if (needs.all_columns) {
     for (const Field& field : plan.event_schema.fields) wanted.insert(field.name);
   }
   // Where events are checked, one without a usable identity is none.
   if (needs.validate && !plan.event_schema.id_field.empty()) wanted.insert(plan.event_schema.id_field);
+  // Rows of intervals are no events, whose way could be measured.
+  if (plan.every_us > 0) plan.event_schema.time_field.clear();
   for (const std::string& column : needs.columns) {
     if (plan.sink_schema.find(column) < 0)
       return user_error("the sink needs field " + column + ", which the event has not");

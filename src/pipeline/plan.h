@@ -19,6 +19,7 @@ struct Plan {
   bool decodes = false;  // false: events are passed on as they came, unchecked
   std::vector<std::unique_ptr<Operator>> operators;
   bool stateful = false;
+  int64_t every_us = 0;  // of the intervals of its last operator, which an epoch is then one of; 0: none
   // The decoded column that latency is measured from; empty: none.
   std::string time_field;
 };

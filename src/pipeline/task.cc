@@ -69,7 +69,7 @@ Status Task::take_over(const std::vector<TopicPartition>& partitions) {
       start_due_ = true;
     }
   }
-  caught_up_ = false;  // of these it was not asked
+  caught_up_ = source_ended_ = false;  // of these it was not asked
   // Where the pipeline stands is what retention must keep, from the start on.
   reader_->committed(starts);
   return reader_->assign(starts);
@@ -133,7 +133,10 @@ Result<Task::Step> Task::step(int64_t timeout_us) {
     TM_TRY(hand_over());
     return Step::kWorked;
   }
-  if (snapshot_due_ && epoch_.empty()) {
+  // An interval that was not read to its end has no rows: whoever goes on reads it again.
+  const bool abandons = stop_.draining && has_intervals();
+  if (abandons) epoch_ = OpenEpoch{};
+  if (snapshot_due_ && epoch_.empty() && !abandons) {
     // A snapshot is never past what the sink has committed: it waits for the commit under way.
     {
       std::lock_guard lock(mutex_);
@@ -158,14 +161,22 @@ Result<Task::Step> Task::step(int64_t timeout_us) {
 }
 
 Result<Task::Step> Task::poll_and_process(int64_t timeout_us) {
+  // Not with the events of an interval.
+  if (start_due_ && has_intervals()) {
+    start_due_ = false;
+    TM_TRY(end_epoch());
+    return Step::kWorked;
+  }
   PollRequest request;
   request.timeout_us = timeout_us;
   if (!epoch_.empty()) {
     int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
-    request.timeout_us = std::clamp<int64_t>(parts_.limits.interval_us - age_us, 0, timeout_us);
+    int64_t left_us = has_intervals() ? interval_left_us() : parts_.limits.interval_us - age_us;
+    request.timeout_us = std::clamp<int64_t>(left_us, 0, timeout_us);
   }
   uint64_t max_events = parts_.limits.max_events > 0 ? parts_.limits.max_events : traits_.preferred_rows;
-  request.max_events = static_cast<size_t>(max_events - std::min(epoch_.work.events_in, max_events - 1));
+  const uint64_t counted = has_intervals() ? 0 : std::min(epoch_.work.events_in, max_events - 1);
+  request.max_events = static_cast<size_t>(max_events - counted);
   auto polled = reader_->poll(request);
   if (!polled.ok()) {
     TM_TRY(poll_error(polled.error()));
@@ -230,6 +241,11 @@ Status Task::handle_changes(const std::vector<AssignmentChange>& changes) {
 }
 
 Status Task::hand_back(const std::vector<TopicPartition>& partitions) {
+  if (has_intervals()) {
+    // The one that is open ends at its next owner's.
+    wait_for_commit(INT64_MAX);
+    return after_fencing(drop_lost(partitions));
+  }
   if (!epoch_.empty()) TM_TRY(end_epoch());
   while (ended_) {
     wait_for_commit(INT64_MAX);
@@ -292,6 +308,8 @@ Status Task::ensure_epoch() {
   if (!epoch_.empty()) return {};
   TM_ASSIGN(epoch_.output, writer_->begin());
   epoch_.first_event_ns = parts_.clock->steady_ns();
+  if (const int64_t every_us = parts_.plan->every_us; every_us > 0)
+    epoch_.interval_us = parts_.clock->wall_us() / every_us * every_us;
   settled_ = false;
   return {};
 }
@@ -308,7 +326,7 @@ Status Task::process(BatchPtr batch) {
   epoch_.work.bytes_in += batch->payload_bytes();
   if (batch->selected.empty()) batch->select_all();
   if (decoder_) decoder_->decode(*batch);
-  return lane->second->process(std::move(batch), parts_.clock->wall_us(),
+  return lane->second->process(std::move(batch), parts_.clock->wall_us(), epoch_.interval_us,
                                [&](BatchPtr made) { return deliver(std::move(made)); });
 }
 
@@ -329,12 +347,15 @@ Status Task::deliver(BatchPtr batch) {
 }
 
 bool Task::epoch_full() const {
+  // The events of an interval are kept elsewhere; here are its dead letters.
+  if (has_intervals()) return epoch_.output->memory_bytes() >= parts_.limits.max_bytes;
   uint64_t max_events = parts_.limits.max_events > 0 ? parts_.limits.max_events : traits_.preferred_rows;
   return epoch_.work.events_in >= max_events || epoch_.work.bytes_in >= traits_.preferred_bytes ||
          epoch_.work.bytes_in + epoch_.output->memory_bytes() >= parts_.limits.max_bytes;
 }
 
 bool Task::epoch_due(int64_t now_ns) const {
+  if (has_intervals()) return interval_left_us() <= 0;
   int64_t age_us = (now_ns - epoch_.first_event_ns) / 1000;
   if (age_us >= parts_.limits.max_interval_us) return true;
   // Nothing gains by keeping the first events after a start waiting.
@@ -344,9 +365,17 @@ bool Task::epoch_due(int64_t now_ns) const {
   return slot_state_ != Slot::kFull;
 }
 
+// Of the open one, by the wall clock; where that was set back, by the other.
+int64_t Task::interval_left_us() const {
+  const int64_t every_us = parts_.plan->every_us;
+  const int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
+  return std::min(epoch_.interval_us + every_us - parts_.clock->wall_us(), every_us - age_us);
+}
+
 int64_t Task::gather_us() const {
   constexpr int64_t kPollsAnEpoch = 8, kLookAgainUs = 500;
   if (epoch_.empty() || !idle_ || stop_.draining || source_ended_ || ended_) return 0;
+  if (has_intervals()) return std::max<int64_t>(interval_left_us(), 0);
   const int64_t most_us = parts_.limits.interval_us / kPollsAnEpoch;
   int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
   // An epoch that is overdue grows on while the last one commits; its end must be seen soon.
@@ -354,9 +383,26 @@ int64_t Task::gather_us() const {
   return std::min(most_us, parts_.limits.interval_us - age_us);
 }
 
+Status Task::end_interval() {
+  const size_t before = epoch_.output->memory_bytes();
+  auto deliver_row = [&](BatchPtr made) -> Status {
+    TM_TRY(deliver(std::move(made)));
+    const size_t bytes = epoch_.output->memory_bytes();
+    if (bytes < before + parts_.limits.max_bytes) return {};
+    return user_error("the rows of one interval have more than " + std::to_string(parts_.limits.max_bytes) +
+                      " bytes (pipeline.epoch.max_bytes). Raise it, aggregate more, or give a shorter "
+                      "interval; nothing is lost: a restart goes on from the last commit");
+  };
+  for (auto& [source, lane] : lanes_) {
+    if (lane->epoch_open()) TM_TRY(lane->end_interval(deliver_row));
+  }
+  return {};
+}
+
 Status Task::end_epoch() {
   TM_CHECK(!ended_);
   first_epoch_ = false;
+  if (has_intervals()) TM_TRY(end_interval());
   EpochWork work = std::move(epoch_.work);
   work.output = std::move(epoch_.output);
   for (auto& [source, lane] : lanes_) {

@@ -100,6 +100,7 @@ class Task {
     std::unique_ptr<SinkOutput> output;
     EpochWork work;
     int64_t first_event_ns = 0;
+    TimestampUs interval_us = 0;  // where the plan has intervals: where this one begins
     bool empty() const { return output == nullptr; }
   };
 
@@ -114,6 +115,9 @@ class Task {
   Status ensure_epoch();
   bool epoch_full() const;
   bool epoch_due(int64_t now_ns) const;
+  bool has_intervals() const { return parts_.plan->every_us > 0; }
+  int64_t interval_left_us() const;
+  Status end_interval();
   Status end_epoch();
   Status hand_over();
   Status take_snapshots();

@@ -10,6 +10,7 @@
 
 #include "event/batch.h"
 #include "event/json_splice.h"
+#include "event/json_value.h"
 #include "event/schema.h"
 
 namespace tidemill::serve {
@@ -41,8 +42,6 @@ class JsonWriter {
   std::vector<Step> steps_;
   std::string after_;
 };
-// One value, as above.
-void append_json_value(const Column* column, uint32_t row, std::string* out);
 
 // Used by one thread.
 class EventJson {

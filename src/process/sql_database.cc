@@ -1,0 +1,163 @@
+#include "process/sql_database.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/text.h"
+#include "event/timestamp.h"
+
+namespace tidemill::process {
+namespace {
+
+std::string in_quotes(std::string_view text, char quote) {
+  std::string out(1, quote);
+  for (char c : text) out.append(c == quote ? 2 : 1, c);
+  return out + quote;
+}
+
+// The expression that reads a reference table; of a DuckDB file after `*attach`.
+Result<std::string> table_source(const std::string& name, const std::string& file, std::string* attach) {
+  const std::string lower = to_lower(file);
+  if (lower.ends_with(".csv")) return "read_csv(" + in_quotes(file, '\'') + ")";
+  if (lower.ends_with(".parquet")) return "read_parquet(" + in_quotes(file, '\'') + ")";
+  constexpr std::string_view kEnding = ".duckdb";
+  const size_t at = lower.rfind(kEnding);
+  const size_t end = at + kEnding.size();
+  if (at == std::string::npos || (end < file.size() && file[end] != ':')) {
+    return user_error("tables." + name + ": '" + file +
+                      "' is no reference table; give a file.csv, a file.parquet or a file.duckdb:table");
+  }
+  const std::string table = end < file.size() ? file.substr(end + 1) : name;
+  *attach = "ATTACH " + in_quotes(file.substr(0, end), '\'') + " AS reference_file (READ_ONLY)";
+  return "reference_file." + in_quotes(table, '"');
+}
+
+Status load_table(duck::Connection& connection, const std::string& name, const std::string& file,
+                  bool empty) {
+  std::string attach;
+  TM_ASSIGN(std::string source, table_source(name, file, &attach));
+  auto run = [&](const std::string& sql) -> Status {
+    auto done = connection.execute(sql);
+    if (done.ok()) return {};
+    Error error = std::move(done).error();
+    error.message = "tables." + name + ": " + one_line(error.message);
+    return error;
+  };
+  if (!attach.empty()) TM_TRY(run(attach));
+  TM_TRY(run("CREATE TABLE " + in_quotes(name, '"') + " AS FROM " + source + (empty ? " LIMIT 0" : "")));
+  return attach.empty() ? Status() : run("DETACH reference_file");
+}
+
+// What a column of the result becomes.
+Type type_of(const std::string& type) {
+  static const std::vector<std::pair<Type, std::vector<std::string>>> kTypes = {
+      {Type::kBoolean, {"BOOLEAN"}},
+      {Type::kInteger, {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT"}},
+      {Type::kBigint, {"BIGINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT"}},
+      {Type::kDouble, {"FLOAT", "DOUBLE"}},
+      {Type::kTimestamp,
+       {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE", "DATE"}},
+      {Type::kJson, {"JSON"}},
+  };
+  for (const auto& [one, names] : kTypes) {
+    if (std::find(names.begin(), names.end(), type) != names.end()) return one;
+  }
+  if (type.starts_with("DECIMAL")) return Type::kDouble;
+  if (type.starts_with("STRUCT") || type.starts_with("MAP") || type.ends_with("]")) return Type::kJson;
+  return Type::kVarchar;
+}
+
+// Without what may stand behind a statement.
+std::string_view bare(std::string_view query) {
+  const size_t end = query.find_last_not_of("; \t\r\n");
+  return query.substr(0, end == std::string_view::npos ? 0 : end + 1);
+}
+
+Error query_error(Error error) {
+  error.message = "query: " + one_line(error.message);
+  return error;
+}
+
+}  // namespace
+
+std::string one_line(const std::string& message) {
+  const size_t mark = message.find("\n\nLINE ");
+  std::string text = message.substr(0, mark);
+  if (mark != std::string::npos) {
+    const std::string shown = message.substr(mark + 2);
+    const size_t text_at = shown.find(": ");
+    const size_t line_end = shown.find('\n');
+    const size_t caret = shown.find('^', line_end == std::string::npos ? 0 : line_end);
+    text += " (line " + shown.substr(5, text_at - 5);
+    // Of a long line only a part is shown.
+    const bool cut = shown.compare(text_at + 2, 3, "...") == 0;
+    if (caret != std::string::npos && !cut && caret > line_end + text_at + 2) {
+      text += ", column " + std::to_string(caret - line_end - 1 - (text_at + 2) + 1);
+    }
+    text += ")";
+  }
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+Result<std::shared_ptr<duck::Database>> open_sql_database(const SqlOptions& options, bool empty) {
+  std::vector<std::pair<std::string, std::string>> settings = {
+      {"memory_limit", std::to_string(options.memory_limit_bytes) + "B"},
+      {"threads", std::to_string(options.threads)}};
+  const bool spills = !options.spill_directory.empty() && !empty;
+  settings.emplace_back("temp_directory", spills ? options.spill_directory : "");
+  if (spills) settings.emplace_back("max_temp_directory_size", std::to_string(options.spill_bytes) + "B");
+  TM_ASSIGN(auto database, duck::Database::open(":memory:", settings));
+  TM_ASSIGN(auto connection, database->connect());
+  for (const auto& [name, file] : options.tables) TM_TRY(load_table(*connection, name, file, empty));
+  TM_TRY(database->lock_down());
+  return database;
+}
+
+std::string input_table_sql(const std::vector<Field>& fields) {
+  std::string sql = "CREATE TEMP TABLE input (";
+  for (const Field& field : fields)
+    sql += in_quotes(field.name, '"') + " " + std::string(type_name(field.type)) + ", ";
+  return sql + kPartitionColumn + " INTEGER, " + kOffsetColumn + " BIGINT, " + kTimestampColumn +
+         " TIMESTAMP)";
+}
+
+std::string interval_sql(int64_t interval_us) {
+  std::string time = format_timestamp(interval_us, 6);
+  time.pop_back();  // the Z: it is a TIMESTAMP, which is UTC
+  return "CREATE OR REPLACE TEMP MACRO interval_time() AS TIMESTAMP '" + time + "'";
+}
+
+Result<BoundQuery> bind_query(const SqlOptions& options, const std::vector<Field>& fields) {
+  TM_ASSIGN(auto database, open_sql_database(options, true));
+  TM_ASSIGN(auto connection, database->connect());
+  TM_TRY(connection->execute(input_table_sql(fields)));
+  TM_TRY(connection->execute(interval_sql(0)));
+  const std::string query(bare(options.query));
+  auto rows = connection->read(query);
+  if (!rows.ok()) return query_error(std::move(rows).error());
+  BoundQuery bound;
+  std::set<std::string> names;
+  std::string columns;
+  for (size_t i = 0; i < (*rows)->column_count(); ++i) {
+    const std::string& name = (*rows)->column_name(i);
+    if (!names.insert(to_lower(name)).second)
+      return user_error("query: two columns of its result are called " + name +
+                        "; give one another name: … AS other");
+    const std::string from = (*rows)->column_type(i);
+    const Type type = type_of(from);
+    const std::string quoted = in_quotes(name, '"');
+    std::string value = quoted;
+    if (type == Type::kJson && from != "JSON") value = "to_json(" + quoted + ")";
+    columns += (columns.empty() ? "CAST(" : ", CAST(") + value + " AS " + std::string(type_name(type)) +
+               ") AS " + quoted;
+    bound.columns.push_back({name, {name}, type, true});
+  }
+  bound.sql = "SELECT " + columns + " FROM (" + query + "\n)";
+  rows->reset();
+  auto whole = connection->read(bound.sql);
+  if (!whole.ok()) return query_error(std::move(whole).error());
+  return bound;
+}
+
+}  // namespace tidemill::process
