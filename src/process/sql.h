@@ -27,7 +27,7 @@ struct SqlOptions {
   std::vector<std::pair<std::string, std::string>> tables;
   bool whole_topic = false;  // the partition holds all events of the topic; for describe() only
   int64_t memory_limit_bytes = 256ll << 20;
-  std::string spill_directory;  // made when it is needed
+  std::string spill_directory;  // its own, emptied when the first event comes; empty: there is none
   int64_t spill_bytes = 4ll << 30;
   int32_t threads = 2;
 };

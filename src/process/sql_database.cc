@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/file_system.h"
 #include "base/text.h"
 #include "event/timestamp.h"
 
@@ -105,6 +106,10 @@ Result<std::shared_ptr<duck::Database>> open_sql_database(const SqlOptions& opti
       {"memory_limit", std::to_string(options.memory_limit_bytes) + "B"},
       {"threads", std::to_string(options.threads)}};
   const bool spills = !options.spill_directory.empty() && !empty;
+  // What a process that was killed left behind.
+  FileSystem& files = FileSystem::posix();
+  if (spills && files.exists(options.spill_directory)) TM_TRY(files.remove_tree(options.spill_directory));
+  if (spills) TM_TRY(files.create_directories(options.spill_directory));
   settings.emplace_back("temp_directory", spills ? options.spill_directory : "");
   if (spills) settings.emplace_back("max_temp_directory_size", std::to_string(options.spill_bytes) + "B");
   TM_ASSIGN(auto database, duck::Database::open(":memory:", settings));

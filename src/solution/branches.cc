@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/text.h"
+#include "solution/between.h"
 #include "solution/names.h"
 
 namespace tidemill::solution {
@@ -40,7 +41,8 @@ std::vector<std::string> written(const Solution& solution) {
   const std::string& dead = solution.dead_letters.name;
   std::vector<std::string> all;
   for (const OperatorConfig& step : solution.process) {
-    if (step.kind == OperatorKind::kRekey) all.push_back("topic " + step.rekey.topic);
+    if (auto topic = topic_before(solution, step))
+      all.push_back("topic " + topic->name + (topic->in_kafka ? " of Kafka" : ""));
   }
   switch (serve.kind) {
     case SinkKind::kLog:

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "process/expression.h"
+#include "solution/between.h"
 #include "solution/derive.h"
 #include "solution/names.h"
 
@@ -132,6 +133,9 @@ class Checker {
           need_field(path + ".by", step.rekey.by);
         }
         break;
+      case OperatorKind::kSql:
+        check_sql(step, path);
+        break;
     }
   }
 
@@ -199,6 +203,18 @@ class Checker {
     for (const auto& [name, type] : added) add_field(name, type);
     if (!has_schema() && !solution_.event.schema.fields.empty())
       report(path, "leaves no field; keep or add one");
+  }
+
+  // What its result is, and whether the query holds, DuckDB says when the pipeline is planned.
+  void check_sql(const OperatorConfig& step, const std::string& path) {
+    if (trim(step.sql.query).empty())
+      report(path + ".query", "is missing; give one, as - sql: SELECT count(*) AS events FROM input");
+    if (&step != &solution_.process.back()) {
+      report(path,
+             "is not the last step; what it makes goes to the sink as it is. Filter and project before it, "
+             "or in the query");
+    }
+    schema_.fields.clear();
   }
 
   static Type enriched_type(const std::string& name) {
@@ -359,6 +375,9 @@ class Checker {
       const OperatorConfig& step = solution_.process[i];
       if (step.kind == OperatorKind::kRekey && !step.rekey.topic.empty())
         use(Where::kLog, step_path(draft_, i) + ".topic", step.rekey.topic);
+      if (auto topic = topic_before(solution_, step); topic && step.kind == OperatorKind::kSql)
+        use(topic->in_kafka ? Where::kSourceCluster : Where::kLog, step_path(draft_, i) + ".topic",
+            topic->name);
     }
     if (solution_.serve.kind == SinkKind::kLog) {
       use(Where::kLog, "serve.log.topic", solution_.serve.log.topic);

@@ -11,6 +11,9 @@ namespace tidemill::solution {
 bool reads_kafka(const Solution& solution) {
   return solution.ingest.kind == SourceKind::kKafka;
 }
+bool shares_store(const Solution& solution) {
+  return solution.serve.kind == SinkKind::kPostgres || solution.serve.kind == SinkKind::kDelta;
+}
 const std::string& input_topic(const Solution& solution) {
   return reads_kafka(solution) ? solution.ingest.kafka.topic : solution.ingest.log.topic;
 }

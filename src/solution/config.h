@@ -94,7 +94,7 @@ struct IngestConfig {
 
 // ---- process: a list of operators, in the order in which they act
 
-enum class OperatorKind : uint8_t { kEnrich, kDedup, kFilter, kProject, kRekey };
+enum class OperatorKind : uint8_t { kEnrich, kDedup, kFilter, kProject, kRekey, kSql };
 
 struct EnrichConfig {
   std::vector<std::string> fields = {"enqueuedAt", "processedAt"};  // and "partition", "offset"
@@ -121,6 +121,23 @@ struct RekeyConfig {
   int32_t partitions = 0;  // 0: as many as the source has
 };
 
+enum class SqlScope : uint8_t {
+  kInterval,   // one query over the events of all partitions, through a topic of one partition
+  kPartition,  // one for each partition
+};
+// A query over the events of each interval, whose rows go on instead of them.
+struct SqlConfig {
+  std::string query;
+  int64_t every_us = 15'000'000;
+  SqlScope scope = SqlScope::kInterval;
+  std::string key;    // column that becomes the rows' key; empty: they have none
+  std::string count;  // column that counts the events of a row, for `verify`; empty: none
+  std::vector<std::pair<std::string, std::string>> tables;  // reference tables: name, file
+  std::string topic;                                        // of scope interval. Default: <name>-intervals
+  int64_t memory_bytes = 256ll << 20;
+  int64_t spill_bytes = 4ll << 30;
+};
+
 // `kind` says which of the members counts.
 struct OperatorConfig {
   OperatorKind kind = OperatorKind::kEnrich;
@@ -130,6 +147,7 @@ struct OperatorConfig {
   FilterConfig filter;
   ProjectConfig project;
   RekeyConfig rekey;
+  SqlConfig sql;
 };
 
 // ---- serve: exactly one sink
@@ -295,6 +313,8 @@ int32_t input_partitions(const Solution& solution);
 // As numbers, which check_solution() has seen to be some.
 std::map<int32_t, int64_t> start_offsets(const KafkaSource& source);
 bool reads_kafka(const Solution& solution);
+// Whether it serves a store that several processes may write: not Kafka, which has its own ways.
+bool shares_store(const Solution& solution);
 
 // The tasks of a run on a machine with `cores`: as the file says, or one per core; never more than
 // there are partitions.

@@ -108,6 +108,8 @@ void derive_steps(Draft& draft) {
              "as ingest.log.topic and by");
       }
       as_source(draft, path + ".partitions", step.rekey.partitions);
+    } else if (step.kind == OperatorKind::kSql && step.sql.scope == SqlScope::kInterval) {
+      fill(draft, path + ".topic", step.sql.topic, solution.name + "-intervals", "as name");
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "event/json_splice.h"
+#include "solution/between.h"
 #include "solution/host_impl.h"
 #include "solution/log_requests.h"
 #include "solution/query.h"
@@ -141,8 +142,9 @@ Status Host::summary(const Request& request, const Reply& reply) {
 
 // Under a table: why its first columns count more than the events that come in.
 void Host::note_shared_log(const Reply& reply) const {
-  bool rekeyed = std::any_of(solution_.process.begin(), solution_.process.end(),
-                             [](const OperatorConfig& op) { return op.kind == OperatorKind::kRekey; });
+  bool rekeyed =
+      std::any_of(solution_.process.begin(), solution_.process.end(),
+                  [&](const OperatorConfig& op) { return topic_before(solution_, op).has_value(); });
   if (solution_.serve.kind == SinkKind::kLog || rekeyed) reply(observe::shared_log_note() + "\n");
 }
 

@@ -20,7 +20,7 @@ constexpr Need kTwins{"process.twins", "an operator that keeps device twins"};
 constexpr Need kLate{"process.late", "an operator that drops late events"};
 constexpr Need kArrays{"serve.kafka.events_per_message", "several events in one output message"};
 constexpr Need kAnomaly{"process.anomaly", "an operator that detects anomalies"};
-constexpr Need kRules{"process.sql", "an operator that applies rules in SQL"};
+constexpr Need kRules{"process.rules", "an operator that applies rules in SQL"};
 
 constexpr std::string_view kUpsertDuckDb = "kafka-duckdb --set serve.duckdb.key=eventId";
 constexpr std::string_view kUpsertDifference = "the same upsert by eventId, into a DuckDB table";

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "event/timestamp.h"
+#include "solution/between.h"
 #include "solution/names.h"
 
 namespace tidemill::solution {
@@ -15,7 +16,7 @@ std::vector<std::string> names_in_use(const Solution& solution) {
       names.push_back(solution.serve.log.topic);
       names.push_back(solution.ingest.log.topic);
       for (const OperatorConfig& step : solution.process) {
-        if (step.kind == OperatorKind::kRekey) names.push_back(step.rekey.topic);
+        if (auto topic = topic_before(solution, step)) names.push_back(topic->name);
       }
       break;
     case SinkKind::kKafka:

@@ -26,11 +26,12 @@ std::string json_texts(const std::vector<std::string>& texts) {
 }
 
 // What a run makes, by the first part of its path. Anything else in the directory is not ours.
-constexpr std::string_view kMade[] = {"run.json",         "run.json.tmp", "lock",         "socket",
-                                      "socket.new",       "log",          "store.duckdb", "store.duckdb.wal",
-                                      "store.duckdb.tmp", "query.tmp",    "simulate",     "files",
-                                      "output.txt",       "verify",       "state",        "stopped",
-                                      "stopped.tmp"};
+constexpr std::string_view kMade[] = {"run.json",     "run.json.tmp",     "lock",
+                                      "socket",       "socket.new",       "log",
+                                      "store.duckdb", "store.duckdb.wal", "store.duckdb.tmp",
+                                      "query.tmp",    "sql.tmp",          "simulate",
+                                      "files",        "output.txt",       "verify",
+                                      "state",        "stopped",          "stopped.tmp"};
 
 // The number that a run's directory is named by, as this program writes it.
 std::optional<int64_t> run_number(const std::string& entry) {

@@ -323,6 +323,7 @@ const Setting* shorthand_of(std::string_view section) {
       {"process.enrich", "process.enrich.fields"},
       {"process.filter", "process.filter.where"},
       {"process.rekey", "process.rekey.by"},
+      {"process.sql", "process.sql.query"},
       {"dead_letters", "dead_letters.name"},
   };
   for (const auto& [from, to] : kShort) {
@@ -338,7 +339,7 @@ std::string default_text(const Setting& setting) {
 }
 
 const std::vector<std::string>& operator_names() {
-  static const std::vector<std::string> names = {"enrich", "dedup", "filter", "project", "rekey"};
+  static const std::vector<std::string> names = {"enrich", "dedup", "filter", "project", "rekey", "sql"};
   return names;
 }
 const std::vector<std::string>& source_names() {

@@ -162,6 +162,7 @@ void add_process(TableWriter& table) {
   table.count("process.rekey.partitions", OF_STEP(rekey.partitions), "its partitions")
       .range(1, 1024)
       .word("as-source", 0);
+  add_sql_settings(table);
 }
 
 void add_serve(TableWriter& table) {
@@ -340,6 +341,9 @@ std::string_view section_help(std::string_view section) {
       {"process.project", "Leaves out and adds fields."},
       {"process.rekey",
        "Partitions the stream anew, through a topic of its own. Short: `- rekey: deviceId`."},
+      {"process.sql",
+       "A DuckDB query over the events of each interval, `input`; its rows go on instead of them. Page: "
+       "docs/operators.md. Short: `- sql: SELECT count(*) AS events FROM input`."},
       {"serve",
        "Where events go: exactly one of `log`, `duckdb`, `files`, `null`, `kafka`, `postgres`, `delta`. One "
        "word takes all defaults: `serve: duckdb`."},

@@ -7,6 +7,7 @@
 #include "base/steps.h"
 #include "observe/report.h"
 #include "simulate/manifest.h"
+#include "solution/between.h"
 #include "solution/derive.h"
 #include "solution/host.h"
 #include "verify/kafka_copy.h"
@@ -114,6 +115,10 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
           return (!op.project.keep.empty() && !names(op.project.keep, name)) || names(op.project.drop, name);
         });
         break;
+      case OperatorKind::kSql:
+        request->projected.clear();
+        request->topology.counts = verify::Counts{op.sql.count, op.sql.scope == SqlScope::kInterval};
+        break;
       case OperatorKind::kEnrich:
         break;
     }
@@ -149,6 +154,13 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
   verify::VerifyRequest request;
   std::string log_directory = join_path(host.directory(), "log");
   TM_ASSIGN(log::Log * log, host.log());
+  if (!solution.process.empty() && solution.process.back().kind == OperatorKind::kSql &&
+      solution.process.back().sql.count.empty()) {
+    return user_error(
+        "verify: the rows of process.sql are no events; name the column of its result that counts the events "
+        "of "
+        "a row (process.sql.count), so that its sum can be compared with them");
+  }
 
   auto listed = files.list(join_path(host.directory(), "simulate"));
   // What was simulated went into the input.
@@ -221,7 +233,7 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
       folder.dead_folder = solution.dead_letters.name;
       folder.topic = last_input(solution);
       int32_t partitions = static_cast<int32_t>(request.input.partitions.size());
-      if (!reads_kafka(solution)) {
+      if (!reads_kafka(solution) || folder.topic != input_topic(solution)) {
         TM_ASSIGN(log::TopicInfo topic, log->topic(folder.topic));
         partitions = topic.config.partitions;
       }
@@ -243,13 +255,14 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
       return user_error("verify: a null sink keeps nothing to verify; serve with duckdb, log or files");
   }
   add_topology(solution, &request);
-  for (const OperatorConfig& step : solution.process) {
-    if (step.kind != OperatorKind::kRekey) continue;
-    const std::string topic = rekey_topic(solution, step.rekey);
+  for (const BetweenTopic& topic : between_topics(solution)) {
     verify::Way way;
-    way.by = step.rekey.by;
-    TM_ASSIGN(way.topic, topic_files(*log, log_directory, topic));
-    auto dead = topic_files(*log, log_directory, dead_topic_of(topic));
+    way.by = topic.rekey;
+    const kafka::Connection& cluster = solution.ingest.kafka.connection;
+    TM_ASSIGN(way.topic, topic.in_kafka ? from_kafka(cluster, topic.name)
+                                        : topic_files(*log, log_directory, topic.name));
+    auto dead = topic.in_kafka ? from_kafka(cluster, topic.dead_letters)
+                               : topic_files(*log, log_directory, topic.dead_letters);
     if (dead.ok()) way.dead_letters = std::move(*dead);
     request.ways.push_back(std::move(way));
   }

@@ -14,6 +14,7 @@
 #include "process/enrich.h"
 #include "process/filter.h"
 #include "process/project.h"
+#include "process/sql.h"
 #include "serve/delta_sink.h"
 #include "serve/duckdb_sink.h"
 #include "serve/files_sink.h"
@@ -21,6 +22,7 @@
 #include "serve/log_sink.h"
 #include "serve/null_sink.h"
 #include "serve/postgres_sink.h"
+#include "solution/between.h"
 
 namespace tidemill::solution {
 namespace {
@@ -28,7 +30,8 @@ namespace {
 constexpr uint64_t kRekeyedEvents = 2048;  // of an epoch
 constexpr int kDryTimeoutMs = 3'000;
 
-Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& config,
+Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& config, const Ground& ground,
+                                                          const std::string& pipeline,
                                                           bool partitioned_by_key) {
   switch (config.kind) {
     case OperatorKind::kEnrich: {
@@ -56,6 +59,18 @@ Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& 
       options.drop = config.project.drop;
       for (const auto& [name, expression] : config.project.add) options.add.push_back({name, expression});
       return process::make_project(std::move(options));
+    }
+    case OperatorKind::kSql: {
+      process::SqlOptions options;
+      options.query = config.sql.query;
+      options.every_us = config.sql.every_us;
+      options.key = config.sql.key;
+      options.tables = config.sql.tables;
+      options.whole_topic = config.sql.scope == SqlScope::kInterval;
+      options.memory_limit_bytes = config.sql.memory_bytes;
+      options.spill_directory = join_path(join_path(ground.run_directory, "sql.tmp"), pipeline);
+      options.spill_bytes = config.sql.spill_bytes;
+      return process::make_sql(std::move(options));
     }
     case OperatorKind::kRekey:
       break;
@@ -229,14 +244,18 @@ Result<std::unique_ptr<pipeline::Source>> make_log_source(const Solution& soluti
   return std::unique_ptr<pipeline::Source>(std::move(opened));
 }
 
+// Of the topic in Kafka that the stage writes.
+const kafka::Connection& sink_connection(const Solution& solution, const Stage& stage) {
+  return stage.gathers ? solution.ingest.kafka.connection : solution.serve.kafka.connection;
+}
+
 // Certainly not as positions of the group in the cluster that is read.
-Result<bool> keeps_positions_elsewhere(const Solution& solution, const Ground& ground,
-                                       const std::string& source_cluster) {
+Result<bool> keeps_positions_elsewhere(const Solution& solution, const Ground& ground, const Stage& stage) {
   if (ground.dry) return false;
-  if (solution.serve.kind != SinkKind::kKafka) return true;
-  TM_ASSIGN(auto admin, kafka::Admin::open(solution.serve.kafka.connection));
+  if (!stage.to_kafka) return true;
+  TM_ASSIGN(auto admin, kafka::Admin::open(sink_connection(solution, stage)));
   TM_ASSIGN(std::string cluster, admin->cluster_id());
-  return cluster != source_cluster;
+  return cluster != stage.source_cluster;
 }
 
 kafka::Membership membership_of(const KafkaSource& source) {
@@ -250,7 +269,10 @@ kafka::Membership membership_of(const KafkaSource& source) {
 
 Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solution, const Ground& ground,
                                                             Stage& stage, const StartAt& start, bool shared) {
-  if (!ground.dry) TM_TRY(create_kafka_topic(solution));
+  // What stands between two stages has one partition.
+  const bool first = stage.input_topic == input_topic(solution);
+  const int32_t partitions = first ? solution.ingest.kafka.partitions : 1;
+  if (!ground.dry) TM_TRY(create_kafka_topic(solution.ingest.kafka, stage.input_topic, partitions));
   ingest::KafkaSourceOptions source;
   source.keyed = stage.plan.stateful;
   if (shared) source.membership = membership_of(solution.ingest.kafka);
@@ -268,13 +290,13 @@ Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solu
       source.start_time_us = start.time_us;
       break;
   }
-  source.start_offsets = start_offsets(solution.ingest.kafka);
+  if (first) source.start_offsets = start_offsets(solution.ingest.kafka);
   source.skip_deleted = solution.ingest.kafka.deleted == DeletedEvents::kSkip;
   if (ground.dry) source.timeout_ms = kDryTimeoutMs;
   auto opened = ingest::KafkaSource::open(source);
   if (opened.ok()) {
     TM_ASSIGN(stage.source_cluster, (*opened)->cluster_id());
-    TM_ASSIGN(bool elsewhere, keeps_positions_elsewhere(solution, ground, stage.source_cluster));
+    TM_ASSIGN(bool elsewhere, keeps_positions_elsewhere(solution, ground, stage));
     if (elsewhere) (*opened)->tell_group();
     return std::unique_ptr<pipeline::Source>(std::move(opened).value());
   }
@@ -285,13 +307,7 @@ Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solu
     if (opened.error().domain == Domain::kExternal)
       stage.unasked += "; tools/kafka up starts a broker on this machine";
   }
-  return std::unique_ptr<pipeline::Source>(
-      ingest::KafkaSource::assume(std::move(source), solution.ingest.kafka.partitions));
-}
-
-// A store that several processes may write.
-bool shares_store(const Solution& solution) {
-  return solution.serve.kind == SinkKind::kPostgres || solution.serve.kind == SinkKind::kDelta;
+  return std::unique_ptr<pipeline::Source>(ingest::KafkaSource::assume(std::move(source), partitions));
 }
 
 // Beside the store that the sink writes: in Kafka's transaction, or in the log of the run, whose directory
@@ -299,13 +315,12 @@ bool shares_store(const Solution& solution) {
 Result<std::unique_ptr<pipeline::Changelog>> make_changelog(const Solution& solution, const Ground& ground,
                                                             const Stage& stage) {
   TM_ASSIGN(std::vector<TopicPartition> partitions, stage.source->partitions());
-  if (stage.sink->traits().changelog_in_transaction && !stage.rekeys &&
-      solution.serve.kind == SinkKind::kKafka) {
+  if (stage.sink->traits().changelog_in_transaction && stage.to_kafka) {
     if (ground.dry) return std::unique_ptr<pipeline::Changelog>();
-    TM_ASSIGN(auto changelog, pipeline::KafkaChangelog::open(solution.serve.kafka.connection, stage.name));
+    TM_ASSIGN(auto changelog, pipeline::KafkaChangelog::open(sink_connection(solution, stage), stage.name));
     return std::unique_ptr<pipeline::Changelog>(std::move(changelog));
   }
-  if (shares_store(solution) && reads_kafka(solution)) {
+  if (shares_store(solution) && stage.from_kafka) {
     if (ground.dry) return std::unique_ptr<pipeline::Changelog>();
     const KafkaSource& source = solution.ingest.kafka;
     TM_ASSIGN(auto admin, kafka::Admin::open(source.connection));
@@ -328,8 +343,8 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
       std::any_of(operators.begin(), operators.end(), [](const auto& op) { return op->stateful(); });
   // A store of this process alone takes all partitions here, and a replay is nobody else's.
   const bool shared = (solution.serve.kind == SinkKind::kKafka || shares_store(solution)) && !replays;
-  TM_ASSIGN(stage.source, reads_kafka(solution) ? make_kafka_source(solution, ground, stage, start, shared)
-                                                : make_log_source(solution, ground, stage, start));
+  TM_ASSIGN(stage.source, stage.from_kafka ? make_kafka_source(solution, ground, stage, start, shared)
+                                           : make_log_source(solution, ground, stage, start));
   TM_ASSIGN(stage.sink, make_stage_sink());
   pipeline::SinkNeeds needs = stage.sink->needs();
   if (solution.pipeline.validate) needs.validate = true;
@@ -348,6 +363,46 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   return {};
 }
 
+// The sink of a stage that writes the topic before the next one.
+std::unique_ptr<pipeline::Sink> make_between_sink(const Solution& solution, const Ground& ground,
+                                                  const Stage& stage, const BetweenTopic& topic,
+                                                  bool rebuild) {
+  const serve::JsonForm form = rebuild ? serve::JsonForm::kRebuild : serve::JsonForm::kSplice;
+  if (topic.in_kafka) {
+    const KafkaSource& source = solution.ingest.kafka;
+    serve::KafkaSinkOptions options;
+    options.connection = source.connection;
+    options.pipeline = stage.name;
+    options.topic = topic.name;
+    options.dead_topic = topic.dead_letters;
+    options.source_topic = stage.input_topic;
+    options.source_cluster = stage.source_cluster;
+    auto sources = stage.source->partitions();
+    options.source_partitions = sources.ok() ? static_cast<int32_t>(sources->size()) : source.partitions;
+    options.partitions = topic.partitions;
+    options.replication = source.replication > 0 ? source.replication : -1;
+    options.create = source.create;
+    options.stateful = stage.plan.stateful;
+    options.form = form;
+    return std::make_unique<serve::KafkaSink>(std::move(options));
+  }
+  serve::LogSinkOptions options;
+  options.pipeline = stage.name;
+  options.topic = topic.name;
+  options.dead_topic = topic.dead_letters;
+  options.source_topic = stage.input_topic;
+  options.partitions = topic.partitions;
+  options.rekey = topic.rekey;
+  options.max_batch_bytes = solution.log.options.max_batch_bytes;
+  options.stateful = stage.plan.stateful;
+  options.form = form;
+  return std::make_unique<serve::LogSink>(*ground.log, std::move(options));
+}
+
+Error in_line(const OperatorConfig& step, Error error) {
+  return std::move(error).within("process, line " + std::to_string(step.line));
+}
+
 }  // namespace
 
 Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, const Replay& replay) {
@@ -356,6 +411,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   StartAt start = replay.into.empty() ? input_start(solution) : replay.from;
   if (start.kind == StartAt::kLatest && ground.latest_us >= 0) start = {StartAt::kTime, ground.latest_us};
   std::string input = input_topic(solution);
+  bool from_kafka = reads_kafka(solution);
   std::vector<const OperatorConfig*> operators;
   bool rekeyed = false;
   Schema schema = solution.event.schema;
@@ -363,58 +419,61 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   auto make_operators = [&]() -> Result<std::vector<std::unique_ptr<pipeline::Operator>>> {
     std::vector<std::unique_ptr<pipeline::Operator>> made;
     for (const OperatorConfig* config : operators) {
-      TM_ASSIGN(auto op, make_operator(*config, rekeyed));
+      TM_ASSIGN(auto op, make_operator(*config, ground, solution.name, rekeyed));
       made.push_back(std::move(op));
     }
     return made;
   };
 
   for (const OperatorConfig& config : solution.process) {
-    if (config.kind != OperatorKind::kRekey) {
-      operators.push_back(&config);
-      continue;
+    if (config.kind == OperatorKind::kSql && !replay.into.empty())
+      return user_error("process.sql: a replay would make other intervals of the events than there were");
+    if (auto between = topic_before(solution, config)) {
+      // A replay begins behind it: the topic is shared.
+      Stage stage;
+      stage.output_topic = between->name;
+      stage.rekeys = !between->rekey.empty();
+      stage.gathers = !stage.rekeys;
+      TM_ASSIGN(auto made, make_operators());
+      if (!replay.into.empty()) {
+        for (auto& op : made) TM_TRY(op->bind(&schema));
+      } else {
+        stage.name = between->pipeline;
+        stage.input_topic = input;
+        stage.from_kafka = from_kafka;
+        stage.to_kafka = between->in_kafka;
+        TM_TRY(finish_stage(stage, solution, ground, stages.empty() ? start : StartAt{}, false, &schema,
+                            std::move(made), [&] {
+                              return Result<std::unique_ptr<pipeline::Sink>>(
+                                  make_between_sink(solution, ground, stage, *between, reshapes(operators)));
+                            }));
+        stages.push_back(std::move(stage));
+      }
+      input = between->name;
+      from_kafka = between->in_kafka;
+      operators.clear();
+      rekeyed = rekeyed || !between->rekey.empty();
     }
-    // A replay begins behind the rekeying, whose topic is shared.
-    Stage stage;
-    stage.output_topic = rekey_topic(solution, config.rekey);
-    stage.rekeys = true;
-    TM_ASSIGN(auto made, make_operators());
-    if (!replay.into.empty()) {
-      for (auto& op : made) TM_TRY(op->bind(&schema));
-    } else {
-      stage.name = solution.name + "-rekey-" + config.rekey.by;
-      stage.input_topic = input;
-      TM_TRY(finish_stage(stage, solution, ground, start, false, &schema, std::move(made), [&] {
-        serve::LogSinkOptions options;
-        options.pipeline = stage.name;
-        options.topic = stage.output_topic;
-        options.dead_topic = dead_topic_of(stage.output_topic);
-        options.source_topic = stage.input_topic;
-        options.partitions = config.rekey.partitions;
-        options.rekey = config.rekey.by;
-        options.max_batch_bytes = solution.log.options.max_batch_bytes;
-        options.stateful = stage.plan.stateful;
-        if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
-        return Result<std::unique_ptr<pipeline::Sink>>(
-            std::make_unique<serve::LogSink>(*ground.log, std::move(options)));
-      }));
-      stages.push_back(std::move(stage));
-    }
-    input = rekey_topic(solution, config.rekey);
-    operators.clear();
-    rekeyed = true;
+    if (config.kind != OperatorKind::kRekey) operators.push_back(&config);
   }
 
   Stage last;
   last.name = solution.name + suffix;
   last.input_topic = input;
+  last.from_kafka = from_kafka;
+  last.to_kafka = solution.serve.kind == SinkKind::kKafka;
   if (solution.serve.kind == SinkKind::kLog) last.output_topic = solution.serve.log.topic;
   if (solution.serve.kind == SinkKind::kKafka) last.output_topic = solution.serve.kafka.topic;
   if (!last.output_topic.empty() && !replay.into.empty()) last.output_topic = replay.into;
   TM_ASSIGN(auto made, make_operators());
   StartAt last_start = stages.empty() ? start : StartAt{};
-  TM_TRY(finish_stage(last, solution, ground, last_start, !replay.into.empty(), &schema, std::move(made),
-                      [&] { return make_sink(solution, ground, last, operators, replay); }));
+  Status finished =
+      finish_stage(last, solution, ground, last_start, !replay.into.empty(), &schema, std::move(made),
+                   [&] { return make_sink(solution, ground, last, operators, replay); });
+  if (!finished.ok()) {
+    const bool sql = !solution.process.empty() && solution.process.back().kind == OperatorKind::kSql;
+    return sql ? in_line(solution.process.back(), finished.error()) : finished.error();
+  }
   stages.push_back(std::move(last));
   for (Stage& stage : stages) stage.solution = &solution;
   return stages;
@@ -459,11 +518,8 @@ DeltaFolders delta_folders(const Solution& solution, const std::string& run_dire
 }
 
 std::string last_input(const Solution& solution) {
-  std::string input = input_topic(solution);
-  for (const OperatorConfig& op : solution.process) {
-    if (op.kind == OperatorKind::kRekey) input = rekey_topic(solution, op.rekey);
-  }
-  return input;
+  const std::vector<BetweenTopic> topics = between_topics(solution);
+  return topics.empty() ? input_topic(solution) : topics.back().name;
 }
 
 pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage& stage) {
@@ -488,19 +544,9 @@ std::vector<std::string> input_topics(const Solution& solution) {
   std::vector<std::string> topics;
   for (const Solution* one : with_branches(solution)) {
     topics.push_back(input_topic(*one));
-    for (const OperatorConfig& op : one->process) {
-      if (op.kind == OperatorKind::kRekey) topics.push_back(rekey_topic(*one, op.rekey));
-    }
+    for (const BetweenTopic& topic : between_topics(*one)) topics.push_back(topic.name);
   }
   return topics;
-}
-
-std::string rekey_topic(const Solution& solution, const RekeyConfig& rekey) {
-  return rekey.topic.empty() ? input_topic(solution) + "-by-" + rekey.by : rekey.topic;
-}
-
-std::string dead_topic_of(const std::string& rekey_topic) {
-  return rekey_topic + ".dead";
 }
 
 Status create_topics(const Solution& solution, log::Log& log) {
@@ -512,27 +558,28 @@ Status create_topics(const Solution& solution, log::Log& log) {
   if (solution.ingest.log.create && !reads_kafka(solution)) {
     TM_TRY(log.create_topic(solution.ingest.log.topic, config));
   }
-  for (const OperatorConfig& op : solution.process) {
-    if (op.kind != OperatorKind::kRekey) continue;
-    log::TopicConfig rekeyed = config;
-    if (op.rekey.partitions > 0) rekeyed.partitions = op.rekey.partitions;
-    TM_TRY(log.create_topic(rekey_topic(solution, op.rekey), rekeyed));
+  for (const BetweenTopic& topic : between_topics(solution)) {
+    if (topic.in_kafka) continue;
+    log::TopicConfig between = config;
+    if (topic.partitions > 0) between.partitions = topic.partitions;
+    // Intervals have the times of the events as the source had them.
+    if (topic.rekey.empty()) between.timestamp_type = TimestampType::kCreateTime;
+    TM_TRY(log.create_topic(topic.name, between));
   }
   for (const Solution& branch : solution.branches) TM_TRY(create_topics(branch, log));
   return {};
 }
 
-Status create_kafka_topic(const Solution& solution) {
-  const KafkaSource& source = solution.ingest.kafka;
-  if (!reads_kafka(solution) || !source.create) return {};
+Status create_kafka_topic(const KafkaSource& source, const std::string& name, int32_t partitions) {
+  if (!source.create) return {};
   TM_ASSIGN(auto admin, kafka::Admin::open(source.connection));
-  TM_ASSIGN(int32_t there, admin->partition_count(source.topic));
+  TM_ASSIGN(int32_t there, admin->partition_count(name));
   if (there > 0) return {};
   kafka::NewTopic topic;
-  topic.name = source.topic;
-  topic.partitions = source.partitions;
+  topic.name = name;
+  topic.partitions = partitions;
   topic.replication = source.replication > 0 ? source.replication : -1;
-  topic.configs = {{"message.timestamp.type", "LogAppendTime"}};
+  if (name == source.topic) topic.configs = {{"message.timestamp.type", "LogAppendTime"}};
   return admin->create_topic(topic);
 }
 

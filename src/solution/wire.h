@@ -38,8 +38,8 @@ struct Replay {
   StartAt from;
 };
 
-// One pipeline of a solution. A solution with `rekey` has several: each writes the topic that the next
-// one reads.
+// One pipeline of a solution. A solution with a step that divides it (between.h) has several: each writes the
+// topic that the next one reads.
 struct Stage {
   const Solution* solution = nullptr;  // which it is of: the file's own, or a branch
   std::string name;
@@ -47,7 +47,10 @@ struct Stage {
   std::string input_topic;
   std::string output_topic;    // empty: the sink is no topic
   std::string source_cluster;  // the id of the cluster of a source in Kafka that was asked
-  bool rekeys = false;
+  bool rekeys = false;         // it writes the topic of a `rekey`
+  bool gathers = false;        // or that before an `sql` of scope interval
+  bool from_kafka = false;     // where its input topic is
+  bool to_kafka = false;       // where its output goes
   std::unique_ptr<pipeline::Source> source;
   std::unique_ptr<pipeline::Sink> sink;
   std::unique_ptr<pipeline::Changelog> changelog;
@@ -74,20 +77,17 @@ struct DeltaFolders {
 };
 DeltaFolders delta_folders(const Solution& solution, const std::string& run_directory);
 
-// The topic that the last stage reads: the input, or what the last `rekey` writes.
+// The topic that the last stage reads.
 std::string last_input(const Solution& solution);
 
 pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage& stage);
 
-// The topics that its pipelines read: the input topic and those of `rekey`.
+// The topics that its pipelines read: the input topic and those between them.
 std::vector<std::string> input_topics(const Solution& solution);
-// The topic that a `rekey` writes, and where the pipeline that writes it puts its dead letters.
-std::string rekey_topic(const Solution& solution, const RekeyConfig& rekey);
-std::string dead_topic_of(const std::string& rekey_topic);
-// Creates the solution's input topic (and the topics of `rekey`, and what branches read) where they are
+// Creates the solution's input topic (and those between its pipelines, and what branches read) where they are
 // missing; of the log's only.
 Status create_topics(const Solution& solution, log::Log& log);
-// The same of an input topic in Kafka; ok where the solution reads the log.
-Status create_kafka_topic(const Solution& solution);
+// The same of a topic in the cluster that is read.
+Status create_kafka_topic(const KafkaSource& source, const std::string& name, int32_t partitions);
 
 }  // namespace tidemill::solution

@@ -136,6 +136,8 @@ Status account_by_id(Run& run);
 Status account_by_position(Run& run);
 // The records' contents as a multiset, where the store keeps neither.
 Status account_by_content(Run& run);
+// The sum of what the rows count, where they are no events.
+Status account_by_count(Run& run);
 // Compares the input topic with manifests whose events have no ids.
 Status check_input_content(Run& run);
 // The committed counters against what was found, and what is not yet committed.

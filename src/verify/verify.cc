@@ -191,6 +191,9 @@ Status open_stores(Run& run) {
 Status account(Run& run) {
   TM_TRY(read_manifests(run));
   TM_TRY(choose_fields(run));
+  if (run.request.rules == Rules::kReference && run.request.topology.counts)
+    return user_error(
+        "the reference's rules are about events; rows of process.sql are none: give --rules strict");
   if (run.request.rules == Rules::kReference) {
     if (!run.request.input.partitions.empty()) TM_TRY(open_input(run));
     Sessions sessions;
@@ -199,6 +202,13 @@ Status account(Run& run) {
   }
   TM_TRY(check_kept(run));
   TM_TRY(open_input(run));
+  if (run.request.topology.counts) {
+    const std::string& column = run.request.topology.counts->column;
+    run.fields = {{column, {column}, FieldType::kBigint, false}};
+    TM_TRY(open_stores(run));
+    TM_TRY(check_input_content(run));
+    return account_by_count(run);
+  }
   for (const Way& way : run.request.ways) {
     TM_ASSIGN(TopicPartitions opened, open_topic(run.files, way.topic));
     run.ways.push_back(std::make_unique<Input>(std::move(opened)));

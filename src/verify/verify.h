@@ -110,7 +110,7 @@ struct DeadLetters {
 // A topic between the input and the store: one pipeline writes it with other keys, the next one reads it.
 struct Way {
   TopicFiles topic;
-  std::string by;                          // the field that the keys are: FieldSpec::name
+  std::string by;  // the field that the keys are: FieldSpec::name; empty: as they were
   std::optional<TopicFiles> dead_letters;  // of the pipeline that writes it
 };
 
@@ -126,8 +126,15 @@ struct Dedup {
   std::vector<std::string> key_path;
 };
 
+// Rows that are no events, but count some.
+struct Counts {
+  std::string column;
+  bool dropped_apart = false;  // the input's counters count as dropped only what the rows do not count
+};
+
 struct Topology {
   Dedup dedup;
+  std::optional<Counts> counts;
   bool filter = false;   // events may be dropped on purpose: as many as the counters say
   bool upsert = false;   // the store replaces rows of the same id: each event is stored once
   bool repeats = false;  // at least once: an event may be stored again

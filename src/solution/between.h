@@ -1,0 +1,27 @@
+// The topics between the pipelines of a solution: a step that divides it is written to by what stands before
+// it and read by what follows.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "solution/config.h"
+
+namespace tidemill::solution {
+
+struct BetweenTopic {
+  std::string name;
+  std::string dead_letters;  // topic of what cannot be written to it
+  std::string pipeline;      // the name of the one that writes it
+  std::string rekey;         // the field that it is partitioned by; empty: its events keep their keys
+  int32_t partitions = 0;    // 0: as many as the source has
+  bool in_kafka = false;     // in the cluster that the solution reads; else in the embedded log
+};
+
+// nullopt: the step divides nothing.
+std::optional<BetweenTopic> topic_before(const Solution& solution, const OperatorConfig& step);
+// In the order in which events take them.
+std::vector<BetweenTopic> between_topics(const Solution& solution);
+
+}  // namespace tidemill::solution

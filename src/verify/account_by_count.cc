@@ -1,0 +1,97 @@
+// Rows that count events: those of a query over the events of each interval.
+#include "verify/run.h"
+
+namespace tidemill::verify {
+namespace {
+
+struct Records {
+  int64_t all = 0;
+  int64_t uncommitted = 0;  // that no pipeline has committed yet
+  int64_t dropped = 0;      // by operators before the query, by the committed counters
+};
+
+Result<Records> count_records(Run& run) {
+  Records records;
+  for (size_t n = 0; n < run.input->size(); ++n) {
+    const PartitionSpan& span = run.input->span(n);
+    int64_t start = span.start;
+    RecordReader reader(run.input->files(n));
+    // A stranger's topic may be older than the run, which then says only how much of it was read.
+    if (run.manifests.empty() && span.counters && span.committed) {
+      records.all += span.counters->read;
+      start = *span.committed;
+    }
+    TM_TRY(reader.seek(start));
+    for (;;) {
+      TM_ASSIGN(const LogRecord* record, reader.next());
+      if (record == nullptr) break;
+      ++records.all;
+      if (run.input->pending(n, record->offset)) ++records.uncommitted;
+    }
+    if (span.counters) records.dropped += span.counters->dropped;
+  }
+  return records;
+}
+
+Result<int64_t> add_up(Run& run) {
+  TM_ASSIGN(auto rows, run.rows->rows(true));
+  int64_t sum = 0;
+  StoredRow row;
+  for (;;) {
+    TM_ASSIGN(bool more, rows->next(&row));
+    if (!more) return sum;
+    const FieldValue& count = row.fields.front();
+    if (count.kind == FieldValue::Kind::kInteger && count.integer >= 0) {
+      sum += count.integer;
+    } else {
+      run.faults.reason("the column that counts has something that is no count",
+                        [&] { return run.rows->describe(row) + ": " + display(count); });
+    }
+    run.measure(row, std::nullopt, row.enqueued_us);
+  }
+}
+
+Result<int64_t> count_dead_letters(Run& run) {
+  int64_t dead = 0;
+  if (run.dead == nullptr) return dead;
+  TM_ASSIGN(auto letters, run.dead->rows());
+  DeadLetter letter;
+  for (;;) {
+    TM_ASSIGN(bool more, letters->next(&letter));
+    if (!more) return dead;
+    if (letter.topic == run.request.input.topic) ++dead;
+  }
+}
+
+}  // namespace
+
+Status account_by_count(Run& run) {
+  const Counts& counts = *run.request.topology.counts;
+  run.faults.note("rows of process.sql are no events: it is checked that the events that they count (" +
+                  counts.column + ") are those of the input, and nothing else of them");
+  TM_ASSIGN(Records records, count_records(run));
+  TM_ASSIGN(int64_t sum, add_up(run));
+  TM_ASSIGN(int64_t dead, count_dead_letters(run));
+  const bool drops = run.request.topology.filter || run.request.topology.dedup.kind != DedupKind::kNone;
+  int64_t expected = records.all - dead;
+  if (drops && counts.dropped_apart) expected -= records.dropped;
+  if (drops && !counts.dropped_apart && sum <= expected) {
+    run.faults.note("events that are lost cannot be told from those that were dropped before the query");
+    expected = sum;
+  }
+  run.verdict.expected = static_cast<uint64_t>(std::max<int64_t>(0, expected));
+  run.verdict.stored = static_cast<uint64_t>(sum);
+  run.verdict.dead_letters = run.verdict.dead_letters_expected = static_cast<uint64_t>(dead);
+  if (records.uncommitted > 0) {
+    run.faults.reason(std::to_string(records.uncommitted) +
+                      " records of the input are still to be processed; verify when the run is done");
+  }
+  const std::string counted = "the rows count " + std::to_string(sum) + " events";
+  if (sum < expected)
+    run.faults.add(FaultKind::kLost, static_cast<uint64_t>(expected - sum), [&] { return counted; });
+  if (sum > expected)
+    run.faults.add(FaultKind::kDuplicated, static_cast<uint64_t>(sum - expected), [&] { return counted; });
+  return {};
+}
+
+}  // namespace tidemill::verify
