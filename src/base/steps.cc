@@ -16,7 +16,7 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 45> kSteps = {
+constexpr std::array<std::string_view, 49> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
@@ -38,6 +38,10 @@ constexpr std::array<std::string_view, 45> kSteps = {
     "files.record.durable",        // and synced
     "files.roll.synced",           // a full file is synced under its temporary name
     "files.roll.renamed",          // and renamed, its directory not yet synced
+    "parquet.files.written",       // the epoch's Parquet files of a partition are written
+    "parquet.files.durable",       // and synced
+    "parquet.file.linked",         // one that is committed has its final name
+    "parquet.published",           // all of them have, durably
     "kafka.fenced",                // at a takeover, the old owner's producer is fenced
     "kafka.claimed",               // and the partition claimed
     "kafka.rows.acknowledged",     // (at-least-once) the brokers have the rows, whose transaction is to begin

@@ -130,16 +130,19 @@ int check(const Globals& globals, const SolutionOptions& options) {
   return kOk;
 }
 
-int schema(const SolutionOptions& options, const std::string& dialect, const std::string& branch) {
+int schema(const Globals& globals, const SolutionOptions& options, const std::string& dialect,
+           const std::string& branch) {
   auto resolved = resolve_solution(options);
   if (!resolved.ok()) return report_error(resolved.error());
-  auto scratch = Scratch::make(resolved->loaded.solution, "");
+  const solution::Solution& solution = resolved->loaded.solution;
+  const std::string root = std::filesystem::absolute(globals.root).lexically_normal().string();
+  auto scratch = Scratch::make(solution, join_path(join_path(root, solution.name), "<number>"));
   if (!scratch.ok()) return report_error(scratch.error());
   const solution::Dialect asked = dialect == "duckdb"     ? solution::Dialect::kDuckDb
                                   : dialect == "postgres" ? solution::Dialect::kPostgres
                                   : dialect == "spark"    ? solution::Dialect::kSpark
                                                           : solution::Dialect::kStore;
-  auto served = solution::find_branch(resolved->loaded.solution, branch);
+  auto served = solution::find_branch(solution, branch);
   if (!served.ok()) return report_error(served.error());
   auto sql = solution::store_sql(**served, (*scratch)->ground(), asked);
   if (!sql.ok()) return report_error(sql.error());
@@ -174,8 +177,9 @@ void add_check_commands(CLI::App& program, const Globals& globals, int* exit_cod
       "  tidemill schema telemetry\n"
       "  tidemill schema eventhubs-databricks-azuresql --target local\n"
       "  tidemill schema relay --dialect spark");
-  tables->callback(
-      [flags, exit_code] { *exit_code = schema(flags->solution, flags->dialect, flags->branch); });
+  tables->callback([&globals, flags, exit_code] {
+    *exit_code = schema(globals, flags->solution, flags->dialect, flags->branch);
+  });
 }
 
 }  // namespace tidemill::cli

@@ -67,7 +67,10 @@ Result<std::string> DeltaDeadLetters::write(const std::vector<DeadLetter>& lette
     TM_TRY(append_dead_letters(letters, now_us, *appender));
     TM_TRY(appender->flush());
   }
-  ParquetWriter writer(*connection, layout, {}, log_->store().place(), "zstd");
+  ParquetOptions parquet;
+  parquet.folder = log_->store().place();
+  parquet.codec = "zstd";
+  ParquetWriter writer(*connection, layout, parquet);
   TM_ASSIGN(auto files, writer.write_query(std::string("SELECT * FROM temp.") + kStagingTable,
                                            "part-" + random_id(random_)));
   std::string lines;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/text.h"
 #include "event/json_splice.h"
 
 namespace tidemill::serve {
@@ -117,6 +118,30 @@ Result<std::vector<DeltaColumn>> delta_columns(const std::string& schema_json) {
   if (parser.parse(schema_json).get_object().get(schema) != simdjson::SUCCESS)
     return internal_error("the table's schema is no JSON object", Code::kCorrupt);
   return columns_of(schema);
+}
+
+Status check_same_table(const std::string& schema_json, const std::vector<std::string>& partition_by,
+                        const std::string& must_schema_json,
+                        const std::vector<std::string>& must_partition_by, const std::string& section,
+                        const std::string& setting) {
+  const std::string way_out = "; choose another " + section + "." + setting + ", or remove the table";
+  TM_ASSIGN(std::vector<DeltaColumn> is, delta_columns(schema_json));
+  TM_ASSIGN(std::vector<DeltaColumn> must, delta_columns(must_schema_json));
+  for (size_t i = 0; i < std::max(is.size(), must.size()); ++i) {
+    const std::string place = "it exists with other columns: column " + std::to_string(i + 1);
+    if (i >= is.size())
+      return user_error(place + " is missing, " + must[i].name + " " + must[i].type + way_out);
+    if (i >= must.size()) return user_error(place + ", " + is[i].name + ", is not in the events" + way_out);
+    if (is[i].name != must[i].name || is[i].type != must[i].type) {
+      return user_error(place + " is " + is[i].name + " " + is[i].type + ", the events have " + must[i].name +
+                        " " + must[i].type + way_out);
+    }
+  }
+  if (partition_by != must_partition_by) {
+    return user_error("it exists with partitions by [" + join(partition_by, ", ") + "], but " + section +
+                      ".partition_by is [" + join(must_partition_by, ", ") + "]" + way_out);
+  }
+  return {};
 }
 
 Result<std::string> delta_rows_sql(const DeltaState& state, const std::string& folder) {

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/steps.h"
-#include "base/text.h"
 #include "serve/dead_letters.h"
 #include "serve/delta_schema.h"
 
@@ -63,8 +62,7 @@ class DeltaWriter final : public pipeline::SinkWriter {
   DeltaWriter(DeltaSink& sink, std::unique_ptr<duck::Connection> connection)
       : sink_(sink),
         connection_(std::move(connection)),
-        parquet_(*connection_, sink.layout_, sink.options_.partition_by, sink.log_->store().place(),
-                 sink.options_.codec) {}
+        parquet_(*connection_, sink.layout_, parquet_options(sink)) {}
 
   Status prepare() { return parquet_.prepare(); }
   Result<std::vector<Committed>> acquire(std::span<const TopicPartition> partitions) override;
@@ -79,6 +77,13 @@ class DeltaWriter final : public pipeline::SinkWriter {
   Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override;
 
  private:
+  static ParquetOptions parquet_options(const DeltaSink& sink) {
+    ParquetOptions options;
+    options.partition_by = sink.options_.partition_by;
+    options.folder = sink.log_->store().place();
+    options.codec = sink.options_.codec;
+    return options;
+  }
   Status check_owned(const pipeline::CommitRequest& request);
   Status write_files(DeltaOutput& output);
 
@@ -202,7 +207,7 @@ Result<std::vector<pipeline::Ddl>> DeltaSink::ddl(const Schema& schema) const {
   layout.table = options_.folder.substr(options_.folder.rfind('/') + 1);
   for (TableColumn& column : layout.columns) column.not_null = false;  // as in delta_schema_json()
   return std::vector<pipeline::Ddl>{
-      {"the events, in Spark SQL", create_spark_table_sql(layout, {"DELTA", options_.partition_by})}};
+      {"the events, in Spark SQL", create_spark_table_sql(layout, {"DELTA", options_.partition_by, {}})}};
 }
 
 Status DeltaSink::prepare(const Schema& schema) {
@@ -240,30 +245,15 @@ Status DeltaSink::prepare(const Schema& schema) {
 Status DeltaSink::create_or_check() {
   const int64_t now_ms = clock_.wall_us() / 1000;
   const std::string schema = delta_schema_json(layout_.columns);
-  TM_ASSIGN(std::vector<DeltaColumn> must, delta_columns(schema));
   TM_TRY(log_->refresh([](const DeltaState&) {}));
   TM_TRY(log_->commit([&](const DeltaState& state) -> Result<std::string> {
     if (state.version < 0) {
       return delta_commit_info_line("CREATE TABLE", "", now_ms) + delta_protocol_line(1, 2) +
              delta_meta_data_line(random_id(random_), schema, options_.partition_by, {}, now_ms);
     }
-    constexpr const char* kWayOut = "; choose another serve.delta.table, or remove the table";
-    TM_ASSIGN(std::vector<DeltaColumn> is, delta_columns(state.meta_data.schema));
-    for (size_t i = 0; i < std::max(is.size(), must.size()); ++i) {
-      const std::string place = "it exists with other columns: column " + std::to_string(i + 1);
-      if (i >= is.size())
-        return user_error(place + " is missing, " + must[i].name + " " + must[i].type + kWayOut);
-      if (i >= must.size()) return user_error(place + ", " + is[i].name + ", is not in the events" + kWayOut);
-      if (is[i].name != must[i].name || is[i].type != must[i].type) {
-        return user_error(place + " is " + is[i].name + " " + is[i].type + ", the events have " +
-                          must[i].name + " " + must[i].type + kWayOut);
-      }
-    }
-    if (state.meta_data.partition_columns != options_.partition_by) {
-      return user_error("it exists with partitions by [" + join(state.meta_data.partition_columns, ", ") +
-                        "], but serve.delta.partition_by is [" + join(options_.partition_by, ", ") + "]" +
-                        kWayOut);
-    }
+    Status same = check_same_table(state.meta_data.schema, state.meta_data.partition_columns, schema,
+                                   options_.partition_by, "serve.delta", "table");
+    if (!same.ok()) return std::move(same).error();
     return std::string();
   }));
   return {};

@@ -93,7 +93,10 @@ Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files
   for (const DeltaAdd& file : files)
     paths += (paths.empty() ? "" : ", ") + quote_path(log_.store().path_of(delta_path(file.path)));
   TM_ASSIGN(auto connection, database_->connect());
-  ParquetWriter writer(*connection, layout_, {}, log_.store().place(), options_.codec);
+  ParquetOptions parquet;
+  parquet.folder = log_.store().place();
+  parquet.codec = options_.codec;
+  ParquetWriter writer(*connection, layout_, parquet);
   const std::string folder = folder_in_table(delta_path(files.front().path));
   TM_ASSIGN(auto written,
             writer.write_query("SELECT * FROM read_parquet([" + paths + "], hive_partitioning = false)",

@@ -59,8 +59,11 @@ std::string create_table_sql(const TableLayout& layout);
 struct SparkFiles {
   std::string format;  // "DELTA"; empty: Spark's own choice
   std::vector<std::string> partition_by;
+  std::string location;  // empty: Spark's own choice
 };
 std::string create_spark_table_sql(const TableLayout& layout, const SparkFiles& files = {});
+// Makes Spark's catalog look for the table's partitions.
+std::string repair_spark_table_sql(const TableLayout& layout);
 
 // Creates the table where it is missing; else compares its columns, types and key.
 Status create_or_check_table(duck::Connection& connection, const TableLayout& layout);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint32_t kMagic = 0x314a4d54;  // "TMJ1"
 constexpr size_t kHeaderBytes = 12;      // magic, length, crc32c
+constexpr uint8_t kWholeFiles = 3;       // in place of the newest file of rows
 
 void encode_file(const std::optional<ChainFile>& file, ByteWriter& writer) {
   writer.le<uint8_t>(file ? (file->closed ? 2 : 1) : 0);
@@ -33,6 +34,30 @@ std::optional<ChainFile> decode_file(ByteReader& reader) {
   return file;
 }
 
+void encode_rows(const PartitionState& state, ByteWriter& writer) {
+  if (state.files.empty()) return encode_file(state.rows, writer);
+  writer.le<uint8_t>(kWholeFiles);
+  writer.varuint(state.files.size());
+  for (const WholeFile& file : state.files) {
+    writer.sized(file.name);
+    writer.varuint(file.size_bytes);
+  }
+}
+void decode_rows(ByteReader& reader, PartitionState* state) {
+  ByteReader ahead = reader;
+  if (ahead.le<uint8_t>() != kWholeFiles) {
+    state->rows = decode_file(reader);
+    return;
+  }
+  reader = ahead;
+  for (uint64_t count = reader.varuint(); count > 0 && reader.ok(); --count) {
+    WholeFile file;
+    file.name = reader.sized();
+    file.size_bytes = reader.varuint();
+    state->files.push_back(std::move(file));
+  }
+}
+
 void encode_state(const TopicPartition& tp, const PartitionState& state, ByteWriter& writer) {
   const pipeline::Committed& committed = state.committed;
   writer.sized(tp.topic);
@@ -49,7 +74,7 @@ void encode_state(const TopicPartition& tp, const PartitionState& state, ByteWri
   writer.varuint(committed.counters.stored);
   writer.varuint(committed.counters.dead);
   writer.varuint(committed.counters.dropped);
-  encode_file(state.rows, writer);
+  encode_rows(state, writer);
   encode_file(state.dead, writer);
 }
 
@@ -70,7 +95,7 @@ void decode_state(ByteReader& reader, PartitionStates* states) {
   committed.counters.stored = reader.varuint();
   committed.counters.dead = reader.varuint();
   committed.counters.dropped = reader.varuint();
-  state.rows = decode_file(reader);
+  decode_rows(reader, &state);
   state.dead = decode_file(reader);
   if (reader.ok()) states->insert_or_assign(std::move(tp), std::move(state));
 }

@@ -30,10 +30,19 @@ struct ChainFile {
   auto operator<=>(const ChainFile&) const = default;
 };
 
-// Everything that is durable about one input partition.
+// A file that came with its epoch, whole (Parquet).
+struct WholeFile {
+  std::string name;  // its final one, below the sink's directory
+  uint64_t size_bytes = 0;
+  auto operator<=>(const WholeFile&) const = default;
+};
+
+// Everything that is durable about one input partition. Of `rows` and `files` a sink has the one or the
+// other.
 struct PartitionState {
   pipeline::Committed committed;
   std::optional<ChainFile> rows;
+  std::vector<WholeFile> files;  // of the newest epoch; those before have their final names
   std::optional<ChainFile> dead;
 };
 using PartitionStates = std::map<TopicPartition, PartitionState>;

@@ -23,8 +23,11 @@ std::string sample(SeededRandom& random) {
       if (random.below(2) == 0)
         state.committed.position = {Offset(static_cast<int64_t>(random.next() >> 1)), LeaderEpoch(1)};
       state.committed.counters.read = random.below(100'000);
-      if (random.below(2) == 0)
+      if (random.below(2) == 0) {
         state.rows = ChainFile{Offset(7), random.next(), 1, random.below(2) == 0, 12345};
+      } else if (random.below(2) == 0) {
+        state.files = {{"type=TEMP/topic-1-7.parquet", random.next()}, {"topic-1-7-1.parquet", 5}};
+      }
       if (random.below(2) == 0) state.dead = ChainFile{Offset(9), 1, 2, false, -1};
     }
     journal += encode_journal_record(states);

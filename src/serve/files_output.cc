@@ -2,21 +2,8 @@
 
 #include <cstring>
 
-#include "serve/dead_letters.h"
-
 namespace tidemill::serve {
 namespace {
-
-// Pieces of about this size are never moved once they are full.
-constexpr size_t kPieceBytes = 1u << 20;
-
-std::string& piece(std::vector<std::string>* pieces) {
-  if (pieces->empty() || pieces->back().size() >= kPieceBytes) {
-    pieces->emplace_back();
-    pieces->back().reserve(kPieceBytes + (kPieceBytes >> 3));
-  }
-  return pieces->back();
-}
 
 // In valid JSON a line break can only be white space between tokens: a space means the same.
 void break_no_lines(char* text, size_t size) {
@@ -32,18 +19,10 @@ void break_no_lines(char* text, size_t size) {
 }  // namespace
 
 Status FilesOutput::write(BatchPtr& batch) {
-  Lines& lines = lines_[batch->source];
-  if (!lines.first) lines.first = batch->first;
+  std::vector<std::string>& lines = lines_[batch->source];
   json_.begin(*batch);
-  for (uint32_t row : batch->selected) write_row(row, &lines.rows);
-  rows_ += batch->selected.size();
-  for (const DeadLetter& letter : batch->dead_letters) {
-    std::string& to = piece(&lines.dead);
-    size_t before = to.size();
-    append_dead_letter_json(letter, &to);
-    to += '\n';
-    bytes_ += to.size() - before;
-  }
+  for (uint32_t row : batch->selected) write_row(row, &lines);
+  note(*batch);
   batch.reset();
   return {};
 }

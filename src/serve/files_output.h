@@ -2,38 +2,27 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "pipeline/sink.h"
 #include "serve/event_json.h"
+#include "serve/journaled_sink.h"
 
 namespace tidemill::serve {
 
-class FilesOutput final : public pipeline::SinkOutput {
+class FilesOutput final : public JournaledOutput {
  public:
   FilesOutput(JsonForm form, const std::vector<Field>& fields) : json_(form, fields) {}
 
   Status write(BatchPtr& batch) override;
-  size_t rows() const override { return rows_; }
-  size_t bytes() const override { return bytes_; }
-
   // Of one input partition. Pieces end anywhere; together they are whole lines.
-  struct Lines {
-    std::optional<Offset> first;  // of the first batch
-    std::vector<std::string> rows, dead;
-  };
-  const Lines& lines(const TopicPartition& source) { return lines_[source]; }
+  const std::vector<std::string>& lines(const TopicPartition& source) { return lines_[source]; }
 
  private:
   void write_row(uint32_t row, std::vector<std::string>* pieces);
 
   EventJson json_;
-  std::map<TopicPartition, Lines> lines_;
-  size_t rows_ = 0;
-  size_t bytes_ = 0;
+  std::map<TopicPartition, std::vector<std::string>> lines_;
 };
 
 }  // namespace tidemill::serve

@@ -2,10 +2,7 @@
 // docs/formats/files.md; page: docs/connectors/files.md.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <mutex>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -13,7 +10,7 @@
 #include "base/file_system.h"
 #include "pipeline/sink.h"
 #include "serve/event_json.h"
-#include "serve/files_chain.h"
+#include "serve/journaled_sink.h"
 
 namespace tidemill::serve {
 
@@ -29,10 +26,9 @@ struct FilesSinkOptions {
 };
 
 // Thread-safe. It must outlive its writers.
-class FilesSink final : public pipeline::Sink {
+class FilesSink final : public JournaledSink {
  public:
   FilesSink(FileSystem& files, Clock& clock, FilesSinkOptions options);
-  ~FilesSink() override;
 
   pipeline::SinkTraits traits() const override;
   pipeline::SinkNeeds needs() const override;
@@ -42,28 +38,11 @@ class FilesSink final : public pipeline::Sink {
 
  private:
   friend class FilesWriter;
-  // One input partition. Whoever commits or takes over holds the lock from its first write to the
-  // end: a takeover waits a commit out.
-  struct Partition {
-    Partition(FileSystem& files, const std::string& rows_directory, const std::string& dead_directory)
-        : rows(files, rows_directory), dead(files, dead_directory) {}
-    std::mutex mutex;
-    bool recovered = false;
-    PartitionState state;
-    FilesChain rows;
-    FilesChain dead;
-  };
-  Partition& partition(const TopicPartition& source);
+  std::unique_ptr<JournaledPartition> make_partition(const TopicPartition& source,
+                                                     const std::string& dead_directory) override;
 
-  FileSystem& files_;
-  Clock& clock_;
   const FilesSinkOptions options_;
   std::vector<Field> fields_;
-  std::unique_ptr<FileLock> lock_;
-  std::unique_ptr<FilesJournal> journal_;
-  PartitionStates found_;  // in the journal, when it was opened
-  std::mutex mutex_;       // of the map
-  std::map<TopicPartition, std::unique_ptr<Partition>> partitions_;
 };
 
 }  // namespace tidemill::serve

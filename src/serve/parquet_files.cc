@@ -130,13 +130,8 @@ Result<TableLayout> make_parquet_layout(const Schema& schema, const TableOptions
   return layout;
 }
 
-ParquetWriter::ParquetWriter(duck::Connection& connection, const TableLayout& layout,
-                             std::vector<std::string> partition_by, std::string folder, std::string codec)
-    : connection_(connection),
-      layout_(layout),
-      partition_by_(std::move(partition_by)),
-      folder_(std::move(folder)),
-      codec_(std::move(codec)) {}
+ParquetWriter::ParquetWriter(duck::Connection& connection, const TableLayout& layout, ParquetOptions options)
+    : connection_(connection), layout_(layout), options_(std::move(options)) {}
 
 Status ParquetWriter::prepare() {
   TableLayout staging = layout_;
@@ -158,21 +153,21 @@ Result<std::vector<ParquetFile>> ParquetWriter::write(const std::vector<KeptRows
     TM_TRY(writer.append(rows, stored_at_us));
     TM_TRY(appender->flush());
   }
-  auto files = write_query("SELECT * FROM temp." + quote_identifier(staging_), stem);
+  auto files = write_query("SELECT " + options_.select + " FROM temp." + quote_identifier(staging_), stem);
   TM_TRY(connection_.execute("TRUNCATE temp." + quote_identifier(staging_)));
   return files;
 }
 
 Result<std::vector<ParquetFile>> ParquetWriter::write_query(const std::string& sql, const std::string& stem) {
-  std::string options = "FORMAT parquet, RETURN_STATS, COMPRESSION " + codec_;
-  std::string target = join_path(folder_, stem + ".parquet");
-  if (!partition_by_.empty()) {
-    target = folder_;
+  std::string options = "FORMAT parquet, RETURN_STATS, COMPRESSION " + options_.codec;
+  std::string target = join_path(options_.folder, stem + "." + options_.extension);
+  if (!options_.partition_by.empty()) {
+    target = options_.folder;
     std::string columns;
-    for (const std::string& column : partition_by_)
+    for (const std::string& column : options_.partition_by)
       columns += (columns.empty() ? "" : ", ") + quote_identifier(column);
     options += ", PARTITION_BY (" + columns + "), OVERWRITE_OR_IGNORE true, FILENAME_PATTERN " +
-               quote_literal(stem + "-{i}");
+               quote_literal(stem + "-{i}") + ", FILE_EXTENSION " + quote_literal(options_.extension);
   } else {
     options += ", USE_TMP_FILE false";
   }
@@ -187,8 +182,8 @@ Result<std::vector<ParquetFile>> ParquetWriter::write_query(const std::string& s
     for (size_t i = 0; i < count; ++i) {
       ParquetFile file;
       const std::string path(rows->text(0, i));
-      TM_CHECK(path.starts_with(folder_ + "/"), "DuckDB writes where it was told to");
-      file.name = path.substr(folder_.size() + 1);
+      TM_CHECK(path.starts_with(options_.folder + "/"), "DuckDB writes where it was told to");
+      file.name = path.substr(options_.folder.size() + 1);
       file.rows = rows->integer(1, i);
       file.size_bytes = rows->integer(2, i);
       const std::string statistics = row_json(*rows, 4, i);
@@ -199,11 +194,12 @@ Result<std::vector<ParquetFile>> ParquetWriter::write_query(const std::string& s
       file.stats = fmt::format("{{\"numRecords\":{},\"minValues\":{},\"maxValues\":{},\"nullCount\":{}}}",
                                file.rows, of.of(layout_.columns, "min"), of.of(layout_.columns, "max"),
                                of.of(layout_.columns, "null_count"));
-      for (const std::string& column : partition_by_) file.partition[column] = std::nullopt;
+      for (const std::string& column : options_.partition_by) file.partition[column] = std::nullopt;
       const std::string keys = row_json(*rows, 5, i);
       dom::object values;
-      if (!partition_by_.empty() && parser.parse(keys).get_object().get(values) == simdjson::SUCCESS) {
-        for (const std::string& column : partition_by_) {
+      if (!options_.partition_by.empty() &&
+          parser.parse(keys).get_object().get(values) == simdjson::SUCCESS) {
+        for (const std::string& column : options_.partition_by) {
           std::string_view value;
           if (values.at_key(column).get_string().get(value) == simdjson::SUCCESS && !value.empty())
             file.partition[column] = std::string(value);

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "duck/duck.h"
@@ -31,13 +32,21 @@ Result<TableLayout> make_parquet_layout(const Schema& schema, const TableOptions
                                         const std::vector<std::string>& partition_by,
                                         const std::string& section);
 
+struct ParquetOptions {
+  std::vector<std::string> partition_by;  // columns
+  std::string folder;
+  std::string codec = "snappy";  // as DuckDB calls it
+  std::string extension = "parquet";
+  std::string select = "*";  // what of the layout's columns write() writes, in SQL
+};
+
 // Used by one thread at a time.
 class ParquetWriter {
  public:
-  // All must outlive it, but for `folder`. `codec`: as DuckDB calls it.
-  ParquetWriter(duck::Connection& connection, const TableLayout& layout,
-                std::vector<std::string> partition_by, std::string folder, std::string codec);
+  // Both must outlive it.
+  ParquetWriter(duck::Connection& connection, const TableLayout& layout, ParquetOptions options);
   Status prepare();
+  void set_folder(std::string folder) { options_.folder = std::move(folder); }
   // One file, or one of each partition of the rows. `stem`: no file below the folder has it.
   Result<std::vector<ParquetFile>> write(const std::vector<KeptRows>& rows, int64_t stored_at_us,
                                          const std::string& stem);
@@ -47,9 +56,7 @@ class ParquetWriter {
  private:
   duck::Connection& connection_;
   const TableLayout& layout_;
-  const std::vector<std::string> partition_by_;
-  const std::string folder_;
-  const std::string codec_;
+  ParquetOptions options_;
   std::string staging_;
 };
 

@@ -10,6 +10,15 @@ std::string spark_name(std::string_view name) {
   return quoted + "`";
 }
 
+std::string spark_literal(std::string_view text) {
+  std::string quoted = "'";
+  for (char c : text) {
+    if (c == '\'' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "'";
+}
+
 std::string spark_type(const TableColumn& column) {
   if (column.kind == TableColumn::kStruct) {
     std::string type;
@@ -35,7 +44,13 @@ std::string create_spark_table_sql(const TableLayout& layout, const SparkFiles& 
   if (!files.format.empty()) sql += "\nUSING " + files.format;
   std::string by;
   for (const std::string& column : files.partition_by) by += (by.empty() ? "" : ", ") + spark_name(column);
-  return by.empty() ? sql : sql + "\nPARTITIONED BY (" + by + ")";
+  if (!by.empty()) sql += "\nPARTITIONED BY (" + by + ")";
+  if (!files.location.empty()) sql += "\nLOCATION " + spark_literal(files.location);
+  return sql;
+}
+
+std::string repair_spark_table_sql(const TableLayout& layout) {
+  return "MSCK REPAIR TABLE " + spark_name(layout.table);
 }
 
 }  // namespace tidemill::serve

@@ -65,6 +65,9 @@ std::vector<std::string> written(const Solution& solution) {
     case SinkKind::kDelta:
       all.insert(all.end(), {"folder " + serve.delta.table, "folder " + dead});
       break;
+    case SinkKind::kParquet:
+      all.insert(all.end(), {"folder " + serve.parquet.directory, "folder " + dead});
+      break;
     case SinkKind::kNull:
       break;
   }

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "process/expression.h"
+#include "serve/parquet_table.h"
 #include "solution/between.h"
 #include "solution/derive.h"
 #include "solution/names.h"
@@ -227,15 +228,17 @@ class Checker {
 
   void check_sink() {
     if (!draft_.has_section("serve") && !draft_.given("serve")) {
-      report("serve",
-             "is missing; give exactly one of log, duckdb, files, null, kafka, postgres or delta, as serve: "
-             "duckdb");
+      report(
+          "serve",
+          "is missing; give exactly one of log, duckdb, files, null, kafka, postgres, delta or parquet, as "
+          "serve: duckdb");
       return;
     }
     const std::string& letters = solution_.dead_letters.name;
     if (solution_.serve.kind == SinkKind::kKafka) check_kafka_sink();
     if (solution_.serve.kind == SinkKind::kPostgres) check_postgres(solution_.serve.postgres);
     if (solution_.serve.kind == SinkKind::kDelta) check_delta(solution_.serve.delta);
+    if (solution_.serve.kind == SinkKind::kParquet) check_parquet(solution_.serve.parquet);
     if (solution_.serve.kind == SinkKind::kDuckDb) {
       check_duckdb(solution_.serve.duckdb);
       check_fault("dead_letters.name", identifier_fault(letters, "table"));
@@ -336,6 +339,21 @@ class Checker {
     for (const std::string& column : sink.partition_by) need_field("serve.delta.partition_by", column);
     if (!sink.stored_at.empty() && knows(sink.stored_at))
       report("serve.delta.stored_at", sink.stored_at + " is a field of the event; give another name, or off");
+  }
+
+  void check_parquet(const ParquetSink& sink) {
+    if (!sink.directory.starts_with("/"))
+      check_fault("serve.parquet.directory", folder_fault(sink.directory));
+    check_fault("dead_letters.name", folder_fault(solution_.dead_letters.name));
+    if (solution_.dead_letters.name == sink.directory)
+      report("dead_letters.name", sink.directory + " is the folder of the events; give another");
+    for (const std::string& partition : sink.partition_by) {
+      const std::string time = serve::derived_from(partition);
+      need_field("serve.parquet.partition_by", time.empty() ? partition : time);
+    }
+    if (!sink.stored_at.empty() && knows(sink.stored_at))
+      report("serve.parquet.stored_at",
+             sink.stored_at + " is a field of the event; give another name, or off");
   }
 
   void check_fault(const std::string& path, std::string fault) {

@@ -90,6 +90,8 @@ std::string sink_summary(const Solution& solution) {
       return "PostgreSQL table " + solution.serve.postgres.table;
     case SinkKind::kDelta:
       return "Delta table " + solution.serve.delta.table;
+    case SinkKind::kParquet:
+      return "Parquet files in " + solution.serve.parquet.directory;
     case SinkKind::kNull:
       break;
   }

@@ -152,7 +152,7 @@ struct OperatorConfig {
 
 // ---- serve: exactly one sink
 
-enum class SinkKind : uint8_t { kLog, kDuckDb, kFiles, kNull, kKafka, kPostgres, kDelta };
+enum class SinkKind : uint8_t { kLog, kDuckDb, kFiles, kNull, kKafka, kPostgres, kDelta, kParquet };
 
 struct LogSink {
   std::string topic;       // default: <name>-out
@@ -220,6 +220,18 @@ struct DeltaSink {
   int64_t memory_limit_bytes = 512ll << 20;
   int32_t threads = 2;
 };
+struct ParquetSink {
+  std::string directory = "rawdata";      // relative to the run's data directory
+  std::vector<std::string> partition_by;  // fields, day(a time), hour(a time)
+  Nested nested = Nested::kStruct;
+  std::string stored_at = "storedAt";  // column for the time of storing; empty: none
+  ParquetCodec codec = ParquetCodec::kZstd;
+  // An epoch, and its files, end after this, or with so much input.
+  int64_t roll_interval_us = 60'000'000;
+  int64_t roll_bytes = 128ll << 20;
+  int64_t memory_limit_bytes = 512ll << 20;
+  int32_t threads = 2;
+};
 struct ServeConfig {
   SinkKind kind = SinkKind::kNull;
   LogSink log;
@@ -228,6 +240,7 @@ struct ServeConfig {
   KafkaSink kafka;
   PostgresSink postgres;
   DeltaSink delta;
+  ParquetSink parquet;
 };
 
 // What cannot be decoded or stored goes into the main sink's store, in its transactions.

@@ -89,6 +89,13 @@ std::string files_text(const FilesSink& sink, const ConnectRequest& request) {
          shell_word(folder) + "\n";
 }
 
+std::string parquet_text(const ParquetSink& sink, const ConnectRequest& request) {
+  const std::string folder = absolute(request.directory, sink.directory);
+  return "# Parquet; duckdb -c \"FROM read_parquet('" + folder +
+         "/**/*.parquet', hive_partitioning = true)\", in Spark spark.read.parquet(\"" + folder + "\")\n" +
+         shell_word(folder) + "\n";
+}
+
 std::string delta_text(const DeltaSink& sink, const ConnectRequest& request) {
   const std::string folder = absolute(request.directory, sink.table);
   return "# a Delta table: in Spark spark.read.format(\"delta\").load(\"" + folder +
@@ -110,6 +117,8 @@ Result<std::string> connect_text(const Solution& solution, const ConnectRequest&
       return files_text(serve.files, request);
     case SinkKind::kDelta:
       return delta_text(serve.delta, request);
+    case SinkKind::kParquet:
+      return parquet_text(serve.parquet, request);
     case SinkKind::kLog:
       return "tidemill log read " + request.run + " " + shell_word(serve.log.topic) + "\n";
     case SinkKind::kNull:

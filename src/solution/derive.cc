@@ -145,6 +145,7 @@ void derive_sink(Draft& draft) {
       }
       break;
     case SinkKind::kDelta:
+    case SinkKind::kParquet:
       dead_letters = "dead_letters";
       break;
     case SinkKind::kFiles:
@@ -196,6 +197,17 @@ void derive_limits(Draft& draft) {
   if (solution.serve.kind == SinkKind::kDelta && !draft.given("pipeline.epoch.interval")) {
     solution.pipeline.limits.interval_us = kDeltaEpochUs;
     draft.derived("pipeline.epoch.interval", "as serve");
+  }
+  // An epoch ends with its files.
+  if (solution.serve.kind == SinkKind::kParquet) {
+    pipeline::EpochLimits& epoch = solution.pipeline.limits;
+    const int64_t roll_us = solution.serve.parquet.roll_interval_us;
+    for (auto& [path, value] : {std::pair{"pipeline.epoch.interval", &epoch.interval_us},
+                                std::pair{"pipeline.epoch.max_interval", &epoch.max_interval_us}}) {
+      if (draft.given(path)) continue;
+      *value = roll_us;
+      draft.derived(path, "as serve.parquet.roll_interval");
+    }
   }
   if (solution.serve.kind == SinkKind::kDuckDb && !draft.given("serve.duckdb.memory_limit")) {
     solution.serve.duckdb.memory_limit_bytes = database_memory(solution);

@@ -196,11 +196,15 @@ Status Host::note_made(const std::string& replay_into) {
       paths.insert(paths.end(), {one->serve.files.directory, one->dead_letters.name});
     } else if (one->serve.kind == SinkKind::kDelta) {
       paths.insert(paths.end(), {one->serve.delta.table, one->dead_letters.name});
+    } else if (one->serve.kind == SinkKind::kParquet) {
+      paths.insert(paths.end(), {one->serve.parquet.directory, one->dead_letters.name});
     }
   }
   const SinkKind kind = solution_.serve.kind;
   if (!replay_into.empty() && (kind == SinkKind::kFiles || kind == SinkKind::kDelta))
     paths.push_back(replay_into);
+  if (!replay_into.empty() && kind == SinkKind::kParquet)
+    paths.insert(paths.end(), {replay_into, replay_into + "_dead_letters"});
   RunRecord record = this->record();
   for (const std::string& path : paths) {
     const std::string entry =

@@ -122,6 +122,8 @@ std::string sink_name(SinkKind kind) {
       return "PostgreSQL";
     case SinkKind::kDelta:
       return "Delta Lake";
+    case SinkKind::kParquet:
+      return "Parquet files";
     case SinkKind::kNull:
       break;
   }

@@ -10,6 +10,7 @@
 #include "event/timestamp.h"
 #include "solution/host.h"
 #include "solution/query_delta.h"
+#include "solution/query_parquet.h"
 #include "solution/query_postgres.h"
 #include "solution/query_text.h"
 #include "solution/query_topic.h"
@@ -22,16 +23,6 @@ Result<std::string> absolute_path(const std::string& path) {
   auto whole = std::filesystem::weakly_canonical(path, error);
   if (error) return external_error(path + ": " + error.message());
   return whole.string();
-}
-
-// A path as part of a pattern: it stands for itself.
-std::string pattern_of(const std::string& path) {
-  std::string out;
-  for (char c : path) {
-    const bool special = c == '[' || c == '*' || c == '?';
-    out += special ? std::string("[") + c + "]" : std::string(1, c);
-  }
-  return out;
 }
 
 // Within a literal of SQL.
@@ -144,6 +135,8 @@ Result<QueryStore> open_query_store(Host& host, const Solution& solution) {
       return internal_error("PostgreSQL answers queries itself");
     case SinkKind::kDelta:
       return open_delta_store(host, solution, -1, -1);
+    case SinkKind::kParquet:
+      return open_parquet_store(host, solution);
     case SinkKind::kNull:
       return user_error(solution.name + " serves nothing that could be queried; serve with duckdb or files");
   }

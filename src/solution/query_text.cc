@@ -46,4 +46,13 @@ std::string table_line(const std::vector<std::string>& cells, const std::vector<
   return line + "\n";
 }
 
+std::string pattern_of(const std::string& path) {
+  std::string out;
+  for (char c : path) {
+    const bool special = c == '[' || c == '*' || c == '?';
+    out += special ? std::string("[") + c + "]" : std::string(1, c);
+  }
+  return out;
+}
+
 }  // namespace tidemill::solution

@@ -15,5 +15,7 @@ std::string clipped(std::string text);
 // `right`: which columns stand at the right.
 std::string table_line(const std::vector<std::string>& cells, const std::vector<size_t>& widths,
                        const std::vector<bool>& right);
+// A path as part of a pattern of files: it stands for itself.
+std::string pattern_of(const std::string& path);
 
 }  // namespace tidemill::solution

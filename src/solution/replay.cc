@@ -32,9 +32,11 @@ std::vector<std::string> names_in_use(const Solution& solution) {
       names.emplace_back("tidemill_positions");
       break;
     case SinkKind::kDelta:
+    case SinkKind::kParquet:
     case SinkKind::kFiles:
-      names.push_back(solution.serve.kind == SinkKind::kDelta ? solution.serve.delta.table
-                                                              : solution.serve.files.directory);
+      names.push_back(solution.serve.kind == SinkKind::kDelta     ? solution.serve.delta.table
+                      : solution.serve.kind == SinkKind::kParquet ? solution.serve.parquet.directory
+                                                                  : solution.serve.files.directory);
       for (const char* own : {"log", "simulate", "run.json", "lock", "socket", "output.txt"})
         names.emplace_back(own);
       break;
@@ -56,6 +58,7 @@ Status check_name(const Solution& solution, const std::string& into) {
       fault = identifier_fault(into, "table");
       break;
     case SinkKind::kDelta:
+    case SinkKind::kParquet:
     case SinkKind::kFiles:
       fault = holds_only(into, "._-")
                   ? folder_fault(into)

@@ -348,7 +348,7 @@ const std::vector<std::string>& source_names() {
 }
 const std::vector<std::string>& sink_names() {
   static const std::vector<std::string> names = {"log",   "duckdb",   "files", "null",
-                                                 "kafka", "postgres", "delta"};
+                                                 "kafka", "postgres", "delta", "parquet"};
   return names;
 }
 

@@ -20,6 +20,10 @@ std::string table_name(const Solution& solution) {
     const std::string& folder = solution.serve.delta.table;
     return folder.substr(folder.rfind('/') + 1);
   }
+  if (solution.serve.kind == SinkKind::kParquet) {
+    const std::string& folder = solution.serve.parquet.directory;
+    return folder.substr(folder.rfind('/') + 1);
+  }
   if (solution.serve.kind == SinkKind::kPostgres) {
     const std::string& table = solution.serve.postgres.table;
     return table.substr(table.find('.') + 1);
@@ -29,6 +33,7 @@ std::string table_name(const Solution& solution) {
 
 std::string stored_at(const Solution& solution) {
   if (solution.serve.kind == SinkKind::kDelta) return solution.serve.delta.stored_at;
+  if (solution.serve.kind == SinkKind::kParquet) return solution.serve.parquet.stored_at;
   if (solution.serve.kind == SinkKind::kDuckDb) return solution.serve.duckdb.stored_at;
   return solution.serve.kind == SinkKind::kPostgres ? solution.serve.postgres.stored_at : std::string();
 }
@@ -58,7 +63,8 @@ Result<std::string> events_table(const Solution& solution, const Schema& schema,
   options.table = table_name(solution);
   options.stored_at = stored_at(solution);
   if ((solution.serve.kind == SinkKind::kDuckDb && solution.serve.duckdb.nested == Nested::kColumns) ||
-      (solution.serve.kind == SinkKind::kDelta && solution.serve.delta.nested == Nested::kColumns))
+      (solution.serve.kind == SinkKind::kDelta && solution.serve.delta.nested == Nested::kColumns) ||
+      (solution.serve.kind == SinkKind::kParquet && solution.serve.parquet.nested == Nested::kColumns))
     options.nested = serve::Nested::kColumns;
   TM_ASSIGN(serve::TableLayout layout, serve::make_table_layout(schema, options));
   return (dialect == Dialect::kSpark ? serve::create_spark_table_sql(layout)
@@ -77,9 +83,18 @@ Result<std::string> store_sql(const Solution& solution, const Ground& ground, Di
   const SinkKind kind = solution.serve.kind;
   const bool own = dialect == Dialect::kStore || (dialect == Dialect::kSpark && kind == SinkKind::kDelta) ||
                    (dialect == Dialect::kDuckDb && kind == SinkKind::kDuckDb) ||
+                   (kind == SinkKind::kParquet && dialect != Dialect::kPostgres) ||
                    (dialect == Dialect::kPostgres && kind == SinkKind::kPostgres);
   if (!own) return events_table(solution, schema, dialect);
   TM_ASSIGN(std::vector<pipeline::Ddl> statements, last.sink->ddl(schema));
+  // Two engines read the same files.
+  const char* other = dialect == Dialect::kSpark    ? "in DuckDB"
+                      : dialect == Dialect::kDuckDb ? "Spark"
+                                                    : nullptr;
+  if (kind == SinkKind::kParquet && other != nullptr) {
+    std::erase_if(statements,
+                  [&](const pipeline::Ddl& one) { return one.holds.find(other) != std::string::npos; });
+  }
   if (!statements.empty()) return text_of(statements);
   return user_error(solution.name + " serves " + sink_summary(solution) +
                     ", which has no tables; --dialect duckdb, postgres or spark prints one of its events");

@@ -196,6 +196,7 @@ void add_serve(TableWriter& table) {
   add_kafka_sink_settings(table);
   add_postgres_settings(table);
   add_delta_settings(table);
+  add_parquet_settings(table);
   table
       .text("dead_letters.name", AT(dead_letters.name),
             "topic, table or folder, in the sink's own store, for what cannot be decoded or stored")
@@ -212,11 +213,12 @@ void add_pipeline(TableWriter& table) {
       .duration("pipeline.epoch.interval", AT(pipeline.limits.interval_us),
                 "an epoch is committed this long after its first event, once the source was read to its end")
       .range(kMs, kHour)
-      .derived("`100ms`; `5s` under `serve: delta`");
+      .derived("`100ms`; `5s` under `serve: delta`, `serve.parquet.roll_interval` under `serve: parquet`");
   table
       .duration("pipeline.epoch.max_interval", AT(pipeline.limits.max_interval_us),
                 "and after this while there is lag")
-      .range(kMs, kDay);
+      .range(kMs, kDay)
+      .derived("`5s`; `serve.parquet.roll_interval` under `serve: parquet`");
   table
       .count("pipeline.epoch.max_events", AT(pipeline.limits.max_events),
              "events of an epoch; `auto`: what the sink prefers")
@@ -345,8 +347,8 @@ std::string_view section_help(std::string_view section) {
        "A DuckDB query over the events of each interval, `input`; its rows go on instead of them. Page: "
        "docs/operators.md. Short: `- sql: SELECT count(*) AS events FROM input`."},
       {"serve",
-       "Where events go: exactly one of `log`, `duckdb`, `files`, `null`, `kafka`, `postgres`, `delta`. One "
-       "word takes all defaults: `serve: duckdb`."},
+       "Where events go: exactly one of `log`, `duckdb`, `files`, `null`, `kafka`, `postgres`, `delta`, "
+       "`parquet`. One word takes all defaults: `serve: duckdb`."},
       {"serve.log", "Another topic of the embedded log."},
       {"serve.duckdb", "A table of a DuckDB database."},
       {"serve.files", "JSON Lines files."},
@@ -355,6 +357,8 @@ std::string_view section_help(std::string_view section) {
       {"serve.postgres",
        "A table of a PostgreSQL database, exactly once. Page: docs/connectors/postgres.md."},
       {"serve.delta", "A Delta Lake table in a folder, exactly once. Page: docs/connectors/delta.md."},
+      {"serve.parquet",
+       "Parquet files in Hive-style folders, exactly once. Page: docs/connectors/parquet.md."},
       {"serve.null", "Nowhere, for measurements. It has no settings."},
       {"branches",
        "More sinks, by name: each with `serve`, its own `process`, and `from`, a topic that another sink of "

@@ -152,6 +152,8 @@ void add_kafka_sink_settings(TableWriter& table);
 void add_postgres_settings(TableWriter& table);
 // Those of `serve.delta`.
 void add_delta_settings(TableWriter& table);
+// Those of `serve.parquet`.
+void add_parquet_settings(TableWriter& table);
 // Those of `process.sql`.
 void add_sql_settings(TableWriter& table);
 // Those of `simulate`.

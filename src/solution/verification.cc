@@ -142,6 +142,18 @@ class ScratchFolder {
   std::string path_;
 };
 
+// For folders of the partitions of what the last pipeline reads, as far as it does not depend on the store.
+Result<verify::FilesFolder> input_folders(const Solution& solution, log::Log* log, int32_t partitions) {
+  verify::FilesFolder folder;
+  folder.topic = last_input(solution);
+  if (!reads_kafka(solution) || folder.topic != input_topic(solution)) {
+    TM_ASSIGN(log::TopicInfo topic, log->topic(folder.topic));
+    partitions = topic.config.partitions;
+  }
+  for (int32_t p = 0; p < partitions; ++p) folder.partitions.push_back(p);
+  return folder;
+}
+
 std::string in_run(const Host& host, const std::string& path) {
   return path.starts_with("/") ? path : join_path(host.directory(), path);
 }
@@ -217,6 +229,18 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
       request.store.columns.stored_at = solution.serve.delta.stored_at;
       break;
     }
+    case SinkKind::kParquet: {
+      const DeltaFolders folders = parquet_folders(solution, host.directory());
+      request.store.parquet = verify::ParquetFolder{folders.table};
+      request.store.columns.stored_at = solution.serve.parquet.stored_at;
+      TM_ASSIGN(verify::FilesFolder dead,
+                input_folders(solution, log, static_cast<int32_t>(request.input.partitions.size())));
+      dead.directory = parent_path(folders.dead_letters);
+      dead.dead_folder = solution.dead_letters.name;
+      dead.journal = join_path(folders.table, ".tidemill/journal");
+      request.dead_letters.files = std::move(dead);
+      break;
+    }
     case SinkKind::kLog: {
       auto stored = topic_files(*log, log_directory, solution.serve.log.topic);
       if (!stored.ok() && stored.error().code != Code::kNotFound) return stored.error();
@@ -228,16 +252,10 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
       break;
     }
     case SinkKind::kFiles: {
-      verify::FilesFolder folder;
+      TM_ASSIGN(verify::FilesFolder folder,
+                input_folders(solution, log, static_cast<int32_t>(request.input.partitions.size())));
       folder.directory = in_run(host, solution.serve.files.directory);
       folder.dead_folder = solution.dead_letters.name;
-      folder.topic = last_input(solution);
-      int32_t partitions = static_cast<int32_t>(request.input.partitions.size());
-      if (!reads_kafka(solution) || folder.topic != input_topic(solution)) {
-        TM_ASSIGN(log::TopicInfo topic, log->topic(folder.topic));
-        partitions = topic.config.partitions;
-      }
-      for (int32_t p = 0; p < partitions; ++p) folder.partitions.push_back(p);
       request.store.files = folder;
       request.dead_letters.files = std::move(folder);
       break;

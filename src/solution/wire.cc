@@ -21,6 +21,7 @@
 #include "serve/kafka_sink.h"
 #include "serve/log_sink.h"
 #include "serve/null_sink.h"
+#include "serve/parquet_sink.h"
 #include "serve/postgres_sink.h"
 #include "solution/between.h"
 
@@ -115,10 +116,12 @@ serve::PostgresSinkOptions postgres_options(const PostgresSink& sink, const Grou
   return options;
 }
 
+// By ParquetCodec.
+constexpr const char* kCodecs[] = {"uncompressed", "snappy", "zstd", "lz4", "gzip"};
+
 // `into`: the table of a replay, beside the other one; empty: there is none.
 serve::DeltaSinkOptions delta_options(const Solution& solution, const Ground& ground, const Stage& stage,
                                       const std::string& into) {
-  constexpr const char* kCodecs[] = {"uncompressed", "snappy", "zstd", "lz4", "gzip"};
   const DeltaSink& sink = solution.serve.delta;
   const DeltaFolders folders = delta_folders(solution, ground.run_directory);
   serve::DeltaSinkOptions options;
@@ -134,6 +137,26 @@ serve::DeltaSinkOptions delta_options(const Solution& solution, const Ground& gr
   options.merge = sink.merge;
   options.upkeep.target_bytes = sink.file_bytes;
   options.upkeep.retention_us = sink.retention_us;
+  options.memory_limit_bytes = sink.memory_limit_bytes;
+  options.threads = sink.threads;
+  return options;
+}
+
+serve::ParquetSinkOptions parquet_options(const Solution& solution, const Ground& ground, const Stage& stage,
+                                          const std::string& into) {
+  const ParquetSink& sink = solution.serve.parquet;
+  const DeltaFolders folders = parquet_folders(solution, ground.run_directory);
+  serve::ParquetSinkOptions options;
+  options.directory = into.empty() ? folders.table : join_path(parent_path(folders.table), into);
+  options.dead_directory = into.empty() ? folders.dead_letters : options.directory + "_dead_letters";
+  options.pipeline = stage.name;
+  options.source = source_name(ground, stage);
+  options.nested = sink.nested == Nested::kStruct ? serve::Nested::kStruct : serve::Nested::kColumns;
+  options.stored_at = sink.stored_at;
+  options.partition_by = sink.partition_by;
+  options.codec = kCodecs[static_cast<size_t>(sink.codec)];
+  options.epoch_bytes = static_cast<uint64_t>(sink.roll_bytes);
+  options.interval_us = solution.pipeline.limits.interval_us;
   options.memory_limit_bytes = sink.memory_limit_bytes;
   options.threads = sink.threads;
   return options;
@@ -216,6 +239,9 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
     case SinkKind::kDelta:
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::DeltaSink>(
           *ground.files, *ground.clock, Random::system(), delta_options(solution, ground, stage, into)));
+    case SinkKind::kParquet:
+      return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::ParquetSink>(
+          *ground.files, *ground.clock, parquet_options(solution, ground, stage, into)));
     case SinkKind::kNull:
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::NullSink>());
   }
@@ -507,14 +533,25 @@ Status ask_store(const Solution& solution) {
   return {};
 }
 
-DeltaFolders delta_folders(const Solution& solution, const std::string& run_directory) {
-  std::string table = solution.serve.delta.table;
+namespace {
+
+DeltaFolders folders_of(std::string table, const Solution& solution, const std::string& run_directory) {
   while (table.size() > 1 && table.ends_with("/")) table.pop_back();
   if (!table.starts_with("/")) table = join_path(run_directory, table);
   std::error_code error;
   auto whole = std::filesystem::weakly_canonical(table, error);
   if (!error) table = whole.string();
   return {table, join_path(parent_path(table), solution.dead_letters.name)};
+}
+
+}  // namespace
+
+DeltaFolders delta_folders(const Solution& solution, const std::string& run_directory) {
+  return folders_of(solution.serve.delta.table, solution, run_directory);
+}
+
+DeltaFolders parquet_folders(const Solution& solution, const std::string& run_directory) {
+  return folders_of(solution.serve.parquet.directory, solution, run_directory);
 }
 
 std::string last_input(const Solution& solution) {

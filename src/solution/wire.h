@@ -76,6 +76,8 @@ struct DeltaFolders {
   std::string dead_letters;  // beside it
 };
 DeltaFolders delta_folders(const Solution& solution, const std::string& run_directory);
+// Of serve.parquet, the same.
+DeltaFolders parquet_folders(const Solution& solution, const std::string& run_directory);
 
 // The topic that the last stage reads.
 std::string last_input(const Solution& solution);

@@ -1,5 +1,7 @@
 #include "verify/commit_journal.h"
 
+#include <cstdio>
+
 #include "base/bytes.h"
 #include "base/crc32c.h"
 
@@ -9,8 +11,7 @@ namespace {
 constexpr std::string_view kJournalMagic = "TMJ1";
 constexpr size_t kJournalHeaderBytes = 12;  // magic, length, checksum
 
-std::optional<JournalFile> read_file(ByteReader& reader) {
-  auto kind = reader.le<uint8_t>();
+std::optional<JournalFile> read_file(ByteReader& reader, uint8_t kind) {
   if (kind == 0) return std::nullopt;
   JournalFile file;
   file.closed = kind == 2;
@@ -33,8 +34,16 @@ void read_state(ByteReader& reader, JournalStates* states) {
   reader.varint();                               // incarnation
   for (int n = 0; n < 4; ++n) reader.varuint();  // counters
   JournalState state;
-  state.rows = read_file(reader);
-  state.dead = read_file(reader);
+  auto kind = reader.le<uint8_t>();
+  if (kind == 3) {
+    for (uint64_t count = reader.varuint(); count > 0 && reader.ok(); --count) {
+      std::string name(reader.sized());
+      state.files.push_back({std::move(name), reader.varuint()});
+    }
+  } else {
+    state.rows = read_file(reader, kind);
+  }
+  state.dead = read_file(reader, reader.le<uint8_t>());
   if (reader.ok()) (*states)[{std::move(topic), partition}] = state;
 }
 
@@ -49,6 +58,22 @@ std::optional<std::string_view> whole_record(std::string_view bytes) {
 }
 
 }  // namespace
+
+std::string partition_folder(std::string_view topic, int32_t partition) {
+  static constexpr std::string_view kPlain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  std::string out;
+  for (char c : topic) {
+    if (kPlain.find(c) != std::string_view::npos && !(c == '.' && out.empty())) {
+      out += c;
+    } else {
+      char text[4];
+      std::snprintf(text, sizeof text, "%%%02X", static_cast<unsigned>(static_cast<unsigned char>(c)));
+      out += text;
+    }
+  }
+  return out + "-" + std::to_string(partition);
+}
 
 Result<JournalStates> read_journal(std::string_view bytes) {
   JournalStates states;

@@ -20,23 +20,6 @@ namespace {
 constexpr uint64_t kMaxJournalBytes = 1u << 30;
 constexpr size_t kReadBytes = 1u << 20;
 
-// As the page says it: what is not a letter, a digit, '.', '_' or '-' is %XX, as is a first '.'.
-std::string folder_of(std::string_view topic, int32_t partition) {
-  static constexpr std::string_view kPlain =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-  std::string out;
-  for (char c : topic) {
-    if (kPlain.find(c) != std::string_view::npos && !(c == '.' && out.empty())) {
-      out += c;
-    } else {
-      char text[4];
-      std::snprintf(text, sizeof text, "%%%02X", static_cast<unsigned>(static_cast<unsigned char>(c)));
-      out += text;
-    }
-  }
-  return out + "-" + std::to_string(partition);
-}
-
 std::string final_name(int64_t start) {
   char text[32];
   std::snprintf(text, sizeof text, "%020lld.jsonl", static_cast<long long>(start));
@@ -119,7 +102,8 @@ Status check_folders(FileSystem& files, const std::string& directory, const std:
 
 Result<std::vector<FileChain>> open_chains(FileSystem& files, const FilesFolder& folder, bool dead) {
   JournalStates states;
-  std::string journal = join_path(join_path(folder.directory, ".tidemill"), "journal");
+  std::string journal = folder.journal;
+  if (journal.empty()) journal = join_path(join_path(folder.directory, ".tidemill"), "journal");
   if (files.exists(journal)) {
     TM_ASSIGN(std::string bytes, read_file(files, journal, kMaxJournalBytes));
     auto read = read_journal(bytes);
@@ -132,7 +116,7 @@ Result<std::vector<FileChain>> open_chains(FileSystem& files, const FilesFolder&
   if (!dead) expected.insert(folder.dead_folder);
   for (int32_t partition : folder.partitions) {
     const JournalState& state = states[{folder.topic, partition}];
-    std::string name = folder_of(folder.topic, partition);
+    std::string name = partition_folder(folder.topic, partition);
     expected.insert(name);
     TM_ASSIGN(FileChain chain,
               open_chain(files, join_path(directory, name), partition, dead ? state.dead : state.rows));

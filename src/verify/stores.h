@@ -32,6 +32,8 @@ Result<std::unique_ptr<RowStore>> open_duck_rows(std::shared_ptr<DuckSession> se
                                                  const std::vector<FieldSpec>& fields);
 // The table's rows and its dead letters as views of a database in memory, as they are now.
 Result<DuckTable> open_delta(const DeltaTable& table);
+// The same of Parquet files; dead letters are not in it.
+Result<DuckTable> open_parquet(FileSystem& files, const ParquetFolder& folder);
 inline constexpr const char* kDeltaRows = "delta_rows";
 inline constexpr const char* kDeltaDeadLetters = "delta_dead_letters";
 

@@ -111,14 +111,19 @@ struct Sessions {
 
 Status open_rows(Run& run, const std::vector<std::string>& projected, Sessions* sessions) {
   const Store& store = run.request.store;
-  int stores = (store.duck ? 1 : 0) + (store.delta ? 1 : 0) + (store.postgres ? 1 : 0) +
-               (store.topic ? 1 : 0) + (store.files ? 1 : 0);
-  if (stores != 1) return user_error("a store is needed: DuckDB, Delta, PostgreSQL, a topic or files");
+  int stores = (store.duck ? 1 : 0) + (store.delta ? 1 : 0) + (store.parquet ? 1 : 0) +
+               (store.postgres ? 1 : 0) + (store.topic ? 1 : 0) + (store.files ? 1 : 0);
+  if (stores != 1)
+    return user_error("a store is needed: DuckDB, Delta, Parquet, PostgreSQL, a topic or files");
   if (store.duck) {
     TM_ASSIGN(sessions->duck, DuckSession::open(*store.duck, run.request.stop));
     TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, *store.duck, store.columns, run.fields));
   } else if (store.delta) {
     TM_ASSIGN(DuckTable table, open_delta(*store.delta));
+    TM_ASSIGN(sessions->duck, DuckSession::open(table, run.request.stop));
+    TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, table, store.columns, run.fields));
+  } else if (store.parquet) {
+    TM_ASSIGN(DuckTable table, open_parquet(run.files, *store.parquet));
     TM_ASSIGN(sessions->duck, DuckSession::open(table, run.request.stop));
     TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, table, store.columns, run.fields));
   } else if (store.postgres) {

@@ -77,18 +77,25 @@ struct DeltaTable {
   std::string dead_letters;  // the folder of another one; missing where there never was one
 };
 
+// Parquet files in Hive-style folders (docs/connectors/parquet.md).
+struct ParquetFolder {
+  std::string directory;
+};
+
 // JSON Lines in folders, one for each partition (docs/formats/files.md).
 struct FilesFolder {
   std::string directory;
   std::string topic;  // whose partitions the folders are named after
   std::vector<int32_t> partitions;
   std::string dead_folder = "dead-letters";  // in `directory`
+  std::string journal;                       // its path; empty: that in `directory`
 };
 
 struct Store {
-  // Exactly one of the five.
+  // Exactly one of the six.
   std::optional<DuckTable> duck;
   std::optional<DeltaTable> delta;
+  std::optional<ParquetFolder> parquet;
   std::optional<PostgresTable> postgres;
   std::optional<TopicFiles> topic;
   std::optional<FilesFolder> files;

@@ -30,7 +30,8 @@ from series import SMALL, SOLUTIONS, Failure, Process, Series
 # Steps that only some solutions pass, by the beginning of their names.
 PASSED_BY = {"log.txn.": {"relay"}, "changelog.": {"telemetry", "files"}, "duckdb.": {"telemetry"}, "files.": {"files"},
              "run.verified": {"relay", "telemetry"}, "run.finished": {"relay", "telemetry"},
-             "kafka.": set(), "postgres.": set(), "delta.": set()}  # tests/kafka, tests/postgres and tests/delta kill there
+             "kafka.": set(), "postgres.": set(), "delta.": set(),
+             "parquet.": set()}  # tests/kafka, tests/postgres and tests/delta kill there
 LONGEST_STOP = 60  # seconds that a graceful stop may take on a busy machine
 
 

@@ -402,7 +402,7 @@ VerifyRequest PlantedRun::with_files_store() {
   VerifyRequest request;
   write_manifests(&request);
   write_input(&request);
-  FilesFolder folder{join_path(directory_, "files"), base.topic, {}, "dead-letters"};
+  FilesFolder folder{join_path(directory_, "files"), base.topic, {}, "dead-letters", {}};
   must(FileSystem::posix().remove_tree(folder.directory));
   must(FileSystem::posix().create_directories(join_path(folder.directory, ".tidemill")));
   std::string payload;

@@ -1,0 +1,173 @@
+// Rows in Parquet files: the verifier's own reading of which files there are, and of what their folders'
+// names say, by DuckDB's reader of a list of files.
+//
+// Committed is every file that has its final name, and those that the newest record of each partition names,
+// which may not have got it yet. A file of a name that no partition's file can have is a fault.
+#include <simdjson.h>
+
+#include <filesystem>
+#include <set>
+
+#include "verify/commit_journal.h"
+#include "verify/stores.h"
+
+namespace tidemill::verify {
+namespace {
+
+namespace dom = simdjson::dom;
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxParquetJournalBytes = 1u << 30;
+
+std::string parquet_quoted(std::string_view text, char quote) {
+  std::string out(1, quote);
+  for (char c : text) {
+    if (c == quote) out.push_back(c);
+    out.push_back(c);
+  }
+  return out + quote;
+}
+
+// A path stands for itself where SQL takes patterns.
+std::string path_literal(std::string_view path) {
+  std::string out;
+  for (char c : path)
+    out += c == '[' || c == '*' || c == '?' ? std::string("[") + c + "]" : std::string(1, c);
+  return parquet_quoted(out, '\'');
+}
+
+// The value of a column that stands in the names of a file's folders, as an expression of SQL.
+std::string folder_value(const std::string& directory, std::string_view name) {
+  std::string pattern = "(^|/)";
+  for (char c : name) {
+    if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) pattern += '\\';
+    pattern += c;
+  }
+  const std::string below = "substr(r.filename, length(" + parquet_quoted(directory, '\'') + ") + 1)";
+  return "url_decode(nullif(regexp_extract(" + below + ", " + parquet_quoted(pattern + "=([^/]*)/", '\'') +
+         ", 2), '__HIVE_DEFAULT_PARTITION__'))";
+}
+
+std::string parquet_type(dom::element type) {
+  std::string_view name;
+  if (type.get_string().get(name) == simdjson::SUCCESS) {
+    if (name == "string") return "VARCHAR";
+    if (name == "long") return "BIGINT";
+    if (name == "timestamp") return "TIMESTAMP WITH TIME ZONE";
+    return std::string(name);  // integer, double, boolean
+  }
+  dom::array fields;
+  if (type["fields"].get_array().get(fields) != simdjson::SUCCESS) return "VARCHAR";
+  std::string sql = "STRUCT(";
+  for (dom::element field : fields) {
+    dom::element inside;
+    if (field["name"].get_string().get(name) != simdjson::SUCCESS ||
+        field["type"].get(inside) != simdjson::SUCCESS)
+      continue;
+    if (sql.back() != '(') sql += ", ";
+    sql += parquet_quoted(name, '"') + " " + parquet_type(inside);
+  }
+  return sql + ")";
+}
+
+// Of a SELECT.
+Result<std::string> columns_of(const std::string& description, const std::string& directory, bool any) {
+  dom::parser parser;
+  dom::element table;
+  dom::array fields, by;
+  if (parser.parse(description).get(table) != simdjson::SUCCESS ||
+      table["schema"]["fields"].get_array().get(fields) != simdjson::SUCCESS ||
+      table["partition_by"].get_array().get(by) != simdjson::SUCCESS)
+    return internal_error("it describes no table", Code::kCorrupt);
+  std::set<std::string_view> in_folders;
+  for (dom::element one : by) {
+    std::string_view name;
+    if (one.get_string().get(name) == simdjson::SUCCESS) in_folders.insert(name);
+  }
+  std::string list;
+  for (dom::element field : fields) {
+    std::string_view name;
+    dom::element type;
+    if (field["name"].get_string().get(name) != simdjson::SUCCESS ||
+        field["type"].get(type) != simdjson::SUCCESS)
+      return internal_error("a column has no name or no type", Code::kCorrupt);
+    std::string value =
+        in_folders.count(name) > 0 ? folder_value(directory, name) : "r." + parquet_quoted(name, '"');
+    if (!any) value = "NULL";
+    list += (list.empty() ? "" : ", ") + ("CAST(" + value + " AS " + parquet_type(type) + ") AS ") +
+            parquet_quoted(name, '"');
+  }
+  return list;
+}
+
+// Final names, by what stands behind the directory.
+Result<std::set<std::string>> final_names(const std::string& directory) {
+  std::set<std::string> names;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().string().substr(directory.size() + 1);
+    if (name.starts_with(".tidemill")) {
+      if (at->is_directory()) at.disable_recursion_pending();
+    } else if (name.ends_with(".parquet")) {
+      names.insert(name);
+    }
+  }
+  if (error) return external_error(directory + ": " + error.message());
+  return names;
+}
+
+// Paths of all files that are committed.
+Result<std::vector<std::string>> committed_files(FileSystem& files, const std::string& directory) {
+  JournalStates states;
+  const std::string own = join_path(directory, ".tidemill"), journal = join_path(own, "journal");
+  TM_ASSIGN(std::set<std::string> names, final_names(directory));
+  TM_ASSIGN(std::string bytes, read_file(files, journal, kMaxParquetJournalBytes));
+  auto read = read_journal(bytes);
+  if (!read.ok()) return std::move(read).error().within(journal);
+  std::vector<std::string> paths;
+  for (const auto& [source, state] : *read) {
+    for (const JournalWholeFile& file : state.files) {
+      std::string path = join_path(directory, file.name);
+      if (names.count(file.name) == 0 && !files.exists(path)) {
+        const std::string folder = partition_folder(source.first, source.second);
+        path = join_path(own, "new/" + folder + "/" + file.name.substr(0, file.name.size() - 7) + "new");
+      }
+      auto opened = files.open(path, OpenMode::kRead);
+      if (!opened.ok())
+        return external_error(join_path(directory, file.name) + ": it is committed, but not there");
+      TM_ASSIGN(uint64_t size, (*opened)->size());
+      if (size != file.size_bytes)
+        return internal_error(path + ": it has " + std::to_string(size) + " bytes, " +
+                                  std::to_string(file.size_bytes) + " are committed",
+                              Code::kCorrupt);
+      names.erase(file.name);
+      paths.push_back(std::move(path));
+    }
+  }
+  for (const std::string& name : names) paths.push_back(join_path(directory, name));
+  return paths;
+}
+
+}  // namespace
+
+Result<DuckTable> open_parquet(FileSystem& files, const ParquetFolder& folder) {
+  DuckTable opened;
+  TM_ASSIGN(opened.database, duck::Database::open(":memory:", {{"threads", "2"}, {"memory_limit", "1GB"}}));
+  opened.table = "parquet_rows";
+  opened.unordered = true;
+  const std::string description = join_path(folder.directory, ".tidemill/table.json");
+  TM_ASSIGN(std::string text, read_file(files, description));
+  TM_ASSIGN(std::vector<std::string> paths, committed_files(files, folder.directory));
+  auto columns = columns_of(text, folder.directory, !paths.empty());
+  if (!columns.ok()) return std::move(columns).error().within(description);
+  std::string list;
+  for (const std::string& path : paths) list += (list.empty() ? "" : ", ") + path_literal(path);
+  TM_ASSIGN(auto connection, opened.database->connect());
+  TM_TRY(connection->execute("CREATE VIEW " + opened.table + " AS SELECT " + *columns +
+                             (paths.empty() ? " WHERE false"
+                                            : " FROM read_parquet([" + list +
+                                                  "], hive_partitioning = false, filename = true) AS r")));
+  return opened;
+}
+
+}  // namespace tidemill::verify
