@@ -223,6 +223,10 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.source_partitions = static_cast<int32_t>(sources.size());
       options.source_cluster = stage.source_cluster;
       options.partitions = serve.kafka.partitions;
+      // As the solution's input, not as the one partition that intervals come from: so it is for whoever
+      // reads it.
+      if (options.partitions == 0 && stage.input_topic != input_topic(solution))
+        options.partitions = input_partitions(solution);
       options.replication = serve.kafka.replication > 0 ? serve.kafka.replication : -1;
       options.create = serve.kafka.create;
       options.at_least_once = serve.kafka.delivery == Delivery::kAtLeastOnce;

@@ -33,7 +33,7 @@ process:
       every: 1s
       key: sensor
       count: count_sensor
-serve: {kafka: {topic: sample-topic-processed}}
+serve: {kafka: {topic: bdc-stats}}
 """
 
 
@@ -74,7 +74,7 @@ def group_and_account(options, place, broker, python, rng):
     log4j = os.path.join(broker.directory, "log4j2.yaml")
     sent = outside.read_topic(ROOT / "build/deps/kafka", broker.address, "sample-topic", log4j)
     rows = [(key, json.loads(value)) for _, _, key, value in
-            outside.read_topic(ROOT / "build/deps/kafka", broker.address, "sample-topic-processed", log4j)]
+            outside.read_topic(ROOT / "build/deps/kafka", broker.address, "bdc-stats", log4j)]
     counted = sum(row["count_sensor"] for _, row in rows)
     groups = {(row["sensor"], row["ts"]) for _, row in rows}
     print(f"intervals: {options.kills} kills; {len(sent)} readings, counted {counted}; {len(rows)} rows of "
