@@ -166,8 +166,9 @@ Result<std::vector<ParquetFile>> ParquetWriter::write_query(const std::string& s
     std::string columns;
     for (const std::string& column : options_.partition_by)
       columns += (columns.empty() ? "" : ", ") + quote_identifier(column);
+    // Two values may have one folder, NULL and its name there: a counter would give their files one name.
     options += ", PARTITION_BY (" + columns + "), OVERWRITE_OR_IGNORE true, FILENAME_PATTERN " +
-               quote_literal(stem + "-{i}") + ", FILE_EXTENSION " + quote_literal(options_.extension);
+               quote_literal(stem + "-{uuid}") + ", FILE_EXTENSION " + quote_literal(options_.extension);
   } else {
     options += ", USE_TMP_FILE false";
   }

@@ -343,6 +343,30 @@ TEST(ParquetSink, DividesByTheDayOfATime) {
   EXPECT_TRUE(same.ok()) << same.error().message;
 }
 
+TEST(ParquetWriter, GivesValuesThatShareAFolderFilesOfTheirOwn) {
+  Scratch scratch("parquet-folders");
+  auto database = duck::Database::open(":memory:", {{"threads", "1"}}).value();
+  auto connection = database->connect().value();
+  TableLayout layout;
+  layout.columns.resize(2);
+  layout.columns[0].name = "s";
+  layout.columns[0].type = "VARCHAR";
+  layout.columns[1].name = "n";
+  layout.columns[1].type = "BIGINT";
+  ParquetOptions options;
+  options.folder = scratch.path();
+  options.partition_by = {"s"};
+  ParquetWriter writer(*connection, layout, options);
+  auto files = writer.write_query("FROM (VALUES (NULL, 1), ('__HIVE_DEFAULT_PARTITION__', 2)) t(s, n)", "x");
+  ASSERT_TRUE(files.ok()) << files.error().message;
+  ASSERT_EQ(files->size(), 2u);
+  EXPECT_NE(files->at(0).name, files->at(1).name);
+  auto rows = connection->query("SELECT count(*) FROM read_parquet('" + scratch.path() + "/*/*.parquet')");
+  ASSERT_TRUE(rows.ok()) << rows.error().message;
+  ASSERT_EQ((*rows)->next().value(), 1u);
+  EXPECT_EQ((*rows)->integer(0, 0), 2);
+}
+
 TEST(ParquetSink, PrintsTheTableForDuckDbAndSpark) {
   ParquetFolder table("parquet-ddl");
   table.options.directory = "/data/it's";
