@@ -207,7 +207,8 @@ Result<std::vector<pipeline::Ddl>> DeltaSink::ddl(const Schema& schema) const {
   layout.table = options_.folder.substr(options_.folder.rfind('/') + 1);
   for (TableColumn& column : layout.columns) column.not_null = false;  // as in delta_schema_json()
   return std::vector<pipeline::Ddl>{
-      {"the events, in Spark SQL", create_spark_table_sql(layout, {"DELTA", options_.partition_by, {}})}};
+      {"the events, in Spark SQL",
+       create_spark_table_sql(layout, {"DELTA", options_.partition_by, options_.folder})}};
 }
 
 Status DeltaSink::prepare(const Schema& schema) {

@@ -364,6 +364,16 @@ TEST(DeltaSink, SaysWhatIsWrongWithATableThatIsThere) {
   EXPECT_NE(table.prepare_error().find("00000000000000000001.json is missing"), std::string::npos);
 }
 
+TEST(DeltaSink, PrintsTheTableForSpark) {
+  DeltaTable table("delta-ddl");
+  table.options.folder = "/data/events";
+  table.options.partition_by = {"flag"};
+  const std::string sql = table.open().value()->ddl(harness_schema()).value().at(0).sql;
+  EXPECT_EQ(sql.rfind("CREATE TABLE `events` (", 0), 0u) << sql;
+  EXPECT_NE(sql.find("\nUSING DELTA\nPARTITIONED BY (`flag`)\nLOCATION '/data/events'"), std::string::npos)
+      << sql;
+}
+
 TEST(DeltaSink, StoresAllOrNothingWhereverItIsKilled) {
   DeltaTable table("delta-kills");
   table.database.reset();  // its threads do not outlive a fork

@@ -97,7 +97,9 @@ class Catalogue(UserTest):
         self.assertIn("PARTITION BY HASH", self.do("schema", "eventhubs-databricks-azuresql", "--target", "local").out)
         self.assertIn("`complexData` STRUCT<`moreData0`: DOUBLE,", self.do("schema", "relay-kafka", "--dialect", "spark").out)
         self.assertIn('"createdAt" timestamp with time zone', self.do("schema", "relay", "--dialect", "postgres").out)
-        self.assertIn("\n)\nUSING DELTA\nPARTITIONED BY (`type`);", self.do("schema", "eventhubs-databricks-delta").out)
+        table = self.do("schema", "eventhubs-databricks-delta").out
+        self.assertIn("\n)\nUSING DELTA\nPARTITIONED BY (`type`)\nLOCATION '/", table)
+        self.assertIn("/eventhubs-databricks-delta/<number>/rawdata';", table)
         files = self.do("schema", "sql-server-bdc-sensor", "--dialect", "spark").out
         self.assertRegex(files, r"\n\)\nUSING PARQUET\nLOCATION '/.*/sql-server-bdc-sensor/<number>/sensor_data';")
         self.refused("schema", "relay", says="which has no tables; --dialect duckdb, postgres or spark")
