@@ -37,9 +37,9 @@ std::string error_of(const LoadRequest& request) {
 TEST(Branches, HaveWhatTheyDoNotSayFromTheFile) {
   LoadRequest request = request_of(R"(
   late: {from: clean, serve: files}
-  hot: {process: [filter: value > 90], serve: {duckdb: {table: hot}}, pipeline: {memory: 64MiB}}
+  very-hot: {process: [filter: value > 90], serve: {duckdb: {table: hot}}, pipeline: {memory: 64MiB}}
 variants:
-  small: {branches.late.serve.files.roll_bytes: 1MiB, branches.hot.pipeline.memory: 32MiB}
+  small: {branches.late.serve.files.roll_bytes: 1MiB, branches.very-hot.pipeline.memory: 32MiB}
 )");
   request.size = "10";
   request.variant = "small";
@@ -54,6 +54,7 @@ variants:
   EXPECT_EQ(late.serve.files.roll_bytes, 1 << 20);
   EXPECT_EQ(late.dead_letters.name, "late-dead-letters");
   const Solution& hot = whole.branches[1];
+  EXPECT_EQ(hot.dead_letters.name, "dead_letters_very_hot");
   EXPECT_EQ(input_topic(hot), "fan");
   EXPECT_EQ(hot.pipeline.tasks, 0) << "the file's pipeline section is not the branch's";
   EXPECT_EQ(hot.pipeline.memory_bytes, 32 << 20);

@@ -154,9 +154,13 @@ void derive_sink(Draft& draft) {
       break;
   }
   // Beside those of the solution's own pipeline, which may have refused the same events.
-  const bool in_topic = solution.serve.kind == SinkKind::kLog || solution.serve.kind == SinkKind::kKafka;
-  if (!solution.branch.empty() && !in_topic)
+  const SinkKind kind = solution.serve.kind;
+  if (!solution.branch.empty() && (kind == SinkKind::kDuckDb || kind == SinkKind::kPostgres)) {
+    dead_letters += "_" + solution.branch;
+    std::replace(dead_letters.begin(), dead_letters.end(), '-', '_');
+  } else if (!solution.branch.empty() && kind != SinkKind::kLog && kind != SinkKind::kKafka) {
     dead_letters = solution.branch + (dead_letters == "dead_letters" ? "_" : "-") + dead_letters;
+  }
   fill(draft, "dead_letters.name", solution.dead_letters.name, dead_letters, "as serve");
 }
 

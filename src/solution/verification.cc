@@ -314,7 +314,11 @@ Status answer_verify(Host& host, const Request& request, const Reply& reply,
     return user_error("--rules: '" + rules + "'; it is strict or reference");
   const bool json = request.get("format") == "json";
   bool pass = true;
-  for (const Solution* solution : with_branches(host.solution())) {
+  const std::vector<const Solution*> all = with_branches(host.solution());
+  const auto keeps = [](const Solution* one) { return one->serve.kind != SinkKind::kNull; };
+  for (const Solution* solution : all) {
+    // A null sink is passed over beside others, and refused alone.
+    if (!keeps(solution) && std::any_of(all.begin(), all.end(), keeps)) continue;
     ScratchFolder scratch(join_path(host.directory(), "verify-copy"));
     TM_ASSIGN(verify::VerifyRequest described, describe_run(host, *solution, scratch.path(), stop));
     described.stop = stop;
