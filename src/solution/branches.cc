@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <map>
 
 #include "base/text.h"
@@ -31,8 +32,36 @@ std::string first_name(const std::string& path) {
   return path.substr(0, path.find('.'));
 }
 
+// By presets and options: what a branch reads is said in the file alone.
+bool is_settable(const std::string& path) {
+  const std::string first = first_name(path);
+  return first != "from" && is_one_of(kOwn, first);
+}
+std::string not_settable() {
+  return "is no setting of a branch that can be changed here; there are " + list_of(kOwn);
+}
+
 bool is_plain_name(const std::string& name) {
   return !name.empty() && name.size() <= 40 && holds_only(name, "_-");
+}
+
+// Pipelines of the solution itself are called <name>-to-intervals and the like, those of branches
+// <name>-<branch>.
+bool is_taken_name(const std::string& name) {
+  return name == "to-intervals" || name.starts_with("rekey-") || name.starts_with("into-");
+}
+
+std::string normal_path(const std::string& path) {
+  std::string normal = std::filesystem::path(path).lexically_normal().string();
+  while (normal.size() > 1 && normal.ends_with("/")) normal.pop_back();
+  return normal;
+}
+
+// Each is one of written(): the same, or a folder in the other.
+bool meet(const std::string& one, const std::string& other) {
+  if (one == other) return true;
+  if (!one.starts_with("folder ") || !other.starts_with("folder ")) return false;
+  return one.starts_with(other + "/") || other.starts_with(one + "/");
 }
 
 // What its sinks write, and where: no two pipelines may write the same.
@@ -53,21 +82,23 @@ std::vector<std::string> written(const Solution& solution) {
       break;
     case SinkKind::kDuckDb:
       for (const std::string& table : {serve.duckdb.table, dead})
-        all.push_back("table " + to_lower(table) + " of " + serve.duckdb.database);
+        all.push_back("table " + to_lower(table) + " of " + normal_path(serve.duckdb.database));
       break;
     case SinkKind::kPostgres:
       all.insert(all.end(),
                  {"table " + serve.postgres.table + " of PostgreSQL", "table " + dead + " of PostgreSQL"});
       break;
     case SinkKind::kFiles:
-      all.insert(all.end(), {"folder " + serve.files.directory, "folder " + dead});
+      all.insert(all.end(), {"folder " + normal_path(serve.files.directory), "folder " + normal_path(dead)});
       break;
     case SinkKind::kDelta:
-      all.insert(all.end(), {"folder " + serve.delta.table, "folder " + dead});
+    case SinkKind::kParquet: {
+      const bool delta = serve.kind == SinkKind::kDelta;
+      const std::string table = normal_path(delta ? serve.delta.table : serve.parquet.directory);
+      all.insert(all.end(),
+                 {"folder " + table, "folder " + normal_path(join_path(parent_path(table), dead))});
       break;
-    case SinkKind::kParquet:
-      all.insert(all.end(), {"folder " + serve.parquet.directory, "folder " + dead});
-      break;
+    }
     case SinkKind::kNull:
       break;
   }
@@ -120,8 +151,11 @@ Branches::Branches(YamlNode& root, LoadRequest& request, Problems& problems) : r
   }
   for (const Override& given : request.overrides) {
     std::string rest;
-    if (Branch* branch = find(given.path, &rest)) {
+    Branch* branch = find(given.path, &rest);
+    if (branch != nullptr && is_settable(rest)) {
       branch->overrides.push_back({rest, given.value, given.option, given.path});
+    } else if (branch != nullptr) {
+      problems.at_option(given.option + " " + given.path + "=" + given.value, given.path, not_settable());
     } else if (given.path.starts_with(kPrefix)) {
       problems.at_option(given.option + " " + given.path + "=" + given.value, given.path, "no such branch");
     } else {
@@ -144,6 +178,10 @@ void Branches::add(const YamlNode& file, const YamlEntry& entry, Problems& probl
   if (!is_plain_name(entry.key)) {
     problems.at_line(entry.line, path,
                      "is not a name; use at most 40 letters, digits, dashes and underscores");
+    return;
+  }
+  if (is_taken_name(entry.key)) {
+    problems.at_line(entry.line, path, "is the name of a pipeline of the solution's own; give another");
     return;
   }
   if (entry.value.kind != YamlNode::kMap) {
@@ -198,6 +236,12 @@ void Branches::take_presets(YamlEntry& presets, Problems& problems) {
                          "no such branch");
         continue;
       }
+      if (!is_settable(rest)) {
+        problems.at_line(setting.line,
+                         presets.key + "." + preset.key + "." + setting.key.substr(0, kMaxCited),
+                         not_settable());
+        continue;
+      }
       for (YamlEntry& mine : branch->root.entries) {
         if (mine.key != presets.key) continue;
         for (YamlEntry& one : mine.value.entries) {
@@ -222,6 +266,29 @@ Branches::Branch* Branches::find(const std::string& path, std::string* rest) {
     return &branch;
   }
   return nullptr;
+}
+
+// Nothing that another one writes, nor what the solution reads.
+void Branches::check_written(const Branch& branch, const Solution& solution, const Solution& whole,
+                             Problems& problems) {
+  const std::string path = std::string(kPrefix) + branch.name;
+  const std::string read = "topic " + input_topic(whole) + (reads_kafka(whole) ? " of Kafka" : "");
+  for (const std::string& mine : written(solution)) {
+    if (mine == read) {
+      problems.at_line(
+          branch.line, path,
+          "writes " + mine + ", which the solution reads: the events would go in a circle; give another");
+    }
+    for (const Solution* other : with_branches(whole)) {
+      for (const std::string& theirs : written(*other)) {
+        if (!meet(mine, theirs)) continue;
+        problems.at_line(branch.line, path,
+                         "writes " + theirs + ", as " +
+                             (other->branch.empty() ? "the solution itself" : "branch " + other->branch) +
+                             " does; give another");
+      }
+    }
+  }
 }
 
 void Branches::load(const LoadOne& load_one, Loaded& loaded, Problems& problems) {
@@ -273,16 +340,7 @@ void Branches::load(const LoadOne& load_one, Loaded& loaded, Problems& problems)
         },
         own);
     problems.take(std::move(own), std::string(kPrefix) + branch.name + ".");
-    const std::vector<std::string> mine = written(one.solution);
-    for (const Solution* other : with_branches(whole)) {
-      for (const std::string& theirs : written(*other)) {
-        if (std::find(mine.begin(), mine.end(), theirs) == mine.end()) continue;
-        problems.at_line(branch.line, std::string(kPrefix) + branch.name,
-                         "writes " + theirs + ", as " +
-                             (other->branch.empty() ? "the solution itself" : "branch " + other->branch) +
-                             " does; give another");
-      }
-    }
+    check_written(branch, one.solution, whole, problems);
     for (ShownSetting& setting : one.settings) {
       const std::string first = first_name(setting.path);
       const bool own_place = first == "process" || first == "serve" || first == "dead_letters";

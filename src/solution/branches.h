@@ -34,6 +34,8 @@ class Branches {
   void add(const YamlNode& file, const YamlEntry& entry, Problems& problems);
   void take_presets(YamlEntry& presets, Problems& problems);
   Branch* find(const std::string& path, std::string* rest);
+  static void check_written(const Branch& branch, const Solution& solution, const Solution& whole,
+                            Problems& problems);
 
   LoadRequest request_;  // of a branch, but for its overrides
   std::vector<Branch> branches_;

@@ -102,6 +102,18 @@ TEST(Branches, SayWhatIsWrongWithThem) {
               HasSubstr("branches.a: writes topic clean, as the solution itself does"));
   EXPECT_THAT(error_of(request_of("  a: {serve: duckdb}\n  b: {serve: duckdb}\n")),
               HasSubstr("branches.b: writes table rawdata of store.duckdb, as branch a does"));
+  EXPECT_THAT(error_of(request_of("  a: {serve: {log: {topic: fan}}}\n")),
+              HasSubstr("branches.a: writes topic fan, which the solution reads"));
+  EXPECT_THAT(
+      error_of(request_of("  a: {serve: {delta: {table: t}}}\n  b: {serve: {delta: {table: ./t/}}}\n")),
+      HasSubstr("branches.b: writes folder t, as branch a does"));
+  EXPECT_THAT(error_of(request_of("  a: {serve: {files: {directory: t}}}\n"
+                                  "  b: {serve: {parquet: {directory: t/sub}}}\n")),
+              HasSubstr("branches.b: writes folder t, as branch a does"));
+  EXPECT_THAT(error_of(request_of("  to-intervals: {serve: files}\n")),
+              HasSubstr("branches.to-intervals: is the name of a pipeline of the solution's own"));
+  EXPECT_THAT(error_of(request_of("  a: {serve: files}\n", {"branches.a.log.durability=none"})),
+              HasSubstr("branches.a.log.durability: is no setting of a branch that can be changed here"));
   EXPECT_THAT(error_of(request_of("  a: {simulate: {rate: 1}, serve: duckdb}\n")),
               HasSubstr("branches.a.simulate: is no setting of a branch; there are from, event,"));
   EXPECT_THAT(error_of(request_of("  a: {process: [filter: tpye = 1], serve: duckdb}\n")),

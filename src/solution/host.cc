@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 
 #include "base/logging.h"
 #include "event/timestamp.h"
@@ -221,6 +222,7 @@ Status Host::note_made(const std::string& replay_into) {
 Result<std::shared_ptr<duck::Database>> Host::database(const DuckDbSink& sink) {
   std::lock_guard lock(database_mutex_);
   std::string path = sink.database.starts_with("/") ? sink.database : join_path(directory_, sink.database);
+  path = std::filesystem::path(path).lexically_normal().string();  // one file, one database
   auto& database = databases_[path];
   if (database) return database;
   serve::DuckDbStoreOptions options;

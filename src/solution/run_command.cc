@@ -19,6 +19,7 @@
 namespace tidemill::solution {
 namespace {
 
+constexpr int64_t kProcessingEndsNs = 5'000'000'000;
 constexpr int64_t kPauseUs = 10'000;
 constexpr int64_t kAskAgainUs = 20'000;
 constexpr int64_t kSayTroubleNs = 5'000'000'000;
@@ -256,6 +257,7 @@ Status Session::watch() {
     const auto host = access_.host();
     if ((host && host->stop_asked()) || (processing_ && processing_->ended()) ||
         (table_ && table_->ended())) {
+      TM_TRY(failed_step());  // which may be why it has ended
       stop_asked_ = true;
       return {};
     }
@@ -278,14 +280,21 @@ Status Session::watch() {
 
 // What was sent is processed to its end before the step is over.
 Status Session::wait_settled() {
-  if (!processing_ || interrupted() || processing_->ended()) return {};
+  if (!processing_ || interrupted()) return {};
+  if (processing_->ended()) return failed_step();
   AskingThread settling(access_, Request{"settle", {}, ""}, nullptr);
   while (!settling.ended() && !interrupted()) {
     TM_TRY(failed_step());
     Clock::system().sleep_us(kPauseUs / 2);
   }
-  if (auto failed = settling.failed(); failed && failed->code != Code::kStopped) return *failed;
-  return {};
+  auto failed = settling.failed();
+  if (failed && failed->code != Code::kStopped) return *failed;
+  // The run was stopped, or its processing failed, which is then said there.
+  const int64_t begun_ns = Clock::system().steady_ns();
+  while (failed && !processing_->ended() && !interrupted() &&
+         Clock::system().steady_ns() - begun_ns < kProcessingEndsNs)
+    Clock::system().sleep_us(kPauseUs / 2);
+  return failed_step();
 }
 
 Result<RunResult> Session::end() {
@@ -328,7 +337,9 @@ Result<RunResult> Session::verify() {
   if (!options_.json) say("verifying: every event is accounted for\n");
   Line line(access_);
   bool passed = false, decided = false;
-  Request request{"verify", {{"rules", options_.rules}, {"format", options_.json ? "json" : "table"}}, ""};
+  Request request{"verify",
+                  {{"rules", options_.rules}, {"format", options_.json ? "json" : "table"}, {"finish", "1"}},
+                  ""};
   Status asked = line.ask(
       request,
       [&](std::string_view piece) {

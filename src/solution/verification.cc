@@ -125,6 +125,14 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
   }
 }
 
+// Nothing that was simulated is yet to be sent.
+bool sent_everything(const std::vector<std::string>& manifests) {
+  return std::all_of(manifests.begin(), manifests.end(), [](const std::string& path) {
+    auto manifest = simulate::read_manifest(FileSystem::posix(), path);
+    return manifest.ok() && manifest->finished;
+  });
+}
+
 // Empty at its beginning, gone at its end.
 class ScratchFolder {
  public:
@@ -313,7 +321,7 @@ Status answer_verify(Host& host, const Request& request, const Reply& reply,
   if (!rules.empty() && rules != "strict" && rules != "reference")
     return user_error("--rules: '" + rules + "'; it is strict or reference");
   const bool json = request.get("format") == "json";
-  bool pass = true;
+  bool pass = true, sent = true;
   const std::vector<const Solution*> all = with_branches(host.solution());
   const auto keeps = [](const Solution* one) { return one->serve.kind != SinkKind::kNull; };
   for (const Solution* solution : all) {
@@ -322,6 +330,7 @@ Status answer_verify(Host& host, const Request& request, const Reply& reply,
     ScratchFolder scratch(join_path(host.directory(), "verify-copy"));
     TM_ASSIGN(verify::VerifyRequest described, describe_run(host, *solution, scratch.path(), stop));
     described.stop = stop;
+    sent = sent && sent_everything(described.manifests);
     // What the reference's rules ask for is asked of what the solution itself serves.
     if (!rules.empty() && solution->branch.empty())
       described.rules = rules == "reference" ? verify::Rules::kReference : verify::Rules::kStrict;
@@ -335,9 +344,11 @@ Status answer_verify(Host& host, const Request& request, const Reply& reply,
     pass = pass && verdict.pass;
   }
   commit_step("run.verified");
+  // Whoever looks at a run that goes on, or was stopped in the middle, does not end it.
+  const bool finishes = request.get("finish") == "1" || (sent && !host.processing());
   TM_TRY(host.save_record([&](RunRecord& record) {
     record.verdict = pass ? "PASS" : "FAIL";
-    record.state = "finished";
+    if (finishes) record.state = "finished";
   }));
   commit_step("run.finished");
   reply(pass ? "\x01PASS"

@@ -19,8 +19,8 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
 // Arguments: rules=strict|reference (default: the solution's), format=table|json. The last piece of the
 // answer is "\x01PASS" or
 // "\x01FAIL", for the exit status. Branches are verified one after another, and all must pass. Records the
-// verdict in run.json, which finishes the run. Errors: kStopped where `stop` said so before there was a
-// verdict; then nothing is recorded.
+// verdict in run.json, and finishes the run with finish=1, or where all was sent and nothing is processed.
+// Errors: kStopped where `stop` said so before there was a verdict; then nothing is recorded.
 Status answer_verify(Host& host, const Request& request, const Reply& reply,
                      const std::function<bool()>& stop);
 

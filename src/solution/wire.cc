@@ -569,6 +569,13 @@ pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage
   options.tasks =
       task_count(solution, static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency())));
   options.limits = solution.pipeline.limits;
+  const SinkKind kind = solution.serve.kind;
+  if ((stage.rekeys || stage.gathers) && (kind == SinkKind::kParquet || kind == SinkKind::kDelta)) {
+    // What is in a topic need not wait for the files of the last stage.
+    const pipeline::EpochLimits topics;
+    options.limits.interval_us = std::min(options.limits.interval_us, topics.interval_us);
+    options.limits.max_interval_us = std::min(options.limits.max_interval_us, topics.max_interval_us);
+  }
   if (stage.rekeys) {
     // Copies of an event come from several partitions, and a dedup behind it forgets: one task reads all of
     // them in the order of their times, and commits before one partition gets far ahead of another.
