@@ -39,6 +39,7 @@ class Runs(UserTest):
         self.wait_rows("telemetry", 1)
         process.kill()
         process.communicate()
+        self.ask("verify", "telemetry")  # which looks, and finishes nothing
         self.assertEqual(self.runs()["telemetry/1"]["state"], "stopped")
         self.refused("run", "telemetry", "--count", "7000", "--rate", "4000", says="begun with other simulate options")
         self.assert_pass(self.do(*command), 12000)
