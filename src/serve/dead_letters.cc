@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "event/json_splice.h"
 #include "event/record_batch.h"
@@ -42,6 +43,32 @@ void append_dead_letter_json(const DeadLetter& letter, std::string* out) {
   if (letter.has_key) append_bytes("key", letter.key, out);
   append_bytes("value", letter.value, out);
   *out += '}';
+}
+
+void move_to_dead_letters(std::vector<RowFault> faults, Batch& batch) {
+  if (faults.empty()) return;
+  std::stable_sort(faults.begin(), faults.end(),
+                   [](const RowFault& a, const RowFault& b) { return a.row < b.row; });
+  std::vector<uint32_t> kept;
+  auto fault = faults.begin();
+  for (uint32_t row : batch.selected) {
+    if (fault == faults.end() || fault->row != row) {
+      kept.push_back(row);
+      continue;
+    }
+    const Record& record = batch.records()[row];
+    DeadLetter letter;
+    letter.source = batch.source;
+    letter.offset = record.offset;
+    letter.timestamp_ms = record.timestamp_ms;
+    letter.reason = fault->reason;
+    letter.key = record.key;
+    letter.has_key = record.has_key;
+    letter.value = record.value;
+    batch.dead_letters.push_back(std::move(letter));
+    while (fault != faults.end() && fault->row == row) ++fault;
+  }
+  batch.selected = std::move(kept);
 }
 
 size_t dead_letter_bytes(const DeadLetter& letter) {

@@ -1,7 +1,10 @@
 // What the sinks' ways of storing dead letters have in common.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "event/batch.h"
 
@@ -19,6 +22,14 @@ std::string dead_letter_headers(const DeadLetter& letter);
 // One line of JSON, without its line break: topic, partition, offset, timestamp, reason, then key and
 // value as they came; bytes that are not UTF-8 text stand as keyBase64 and valueBase64 instead.
 void append_dead_letter_json(const DeadLetter& letter, std::string* out);
+
+// A row that a store cannot hold, and why.
+struct RowFault {
+  uint32_t row;
+  std::string reason;
+};
+// Takes these rows out of `selected`, which holds them. Of several faults of a row the first one tells.
+void move_to_dead_letters(std::vector<RowFault> faults, Batch& batch);
 
 size_t dead_letter_bytes(const DeadLetter& letter);
 

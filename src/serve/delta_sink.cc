@@ -8,6 +8,7 @@
 #include "base/steps.h"
 #include "serve/dead_letters.h"
 #include "serve/delta_schema.h"
+#include "serve/parquet_screen.h"
 
 namespace tidemill::serve {
 
@@ -241,6 +242,10 @@ Status DeltaSink::prepare(const Schema& schema) {
     upkeep_->start();
   }
   return {};
+}
+
+void DeltaSink::screen(Batch& batch) const {
+  screen_partitions(layout_, fields_, options_.partition_by, FolderNulls::kInLog, batch);
 }
 
 Status DeltaSink::create_or_check() {

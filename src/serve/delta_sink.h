@@ -48,6 +48,7 @@ class DeltaSink final : public pipeline::Sink {
   pipeline::SinkTraits traits() const override;
   pipeline::SinkNeeds needs() const override;
   Status prepare(const Schema& schema) override;
+  void screen(Batch& batch) const override;
   // In Spark SQL, which makes the same table.
   Result<std::vector<pipeline::Ddl>> ddl(const Schema& schema) const override;
   Result<std::unique_ptr<pipeline::SinkWriter>> open_writer(int task) override;

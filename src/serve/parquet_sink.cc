@@ -8,6 +8,7 @@
 
 #include "serve/delta_schema.h"
 #include "serve/parquet_partition.h"
+#include "serve/parquet_screen.h"
 
 namespace tidemill::serve {
 namespace {
@@ -203,6 +204,10 @@ Status ParquetSink::prepare(const Schema& schema) {
                            ":memory:", {{"memory_limit", std::to_string(options_.memory_limit_bytes) + "B"},
                                         {"threads", std::to_string(options_.threads)}}));
   return {};
+}
+
+void ParquetSink::screen(Batch& batch) const {
+  screen_partitions(layout_, fields_, options_.partition_by, FolderNulls::kInFolder, batch);
 }
 
 Status ParquetSink::recover_files() {

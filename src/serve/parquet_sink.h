@@ -50,6 +50,7 @@ class ParquetSink final : public JournaledSink {
   // Takes the directory's lock, and gives files that are committed their final names. Errors: kExists while
   // another process has it; kUser: it holds something else, or another table; kCorrupt.
   Status prepare(const Schema& schema) override;
+  void screen(Batch& batch) const override;
   // In Spark SQL and in DuckDB's, over the same files.
   Result<std::vector<pipeline::Ddl>> ddl(const Schema& schema) const override;
   Result<std::unique_ptr<pipeline::SinkWriter>> open_writer(int task) override;

@@ -143,25 +143,17 @@ bool number_fits(std::string_view number) {
 
 constexpr std::string_view kNul = "U+0000, which PostgreSQL cannot hold in a text";
 
-// A row that is left out, and why.
-struct Fault {
-  uint32_t row;
-  std::string reason;
-};
-
 class Screen {
  public:
   Screen(const PostgresTable& table, const std::vector<Field>& fields, const Batch& batch)
       : table_(table), fields_(fields), batch_(batch), columns_(by_field(batch, fields)) {}
 
-  std::vector<Fault> faults() {
+  std::vector<RowFault> faults() {
     for (const PostgresColumn& as : table_.columns) {
       if (as.kind == PostgresColumn::kField) check_field(as);
       if (as.kind == PostgresColumn::kObject) check_object(as);
     }
     for (const auto& index : table_.indexed) check_index(index);
-    std::stable_sort(faults_.begin(), faults_.end(),
-                     [](const Fault& a, const Fault& b) { return a.row < b.row; });
     return std::move(faults_);
   }
 
@@ -277,7 +269,7 @@ class Screen {
   const std::vector<Field>& fields_;
   const Batch& batch_;
   const std::vector<const Column*> columns_;
-  std::vector<Fault> faults_;
+  std::vector<RowFault> faults_;
 };
 
 int hex_digit(char c) {
@@ -327,28 +319,7 @@ bool parse_uuid(std::string_view text, uint8_t* bytes) {
 }
 
 void screen_postgres_rows(const PostgresTable& table, const std::vector<Field>& fields, Batch& batch) {
-  const std::vector<Fault> faults = Screen(table, fields, batch).faults();
-  if (faults.empty()) return;
-  std::vector<uint32_t> kept;
-  auto fault = faults.begin();
-  for (uint32_t row : batch.selected) {
-    if (fault == faults.end() || fault->row != row) {
-      kept.push_back(row);
-      continue;
-    }
-    const Record& record = batch.records()[row];
-    DeadLetter letter;
-    letter.source = batch.source;
-    letter.offset = record.offset;
-    letter.timestamp_ms = record.timestamp_ms;
-    letter.reason = fault->reason;
-    letter.key = record.key;
-    letter.has_key = record.has_key;
-    letter.value = record.value;
-    batch.dead_letters.push_back(std::move(letter));
-    while (fault != faults.end() && fault->row == row) ++fault;
-  }
-  batch.selected = std::move(kept);
+  move_to_dead_letters(Screen(table, fields, batch).faults(), batch);
 }
 
 PostgresRows::PostgresRows(const PostgresTable& table) : table_(table) {
