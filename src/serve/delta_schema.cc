@@ -173,8 +173,9 @@ Result<std::string> delta_rows_sql(const DeltaState& state, const std::string& f
   if (by.empty()) return "SELECT " + list + from + ") AS r";
   std::string names = "file";
   for (size_t i = 0; i < by.size(); ++i) names += ", c" + std::to_string(i);
-  return "SELECT " + list + from + ", filename = true) AS r JOIN (VALUES " + partitions + ") AS p (" + names +
-         ") ON r.filename = p.file";
+  // A column's name has no space.
+  return "SELECT " + list + from + ", filename = 'file name') AS r JOIN (VALUES " + partitions + ") AS p (" +
+         names + ") ON r.\"file name\" = p.file";
 }
 
 }  // namespace tidemill::serve

@@ -86,6 +86,7 @@ struct Run {
   FileSystem& files;
   std::vector<Manifest> manifests;
   std::vector<FieldSpec> fields;
+  FolderColumns folders;  // of the store
   std::unique_ptr<Input> input;
   std::vector<std::unique_ptr<Input>> ways;  // of request.ways
   std::unique_ptr<RowStore> rows;

@@ -84,7 +84,8 @@ Status read_log(duck::Connection& connection, const std::string& folder, const s
   return {};
 }
 
-Status make_view(duck::Connection& connection, const std::string& name) {
+// `folders`: the columns by which it is partitioned. No column has a space in its name: "file name" is free.
+Status make_view(duck::Connection& connection, const std::string& name, std::vector<std::string>* folders) {
   const std::string actions = name + "_actions", live = name + "_live";
   TM_ASSIGN(std::string schema,
             one_text(connection, "SELECT arg_max(m.\"schemaString\", v) FROM " + actions));
@@ -116,17 +117,20 @@ Status make_view(duck::Connection& connection, const std::string& name) {
     std::string value = "r." + delta_quoted(column, '"');
     for (dom::element partition : by) {
       std::string_view one;
-      if (partition.get_string().get(one) == simdjson::SUCCESS && one == column)
+      if (partition.get_string().get(one) == simdjson::SUCCESS && one == column) {
         value = "l.part[" + delta_quoted(column, '\'') + "]";
+        folders->emplace_back(column);
+      }
     }
     if (paths.empty()) value = "NULL";
     columns += (columns.empty() ? "" : ", ") + ("CAST(" + value + " AS " + sql_of(type) + ") AS ") +
                delta_quoted(column, '"');
   }
-  const std::string from = paths.empty() ? " WHERE false"
-                                         : " FROM read_parquet([" + paths +
-                                               "], hive_partitioning = false, filename = true) AS r JOIN " +
-                                               live + " AS l ON r.filename = l.path";
+  const std::string from = paths.empty()
+                               ? " WHERE false"
+                               : " FROM read_parquet([" + paths +
+                                     "], hive_partitioning = false, filename = 'file name') AS r JOIN " +
+                                     live + " AS l ON r.\"file name\" = l.path";
   TM_TRY(connection.execute("CREATE VIEW " + name + " AS SELECT " + columns + from));
   return {};
 }
@@ -143,7 +147,9 @@ Result<DuckTable> open_delta(const DeltaTable& table) {
                                      {kDeltaDeadLetters, table.dead_letters}}) {
     if (name == kDeltaDeadLetters && !std::filesystem::exists(folder + "/_delta_log")) continue;
     TM_TRY(read_log(*connection, folder, name));
-    TM_TRY(make_view(*connection, name));
+    std::vector<std::string> folders;
+    TM_TRY(make_view(*connection, name, &folders));
+    if (name == kDeltaRows) opened.folders.names = std::move(folders);
   }
   return opened;
 }

@@ -36,14 +36,15 @@ std::string path_literal(std::string_view path) {
   return parquet_quoted(out, '\'');
 }
 
-// The value of a column that stands in the names of a file's folders, as an expression of SQL.
+// The value of a column that stands in the names of a file's folders, as an expression of SQL. DuckDB gives
+// the file's path as "file name": a name with a space, which no column of such files has.
 std::string folder_value(const std::string& directory, std::string_view name) {
   std::string pattern = "(^|/)";
   for (char c : name) {
     if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) pattern += '\\';
     pattern += c;
   }
-  const std::string below = "substr(r.filename, length(" + parquet_quoted(directory, '\'') + ") + 1)";
+  const std::string below = "substr(r.\"file name\", length(" + parquet_quoted(directory, '\'') + ") + 1)";
   return "url_decode(nullif(regexp_extract(" + below + ", " + parquet_quoted(pattern + "=([^/]*)/", '\'') +
          ", 2), '__HIVE_DEFAULT_PARTITION__'))";
 }
@@ -70,8 +71,9 @@ std::string parquet_type(dom::element type) {
   return sql + ")";
 }
 
-// Of a SELECT.
-Result<std::string> columns_of(const std::string& description, const std::string& directory, bool any) {
+// Of a SELECT. `folders`: the columns of the events that are in the folders' names.
+Result<std::string> columns_of(const std::string& description, const std::string& directory, bool any,
+                               std::vector<std::string>* folders) {
   dom::parser parser;
   dom::element table;
   dom::array fields, by;
@@ -91,6 +93,7 @@ Result<std::string> columns_of(const std::string& description, const std::string
     if (field["name"].get_string().get(name) != simdjson::SUCCESS ||
         field["type"].get(type) != simdjson::SUCCESS)
       return internal_error("a column has no name or no type", Code::kCorrupt);
+    if (in_folders.count(name) > 0) folders->emplace_back(name);
     std::string value =
         in_folders.count(name) > 0 ? folder_value(directory, name) : "r." + parquet_quoted(name, '"');
     if (!any) value = "NULL";
@@ -155,18 +158,20 @@ Result<DuckTable> open_parquet(FileSystem& files, const ParquetFolder& folder) {
   TM_ASSIGN(opened.database, duck::Database::open(":memory:", {{"threads", "2"}, {"memory_limit", "1GB"}}));
   opened.table = "parquet_rows";
   opened.unordered = true;
+  opened.folders.name_is_value = true;
   const std::string description = join_path(folder.directory, ".tidemill/table.json");
   TM_ASSIGN(std::string text, read_file(files, description));
   TM_ASSIGN(std::vector<std::string> paths, committed_files(files, folder.directory));
-  auto columns = columns_of(text, folder.directory, !paths.empty());
+  auto columns = columns_of(text, folder.directory, !paths.empty(), &opened.folders.names);
   if (!columns.ok()) return std::move(columns).error().within(description);
   std::string list;
   for (const std::string& path : paths) list += (list.empty() ? "" : ", ") + path_literal(path);
   TM_ASSIGN(auto connection, opened.database->connect());
-  TM_TRY(connection->execute("CREATE VIEW " + opened.table + " AS SELECT " + *columns +
-                             (paths.empty() ? " WHERE false"
-                                            : " FROM read_parquet([" + list +
-                                                  "], hive_partitioning = false, filename = true) AS r")));
+  TM_TRY(connection->execute(
+      "CREATE VIEW " + opened.table + " AS SELECT " + *columns +
+      (paths.empty()
+           ? " WHERE false"
+           : " FROM read_parquet([" + list + "], hive_partitioning = false, filename = 'file name') AS r")));
   return opened;
 }
 

@@ -120,10 +120,12 @@ Status open_rows(Run& run, const std::vector<std::string>& projected, Sessions* 
     TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, *store.duck, store.columns, run.fields));
   } else if (store.delta) {
     TM_ASSIGN(DuckTable table, open_delta(*store.delta));
+    run.folders = table.folders;
     TM_ASSIGN(sessions->duck, DuckSession::open(table, run.request.stop));
     TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, table, store.columns, run.fields));
   } else if (store.parquet) {
     TM_ASSIGN(DuckTable table, open_parquet(run.files, *store.parquet));
+    run.folders = table.folders;
     TM_ASSIGN(sessions->duck, DuckSession::open(table, run.request.stop));
     TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, table, store.columns, run.fields));
   } else if (store.postgres) {

@@ -55,6 +55,13 @@ struct StoreColumns {
   std::string stored_at = "storedAt";  // a topic's own: the record's timestamp, where it has no such member
 };
 
+// Columns by which rows are divided into folders, `column=value`. An empty text in them is stored as NULL,
+// and an event with a text that names no folder is a dead letter.
+struct FolderColumns {
+  std::vector<std::string> names;
+  bool name_is_value = false;  // and none that readers of a folder's name take for NULL
+};
+
 struct DuckTable {
   std::shared_ptr<duck::Database> database;  // borrowed connection by connection; or
   std::string path;                          // opened read-only
@@ -62,6 +69,7 @@ struct DuckTable {
   std::string where;       // SQL condition for the rows of this run; empty: all. Rows whose position lies
                            // before the run's start are never counted
   bool unordered = false;  // rows do not come in the order in which they were stored
+  FolderColumns folders;
 };
 
 // In PostgreSQL.

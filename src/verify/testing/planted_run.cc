@@ -504,7 +504,7 @@ VerifyRequest PlantedRun::with_duck_store() {
         {duck::Value::of(letter.topic), duck::Value::of(int64_t{letter.partition}),
          duck::Value::of(letter.offset), duck::Value::of(letter.reason), duck::Value::of(digits)});
   }
-  request.store.duck = DuckTable{*database, "", "rawdata", ""};
+  request.store.duck = DuckTable{*database, "", "rawdata", "", false, {}};
   request.dead_letters.duck_table = "rawdata_dead_letters";
   return request;
 }
