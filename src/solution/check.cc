@@ -336,10 +336,7 @@ class Checker {
     check_fault("dead_letters.name", folder_fault(solution_.dead_letters.name));
     if (solution_.dead_letters.name == sink.table)
       report("dead_letters.name", sink.table + " is the table of the events; give another");
-    for (const std::string& column : sink.partition_by) {
-      need_field("serve.delta.partition_by", column);
-      check_partition("serve.delta.partition_by", column);
-    }
+    for (const std::string& column : sink.partition_by) need_field("serve.delta.partition_by", column);
     if (!sink.stored_at.empty() && knows(sink.stored_at))
       report("serve.delta.stored_at", sink.stored_at + " is a field of the event; give another name, or off");
   }
@@ -353,7 +350,7 @@ class Checker {
     for (const std::string& partition : sink.partition_by) {
       const std::string time = serve::derived_from(partition);
       need_field("serve.parquet.partition_by", time.empty() ? partition : time);
-      if (time.empty()) check_partition("serve.parquet.partition_by", partition);
+      if (time.empty()) check_partition(partition);
     }
     if (!sink.stored_at.empty() && knows(sink.stored_at))
       report("serve.parquet.stored_at",
@@ -361,11 +358,12 @@ class Checker {
   }
 
   // Any other byte is %XX in a folder's name, which no reader undoes for a column.
-  void check_partition(const std::string& path, const std::string& column) {
+  void check_partition(const std::string& column) {
     if (!holds_only(column, "_-"))
-      report(path, column +
-                       " is no name for folders; give a field whose name has letters, digits, dashes and "
-                       "underscores only");
+      report("serve.parquet.partition_by",
+             column +
+                 " is no name for folders; give a field whose name has letters, digits, dashes and "
+                 "underscores only");
   }
 
   void check_fault(const std::string& path, std::string fault) {
