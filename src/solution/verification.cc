@@ -78,9 +78,11 @@ bool names(const std::vector<std::string>& list, const std::string& field) {
 
 void add_topology(const Solution& solution, verify::VerifyRequest* request) {
   size_t ways = 0;
+  bool drops = false;  // since the last topic
   for (const OperatorConfig& op : solution.process) {
     switch (op.kind) {
       case OperatorKind::kDedup: {
+        drops = true;
         verify::Dedup& dedup = request->topology.dedup;
         dedup.kind = op.dedup.horizon_us > 0 ? verify::DedupKind::kHorizon : verify::DedupKind::kLastN;
         dedup.ways = ways;
@@ -95,10 +97,12 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         break;
       }
       case OperatorKind::kFilter:
+        drops = true;
         request->topology.filter = true;
         break;
       case OperatorKind::kRekey:
         ++ways;
+        drops = false;
         // They are positions in another topic than the input; as members of JSON they are none of the
         // event's.
         for (std::string* name : {&request->store.columns.partition, &request->store.columns.offset}) {
@@ -117,7 +121,8 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         break;
       case OperatorKind::kSql:
         request->projected.clear();
-        request->topology.counts = verify::Counts{op.sql.count, op.sql.scope == SqlScope::kInterval};
+        request->topology.counts =
+            verify::Counts{op.sql.count, op.sql.scope == SqlScope::kInterval || !drops};
         break;
       case OperatorKind::kEnrich:
         break;

@@ -209,16 +209,16 @@ Status account(Run& run) {
   }
   TM_TRY(check_kept(run));
   TM_TRY(open_input(run));
+  for (const Way& way : run.request.ways) {
+    TM_ASSIGN(TopicPartitions opened, open_topic(run.files, way.topic));
+    run.ways.push_back(std::make_unique<Input>(std::move(opened)));
+  }
   if (run.request.topology.counts) {
     const std::string& column = run.request.topology.counts->column;
     run.fields = {{column, {column}, FieldType::kBigint, false}};
     TM_TRY(open_stores(run));
     TM_TRY(check_input_content(run));
     return account_by_count(run);
-  }
-  for (const Way& way : run.request.ways) {
-    TM_ASSIGN(TopicPartitions opened, open_topic(run.files, way.topic));
-    run.ways.push_back(std::make_unique<Input>(std::move(opened)));
   }
   TM_TRY(open_stores(run));
   bool telemetry = !run.manifests.empty() && run.manifests.front().profile == Profile::kTelemetry;

@@ -144,7 +144,8 @@ struct Dedup {
 // Rows that are no events, but count some.
 struct Counts {
   std::string column;
-  bool dropped_apart = false;  // the input's counters count as dropped only what the rows do not count
+  bool dropped_apart = false;  // nothing is dropped by the pipeline that has the query: its counters count
+                               // as dropped what the rows count
 };
 
 struct Topology {
