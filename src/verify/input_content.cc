@@ -14,6 +14,9 @@ struct Hash128 {
   size_t operator()(Sum128 value) const { return static_cast<size_t>(value ^ value >> 64); }
 };
 
+// How often each content may be there.
+using Doubtful = std::unordered_map<Sum128, int64_t, Hash128>;
+
 struct PartitionCount {
   int64_t acknowledged = 0;
   int64_t in_log = 0;
@@ -28,7 +31,7 @@ Sum128 parse_sum(const std::string& digits) {
 // The sensor records of an instance in send order: those that were acknowledged give a sum, those
 // that may follow them in their partitions are put into `in_doubt`.
 Status regenerate_sensor(const Manifest& manifest, const std::vector<int64_t>& extra, Sum128* acknowledged,
-                         std::unordered_map<Sum128, int64_t, Hash128>* in_doubt) {
+                         Doubtful* in_doubt) {
   constexpr int64_t kChunk = 64;
   Schedule schedule(manifest);
   SensorEvents events(schedule);
@@ -59,6 +62,71 @@ Status regenerate_sensor(const Manifest& manifest, const std::vector<int64_t>& e
   return ok_status();
 }
 
+// The telemetry records of an instance that may be in the input beside those that were acknowledged: of each
+// device what follows them, as far as it was sent, or where the manifest is not finished below `extent`.
+Status regenerate_telemetry(const Manifest& manifest, int64_t extent, Doubtful* in_doubt) {
+  Schedule schedule(manifest);
+  TelemetryEvents events(schedule);
+  SendOrder order(schedule);
+  std::unordered_map<int64_t, size_t> positions;
+  for (size_t n = 0; n < schedule.order().size(); ++n) positions[schedule.order()[n]] = n;
+  std::vector<DeviceRange> ranges(positions.size());
+  int64_t open = 0;
+  for (const DeviceRange& range : manifest.ranges) {
+    auto at = positions.find(range.device);
+    if (at == positions.end()) {
+      return user_error(manifest.path + ": device " + std::to_string(range.device) +
+                        " is not of this instance");
+    }
+    ranges[at->second] = range;
+    open += range.acknowledged + range.in_doubt;
+  }
+  std::vector<int64_t> ranks(ranges.size(), 0);
+  for (int64_t below = extent; open > 0 || below > 0;) {
+    auto i = order.next();
+    if (!i) break;
+    if (*i < extent) --below;
+    const size_t n = schedule.position_of(*i);
+    const int64_t rank = ranks[n]++;
+    const bool sent = rank < ranges[n].acknowledged + ranges[n].in_doubt;
+    if (sent) --open;
+    if (rank < ranges[n].acknowledged || (!sent && *i >= extent)) continue;
+    (*in_doubt)[content_hash(events.bytes(*i))] += schedule.copies(*i);
+  }
+  return ok_status();
+}
+
+using OnRecord = std::function<void(size_t, const LogRecord&)>;
+
+Status read_input(Run& run, const OnRecord& on_record) {
+  for (size_t n = 0; n < run.input->size(); ++n) {
+    RecordReader reader(run.input->files(n));
+    TM_TRY(reader.seek(run.input->span(n).start));
+    for (;;) {
+      TM_ASSIGN(const LogRecord* record, reader.next());
+      if (record == nullptr) break;
+      on_record(n, *record);
+    }
+  }
+  return ok_status();
+}
+
+Status find_telemetry_in_doubt(Run& run, Doubtful* in_doubt) {
+  std::vector<int64_t> extents(run.manifests.size(), 0);  // by instance: beyond its events in the input
+  const EventIds ids(run.manifests.front().seed);
+  TM_TRY(read_input(run, [&](size_t, const LogRecord& record) {
+    auto name = ids.decode(find_event_id(record.value));
+    if (!name || name->instance >= static_cast<int64_t>(extents.size())) return;
+    int64_t& extent = extents[static_cast<size_t>(name->instance)];
+    extent = std::max(extent, name->i + 1);
+  }));
+  for (const Manifest& manifest : run.manifests) {
+    const int64_t extent = manifest.finished ? 0 : extents[static_cast<size_t>(manifest.instance)];
+    TM_TRY(regenerate_telemetry(manifest, extent, in_doubt));
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Status check_input_content(Run& run) {
@@ -82,22 +150,10 @@ Status check_input_content(Run& run) {
       if (p < manifest.partition_records.size()) counts[n].acknowledged += manifest.partition_records[p];
     }
   }
-  auto each = [&](const std::function<void(size_t, Sum128)>& give) -> Status {
-    for (size_t n = 0; n < counts.size(); ++n) {
-      RecordReader reader(run.input->files(n));
-      TM_TRY(reader.seek(run.input->span(n).start));
-      for (;;) {
-        TM_ASSIGN(const LogRecord* record, reader.next());
-        if (record == nullptr) break;
-        give(n, content_hash(record->value));
-      }
-    }
-    return ok_status();
-  };
   Sum128 in_log = 0;
-  TM_TRY(each([&](size_t n, Sum128 hash) {
+  TM_TRY(read_input(run, [&](size_t n, const LogRecord& record) {
     ++counts[n].in_log;
-    in_log += hash;
+    in_log += content_hash(record.value);
   }));
   bool equal = true;
   for (size_t n = 0; n < counts.size(); ++n) {
@@ -112,7 +168,7 @@ Status check_input_content(Run& run) {
                      [&] { return where + " of the input holds more records than were sent"; });
     }
   }
-  std::unordered_map<Sum128, int64_t, Hash128> in_doubt;
+  Doubtful in_doubt;
   if (profile == Profile::kSensor) {
     std::vector<int64_t> extra(static_cast<size_t>(run.manifests.front().partitions), 0);
     for (size_t n = 0; n < counts.size() && doubt; ++n) {
@@ -140,14 +196,22 @@ Status check_input_content(Run& run) {
     run.faults.note("records in doubt reached the input: its contents cannot be compared with the manifests");
     return ok_status();
   }
-  Sum128 certain = 0;
-  TM_TRY(each([&](size_t, Sum128 hash) {
+  if (profile == Profile::kTelemetry) TM_TRY(find_telemetry_in_doubt(run, &in_doubt));
+  std::vector<std::vector<Sum128>> found(counts.size());
+  TM_TRY(read_input(run, [&](size_t n, const LogRecord& record) {
+    const Sum128 hash = content_hash(record.value);
     auto candidate = in_doubt.find(hash);
-    if (candidate != in_doubt.end() && candidate->second > 0)
-      --candidate->second;
-    else
-      certain += hash;
+    if (candidate == in_doubt.end() || candidate->second == 0) return;
+    --candidate->second;
+    found[n].push_back(hash);
   }));
+  // Of an event in doubt a first copy may be acknowledged: what is not comes last.
+  Sum128 certain = in_log;
+  for (size_t n = 0; n < counts.size(); ++n) {
+    const int64_t more = std::max<int64_t>(0, counts[n].in_log - counts[n].acknowledged);
+    for (int64_t left = more; left > 0 && !found[n].empty(); --left, found[n].pop_back())
+      certain -= found[n].back();
+  }
   if (certain != acknowledged) {
     run.faults.reason(
         "the input does not hold what was sent: without the records in doubt its content sum is " +

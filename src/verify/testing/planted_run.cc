@@ -229,7 +229,7 @@ void PlantedRun::write_manifests(VerifyRequest* request) {
     Sum128 sum = 0;
     std::vector<int64_t> records(static_cast<size_t>(m.partitions), 0);
     for (const PlantedEvent& event : events) {
-      if (event.name.instance != j) continue;
+      if (event.name.instance != j || (acknowledged && !acknowledged(event))) continue;
       sum += content_hash(event.value);
       ++records[static_cast<size_t>(event.partition)];
     }

@@ -78,6 +78,8 @@ class PlantedRun {
   std::vector<PlantedDeadLetter> dead;
   // Per instance and device: events taken from `acknowledged` into `in_doubt` or `not_sent`.
   std::function<void(int64_t instance, DeviceRange*)> ranges;
+  // Which records the manifests count; unset: all of them.
+  std::function<bool(const PlantedEvent&)> acknowledged;
   // Left as they are by default.
   bool with_positions = true;
   size_t output_partitions = 1;  // of an output topic; rows go to partition mod this
