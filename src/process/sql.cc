@@ -166,6 +166,7 @@ class Sql final : public pipeline::Operator {
                           suggest_name(key, field_names(rows)));
       rows.key_field = key;
     }
+    TM_TRY(check_count(rows));
     *schema = std::move(rows);
     return {};
   }
@@ -187,6 +188,21 @@ class Sql final : public pipeline::Operator {
   }
 
  private:
+  Status check_count(const Schema& rows) const {
+    const std::string& count = plan_.options.count;
+    if (count.empty()) return {};
+    const int32_t at = rows.find(count);
+    if (at < 0) {
+      std::string columns;
+      for (const std::string& name : field_names(rows)) columns += (columns.empty() ? "" : ", ") + name;
+      return user_error("count: the query's result has no column " + count + "; it has " + columns);
+    }
+    const Type type = rows.fields[static_cast<size_t>(at)].type;
+    if (type == Type::kInteger || type == Type::kBigint) return {};
+    return user_error("count: column " + count + " of the query's result is " + std::string(type_name(type)) +
+                      "; what counts events is a whole number: count(*) AS " + count);
+  }
+
   SqlPlan plan_;
 };
 

@@ -21,7 +21,8 @@ namespace tidemill::process {
 struct SqlOptions {
   std::string query;  // one statement that reads
   int64_t every_us = 0;
-  std::string key;  // the column of the result whose value is the rows' key; empty: they have none
+  std::string key;    // the column of the result whose value is the rows' key; empty: they have none
+  std::string count;  // the column of the result that counts events; empty: there is none
   // Reference tables: name, and file.csv, file.parquet or file.duckdb:table. Read whole when the first event
   // comes.
   std::vector<std::pair<std::string, std::string>> tables;
@@ -32,7 +33,8 @@ struct SqlOptions {
   int32_t threads = 2;
 };
 
-// Errors of bind(): the query's, with line and column; a table that cannot be read; a key that is no column.
+// Errors of bind(): the query's, with line and column; a table that cannot be read; a key that is no column;
+// a count that is none, or no whole number.
 Result<std::unique_ptr<pipeline::Operator>> make_sql(SqlOptions options);
 
 }  // namespace tidemill::process

@@ -74,9 +74,32 @@ std::string_view bare(std::string_view query) {
   return query.substr(0, end == std::string_view::npos ? 0 : end + 1);
 }
 
+struct ResultColumn {
+  std::string name;
+  std::string type;
+};
+
 Error query_error(Error error) {
   error.message = "query: " + one_line(error.message);
   return error;
+}
+
+Result<std::vector<ResultColumn>> columns_of(duck::Connection& connection, const std::string& query) {
+  std::vector<ResultColumn> columns;
+  // Binds the query and does not run it, which may take however long.
+  auto described = connection.read("DESCRIBE " + query);
+  while (described.ok()) {
+    TM_ASSIGN(size_t count, (*described)->next());
+    if (count == 0) return columns;
+    for (size_t row = 0; row < count; ++row)
+      columns.push_back({std::string((*described)->text(0, row)), std::string((*described)->text(1, row))});
+  }
+  // Its own error has its own lines and columns; or it is a DESCRIBE, SUMMARIZE or PIVOT itself.
+  auto rows = connection.read(query);
+  if (!rows.ok()) return query_error(std::move(rows).error());
+  for (size_t i = 0; i < (*rows)->column_count(); ++i)
+    columns.push_back({(*rows)->column_name(i), (*rows)->column_type(i)});
+  return columns;
 }
 
 }  // namespace
@@ -139,17 +162,14 @@ Result<BoundQuery> bind_query(const SqlOptions& options, const std::vector<Field
   TM_TRY(connection->execute(input_table_sql(fields)));
   TM_TRY(connection->execute(interval_sql(0)));
   const std::string query(bare(options.query));
-  auto rows = connection->read(query);
-  if (!rows.ok()) return query_error(std::move(rows).error());
+  TM_ASSIGN(std::vector<ResultColumn> result, columns_of(*connection, query));
   BoundQuery bound;
   std::set<std::string> names;
   std::string columns;
-  for (size_t i = 0; i < (*rows)->column_count(); ++i) {
-    const std::string& name = (*rows)->column_name(i);
+  for (const auto& [name, from] : result) {
     if (!names.insert(to_lower(name)).second)
       return user_error("query: two columns of its result are called " + name +
                         "; give one another name: … AS other");
-    const std::string from = (*rows)->column_type(i);
     const Type type = type_of(from);
     const std::string quoted = in_quotes(name, '"');
     std::string value = quoted;
@@ -159,8 +179,7 @@ Result<BoundQuery> bind_query(const SqlOptions& options, const std::vector<Field
     bound.columns.push_back({name, {name}, type, true});
   }
   bound.sql = "SELECT " + columns + " FROM (" + query + "\n)";
-  rows->reset();
-  auto whole = connection->read(bound.sql);
+  auto whole = connection->read(bound.sql + " LIMIT 0");
   if (!whole.ok()) return query_error(std::move(whole).error());
   return bound;
 }

@@ -137,6 +137,8 @@ TEST(Sql, TheResultsColumnsAreTheFieldsOfTheRows) {
   EXPECT_EQ(bind(options_of("SELECT sum(_partition_id) AS a, 1.5 AS b, [1, 2] AS c, true AS d, "
                             "max(_timestamp)::DATE AS e, 3::TINYINT AS f FROM input")),
             "a BIGINT, b DOUBLE, c JSON, d BOOLEAN, e TIMESTAMP, f INTEGER, ");
+  // It does not run.
+  EXPECT_EQ(bind(options_of("SELECT count(*) AS c FROM range(1000000000000) -- each")), "c BIGINT, ");
 }
 
 TEST(Sql, WhatIsWrongWithAQueryIsSaidWithItsPlace) {
@@ -152,6 +154,13 @@ TEST(Sql, WhatIsWrongWithAQueryIsSaidWithItsPlace) {
   SqlOptions keyed = options_of(kAverages);
   keyed.key = "sensors";
   EXPECT_THAT(bind(keyed), HasSubstr("did you mean sensor?"));
+  SqlOptions counts = options_of(kAverages);
+  counts.count = "reading";
+  EXPECT_THAT(bind(counts), HasSubstr("no column reading; it has sensor, average, readings, ts"));
+  counts.count = "average";
+  EXPECT_THAT(bind(counts), HasSubstr("is DOUBLE; what counts events is a whole number"));
+  counts.count = "readings";
+  EXPECT_THAT(bind(counts), HasSubstr("readings BIGINT"));
 }
 
 TEST(Sql, AnIntervalsEventsBecomeItsRows) {

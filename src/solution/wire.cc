@@ -66,6 +66,7 @@ Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& 
       options.query = config.sql.query;
       options.every_us = config.sql.every_us;
       options.key = config.sql.key;
+      options.count = config.sql.count;
       options.tables = config.sql.tables;
       options.whole_topic = config.sql.scope == SqlScope::kInterval;
       options.memory_limit_bytes = config.sql.memory_bytes;
