@@ -128,6 +128,21 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         break;
     }
   }
+  if (solution.from.empty()) return;
+  // What a branch reads from another one's topic may bear that one's positions and times, which say nothing
+  // of this topic; unless it sets them anew.
+  verify::StoreColumns& columns = request->store.columns;
+  for (std::string* name :
+       {&columns.partition, &columns.offset, &columns.enqueued_at, &columns.processed_at}) {
+    const bool added =
+        std::any_of(solution.process.begin(), solution.process.end(), [&](const OperatorConfig& op) {
+          const auto& fields = op.enrich.fields;
+          return op.kind == OperatorKind::kEnrich && std::count(fields.begin(), fields.end(), *name) > 0;
+        });
+    if (added || name->empty()) continue;
+    request->store.added_members.push_back(std::move(*name));
+    name->clear();
+  }
 }
 
 // Nothing that was simulated is yet to be sent.
