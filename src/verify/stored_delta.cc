@@ -4,52 +4,13 @@
 
 #include <filesystem>
 
+#include "verify/duck_sql.h"
 #include "verify/stores.h"
 
 namespace tidemill::verify {
 namespace {
 
 namespace dom = simdjson::dom;
-
-std::string delta_quoted(std::string_view text, char quote) {
-  std::string out(1, quote);
-  for (char c : text) {
-    if (c == quote) out.push_back(c);
-    out.push_back(c);
-  }
-  return out + quote;
-}
-
-// A literal of a path, or of a pattern whose beginning is a path.
-std::string pattern_literal(std::string_view path, std::string_view pattern = {}) {
-  std::string out;
-  for (char c : path)
-    out += c == '[' || c == '*' || c == '?' ? std::string("[") + c + "]" : std::string(1, c);
-  return delta_quoted(out + std::string(pattern), '\'');
-}
-
-std::string sql_of(dom::element type) {
-  std::string_view name;
-  if (type.get_string().get(name) == simdjson::SUCCESS) {
-    if (name == "string") return "VARCHAR";
-    if (name == "long") return "BIGINT";
-    if (name == "timestamp") return "TIMESTAMP WITH TIME ZONE";
-    if (name == "binary") return "BLOB";
-    return std::string(name);  // integer, double, boolean
-  }
-  dom::array fields;
-  if (type["fields"].get_array().get(fields) != simdjson::SUCCESS) return "VARCHAR";
-  std::string sql = "STRUCT(";
-  for (dom::element field : fields) {
-    dom::element inside;
-    if (field["name"].get_string().get(name) != simdjson::SUCCESS ||
-        field["type"].get(inside) != simdjson::SUCCESS)
-      continue;
-    if (sql.back() != '(') sql += ", ";
-    sql += delta_quoted(name, '"') + " " + sql_of(inside);
-  }
-  return sql + ")";
-}
 
 Result<std::string> one_text(duck::Connection& connection, const std::string& sql) {
   TM_ASSIGN(auto rows, connection.query(sql));
@@ -76,7 +37,7 @@ Status read_log(duck::Connection& connection, const std::string& folder, const s
   if (whole != "yes")
     return user_error(folder + ": commits are missing from its log; what is verified has all of them");
   TM_TRY(connection.execute(
-      "CREATE TABLE " + live + " AS SELECT " + delta_quoted(folder + "/", '\'') +
+      "CREATE TABLE " + live + " AS SELECT " + sql_quoted(folder + "/", '\'') +
       " || url_decode(path) AS path, arg_max(part, v) AS part FROM (SELECT v, add.path AS path, "
       "add.\"partitionValues\" AS part, true AS here FROM " +
       actions + " WHERE add.path IS NOT NULL UNION ALL SELECT v, remove.path, NULL, false FROM " + actions +
@@ -114,17 +75,17 @@ Status make_view(duck::Connection& connection, const std::string& name, std::vec
     if (field["name"].get_string().get(column) != simdjson::SUCCESS ||
         field["type"].get(type) != simdjson::SUCCESS)
       return internal_error("a Delta table with a column without a name or type", Code::kCorrupt);
-    std::string value = "r." + delta_quoted(column, '"');
+    std::string value = "r." + sql_quoted(column, '"');
     for (dom::element partition : by) {
       std::string_view one;
       if (partition.get_string().get(one) == simdjson::SUCCESS && one == column) {
-        value = "l.part[" + delta_quoted(column, '\'') + "]";
+        value = "l.part[" + sql_quoted(column, '\'') + "]";
         folders->emplace_back(column);
       }
     }
     if (paths.empty()) value = "NULL";
-    columns += (columns.empty() ? "" : ", ") + ("CAST(" + value + " AS " + sql_of(type) + ") AS ") +
-               delta_quoted(column, '"');
+    columns += (columns.empty() ? "" : ", ") + ("CAST(" + value + " AS " + sql_type(type) + ") AS ") +
+               sql_quoted(column, '"');
   }
   const std::string from = paths.empty()
                                ? " WHERE false"

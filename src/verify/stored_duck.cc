@@ -3,21 +3,13 @@
 #include <cctype>
 #include <deque>
 
+#include "verify/duck_sql.h"
 #include "verify/json_fields.h"
 #include "verify/stoppable_files.h"
 #include "verify/stores.h"
 
 namespace tidemill::verify {
 namespace {
-
-std::string sql_quoted(std::string_view name, char quote = '"') {
-  std::string out(1, quote);
-  for (char c : name) {
-    if (c == quote) out.push_back(c);
-    out.push_back(c);
-  }
-  return out + quote;
-}
 
 // "main.rawdata" → "main"."rawdata".
 std::string sql_quoted_table(std::string_view name) {

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "verify/commit_journal.h"
+#include "verify/duck_sql.h"
 #include "verify/stores.h"
 
 namespace tidemill::verify {
@@ -19,23 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxParquetJournalBytes = 1u << 30;
 
-std::string parquet_quoted(std::string_view text, char quote) {
-  std::string out(1, quote);
-  for (char c : text) {
-    if (c == quote) out.push_back(c);
-    out.push_back(c);
-  }
-  return out + quote;
-}
-
-// A path stands for itself where SQL takes patterns.
-std::string path_literal(std::string_view path) {
-  std::string out;
-  for (char c : path)
-    out += c == '[' || c == '*' || c == '?' ? std::string("[") + c + "]" : std::string(1, c);
-  return parquet_quoted(out, '\'');
-}
-
 // The value of a column that stands in the names of a file's folders, as an expression of SQL. DuckDB gives
 // the file's path as "file name": a name with a space, which no column of such files has.
 std::string folder_value(const std::string& directory, std::string_view name) {
@@ -44,31 +28,9 @@ std::string folder_value(const std::string& directory, std::string_view name) {
     if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) pattern += '\\';
     pattern += c;
   }
-  const std::string below = "substr(r.\"file name\", length(" + parquet_quoted(directory, '\'') + ") + 1)";
-  return "url_decode(nullif(regexp_extract(" + below + ", " + parquet_quoted(pattern + "=([^/]*)/", '\'') +
+  const std::string below = "substr(r.\"file name\", length(" + sql_quoted(directory, '\'') + ") + 1)";
+  return "url_decode(nullif(regexp_extract(" + below + ", " + sql_quoted(pattern + "=([^/]*)/", '\'') +
          ", 2), '__HIVE_DEFAULT_PARTITION__'))";
-}
-
-std::string parquet_type(dom::element type) {
-  std::string_view name;
-  if (type.get_string().get(name) == simdjson::SUCCESS) {
-    if (name == "string") return "VARCHAR";
-    if (name == "long") return "BIGINT";
-    if (name == "timestamp") return "TIMESTAMP WITH TIME ZONE";
-    return std::string(name);  // integer, double, boolean
-  }
-  dom::array fields;
-  if (type["fields"].get_array().get(fields) != simdjson::SUCCESS) return "VARCHAR";
-  std::string sql = "STRUCT(";
-  for (dom::element field : fields) {
-    dom::element inside;
-    if (field["name"].get_string().get(name) != simdjson::SUCCESS ||
-        field["type"].get(inside) != simdjson::SUCCESS)
-      continue;
-    if (sql.back() != '(') sql += ", ";
-    sql += parquet_quoted(name, '"') + " " + parquet_type(inside);
-  }
-  return sql + ")";
 }
 
 // Of a SELECT. `folders`: the columns of the events that are in the folders' names.
@@ -95,10 +57,10 @@ Result<std::string> columns_of(const std::string& description, const std::string
       return internal_error("a column has no name or no type", Code::kCorrupt);
     if (in_folders.count(name) > 0) folders->emplace_back(name);
     std::string value =
-        in_folders.count(name) > 0 ? folder_value(directory, name) : "r." + parquet_quoted(name, '"');
+        in_folders.count(name) > 0 ? folder_value(directory, name) : "r." + sql_quoted(name, '"');
     if (!any) value = "NULL";
-    list += (list.empty() ? "" : ", ") + ("CAST(" + value + " AS " + parquet_type(type) + ") AS ") +
-            parquet_quoted(name, '"');
+    list += (list.empty() ? "" : ", ") + ("CAST(" + value + " AS " + sql_type(type) + ") AS ") +
+            sql_quoted(name, '"');
   }
   return list;
 }
@@ -165,7 +127,7 @@ Result<DuckTable> open_parquet(FileSystem& files, const ParquetFolder& folder) {
   auto columns = columns_of(text, folder.directory, !paths.empty(), &opened.folders.names);
   if (!columns.ok()) return std::move(columns).error().within(description);
   std::string list;
-  for (const std::string& path : paths) list += (list.empty() ? "" : ", ") + path_literal(path);
+  for (const std::string& path : paths) list += (list.empty() ? "" : ", ") + pattern_literal(path);
   TM_ASSIGN(auto connection, opened.database->connect());
   TM_TRY(connection->execute(
       "CREATE VIEW " + opened.table + " AS SELECT " + *columns +
