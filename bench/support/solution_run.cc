@@ -62,7 +62,7 @@ void SolutionRun::start() {
   ground.files = &FileSystem::posix();
   ground.clock = &Clock::system();
   ground.run_directory = run_directory_;
-  ground.database = [this]() -> Result<std::shared_ptr<duck::Database>> {
+  ground.database = [this](const solution::DuckDbSink&) -> Result<std::shared_ptr<duck::Database>> {
     if (database_ != nullptr) return database_;
     serve::DuckDbStoreOptions options;
     options.path = run_directory_ + "/" + solution_.serve.duckdb.database;
