@@ -1,4 +1,4 @@
-// query, connect, report, verify.
+// query, connect, report, verify, vacuum.
 #include <CLI/CLI.hpp>
 #include <memory>
 
@@ -8,6 +8,7 @@
 #include "solution/connect.h"
 #include "solution/interrupt.h"
 #include "solution/run_command.h"
+#include "solution/vacuum.h"
 
 namespace tidemill::cli {
 namespace {
@@ -69,6 +70,65 @@ int connect(const Globals& globals, const std::string& run, const std::string& b
                                                 solution::is_live(runs, *record)});
   if (!text.ok()) return report_error(text.error());
   return print(*text) ? kOk : kReaderLeft;
+}
+
+struct VacuumFlags {
+  std::string run, branch, retention;
+  bool dry_run = false, unchecked = false;
+};
+
+// Without a run the solution's table, where that is one of its own place.
+int vacuum(const Globals& globals, const VacuumFlags& flags) {
+  solution::VacuumRequest request;
+  request.dry_run = flags.dry_run;
+  request.unchecked = flags.unchecked;
+  if (!flags.retention.empty()) {
+    auto us = parse_duration_us(flags.retention);
+    if (!us) return report_error(user_error("--retention: '" + flags.retention + "'; a duration, as 30d"));
+    request.retention_us = *us;
+  }
+  auto record = find_run(globals, flags.run);
+  Result<solution::Loaded> loaded =
+      record.ok() ? solution_of(*record) : Result<solution::Loaded>(record.error());
+  if (record.ok()) {
+    const solution::RunStore runs(FileSystem::posix(), globals.root);
+    request.run_directory = runs.directory(record->name, record->number);
+  } else if (record.error().code == Code::kNotFound) {
+    SolutionOptions options;
+    options.solution = flags.run;
+    auto resolved = resolve_solution(options);
+    if (resolved.ok() && solution::table_is_elsewhere(resolved->loaded.solution))
+      loaded = std::move(resolved->loaded);
+  }
+  if (!loaded.ok()) return report_error(loaded.error());
+  auto served = solution::find_branch(loaded->solution, flags.branch);
+  if (!served.ok()) return report_error(served.error());
+  bool reader_left = false;
+  Status done = solution::vacuum_tables(
+      **served, request, [&](const std::string& line) { reader_left = reader_left || !print(line); });
+  if (!done.ok()) return report_error(done.error());
+  return reader_left ? kReaderLeft : kOk;
+}
+
+void add_vacuum(CLI::App& program, const Globals& globals, int* exit_code) {
+  auto flags = std::make_shared<VacuumFlags>();
+  CLI::App* clear = program.add_subcommand(
+      "vacuum",
+      "Removes files that no recent version of a Delta table needs, also while a pipeline writes it");
+  clear->add_option("run", flags->run, "Name of the run, or a solution whose table is elsewhere")->required();
+  clear->add_option("--retention", flags->retention,
+                    "Versions of so long stay whole, as 30d; default: serve.delta.retention");
+  clear->add_flag("--dry-run", flags->dry_run, "Says what it would remove, and removes nothing");
+  clear->add_flag("--no-retention-check", flags->unchecked, "Take a --retention under 7 days");
+  clear->add_option("--branch", flags->branch, "The table of this branch of the solution");
+  clear->footer(
+      "  tidemill vacuum eventhubs-databricks-delta --dry-run\n"
+      "  tidemill vacuum eventhubs-databricks-delta --retention 30d\n\n"
+      "A merge of small files takes files out of the table. Queries of older versions (--version, --time)\n"
+      "read them until they are removed; after that those versions are gone. Files that no version names,\n"
+      "which a crash leaves, stay a day at least: their commit may be yet to come. A pipeline with\n"
+      "serve.delta.merge does the same every hour. More: docs/connectors/delta.md.");
+  clear->callback([&globals, flags, exit_code] { *exit_code = vacuum(globals, *flags); });
 }
 
 }  // namespace
@@ -160,6 +220,7 @@ void add_store_commands(CLI::App& program, const Globals& globals, int* exit_cod
     *exit_code = ask_and_print(globals, verify->run,
                                {"verify", {{"format", verify->format}, {"rules", verify->rules}}, ""});
   });
+  add_vacuum(program, globals, exit_code);
 }
 
 }  // namespace tidemill::cli

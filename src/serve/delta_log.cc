@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -257,6 +258,22 @@ Result<DeltaState> DeltaLog::at(int64_t version, int64_t time_ms) {
   }
   TM_TRY(check_supported(state, store_->place()));
   return state;
+}
+
+Result<std::vector<DeltaRemove>> DeltaLog::removed_since(int64_t time_ms) {
+  int64_t version = -1;
+  TM_TRY(refresh([&](const DeltaState& state) { version = state.version; }));
+  std::vector<DeltaRemove> removed;
+  for (; version >= 0; --version) {
+    auto content = store_->get(delta_commit_name(version));
+    if (!content.ok() && content.error().code == Code::kNotFound) break;
+    if (!content.ok()) return std::move(content).error();
+    DeltaActions actions;
+    TM_TRY(parse_delta_actions(*content, &actions));
+    if (actions.time_ms >= 0 && actions.time_ms < time_ms) break;
+    std::move(actions.removes.begin(), actions.removes.end(), std::back_inserter(removed));
+  }
+  return removed;
 }
 
 }  // namespace tidemill::serve

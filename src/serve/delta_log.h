@@ -55,8 +55,12 @@ class DeltaLog {
   Result<int64_t> commit(const DeltaChange& change);
   // The state at a version, or the last one not after a time; -1: no limit.
   Result<DeltaState> at(int64_t version, int64_t time_ms);
+  // Files that commits since a time took out of the table, from the commits themselves, as far back as they
+  // are there: for times before those that checkpoints know of.
+  Result<std::vector<DeltaRemove>> removed_since(int64_t time_ms);
 
   ObjectStore& store() { return *store_; }
+  const DeltaLogOptions& options() const { return options_; }
 
  private:
   Status load_newer();

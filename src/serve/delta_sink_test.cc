@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -312,6 +313,43 @@ TEST(DeltaUpkeep, MergesSmallFilesAndKeepsEveryRow) {
     EXPECT_EQ(kept.files_on_disk(), live);
     kept.check();
   }
+}
+
+TEST(DeltaUpkeep, AVacuumKeepsWhatVersionsWithinItsRetentionNeed) {
+  DeltaTable table("delta-vacuum");
+  Upkept kept(table);
+  kept.append(4);
+  const size_t files = table.state().files.size();
+  ASSERT_TRUE(kept.upkeep(2).merge().value());
+  kept.append(4);  // a checkpoint
+  // One that no longer knows of files that were taken out long ago.
+  DeltaLogOptions forgetful;
+  forgetful.tombstones_us = 0;
+  auto store = std::make_shared<FolderStore>(FileSystem::posix(), Random::system(), table.options.folder);
+  DeltaLog log(store, table.database, Clock::system(), forgetful);
+  DeltaVacuum vacuum;
+  vacuum.retention_us = 3'600'000'000;
+  vacuum.unnamed_us = -10'000'000;
+  const std::string left = "part-left-by-a-crash.parquet";
+  std::ofstream(table.options.folder + "/" + left) << "half";
+  const auto hours_ago = std::filesystem::file_time_type::clock::now() - std::chrono::hours(2);
+  for (const auto& one : std::filesystem::directory_iterator(table.options.folder)) {
+    if (one.path().extension() == ".parquet") std::filesystem::last_write_time(one.path(), hours_ago);
+  }
+  std::vector<std::string> removed;
+  vacuum.each = [&](const StoredObject& file) { removed.push_back(file.name); };
+  vacuum.dry_run = true;
+  EXPECT_EQ(vacuum_delta(log, Clock::system(), vacuum).value().bytes, 4);
+  EXPECT_EQ(removed, std::vector{left});
+  EXPECT_TRUE(std::filesystem::exists(table.options.folder + "/" + left));
+  vacuum.dry_run = false;
+  EXPECT_EQ(vacuum_delta(log, Clock::system(), vacuum).value().files, 1u);
+  EXPECT_FALSE(std::filesystem::exists(table.options.folder + "/" + left));
+  vacuum.retention_us = -10'000'000;
+  const DeltaVacuumed old = vacuum_delta(log, Clock::system(), vacuum).value();
+  EXPECT_EQ(old.files, files);
+  EXPECT_GT(old.bytes, 0);
+  kept.check();
 }
 
 TEST(DeltaUpkeep, OfTwoMergesOfTheSameFilesOneIsGivenUp) {

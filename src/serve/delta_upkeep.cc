@@ -22,6 +22,13 @@ std::string folder_in_table(const std::string& path) {
   return slash == std::string::npos ? std::string() : path.substr(0, slash + 1);
 }
 
+// Names that begin with '_' or '.' are others' business: the log's, a table's indexes.
+bool is_data_file(const std::string& name) {
+  const bool hidden = name.starts_with("_") || name.starts_with(".") ||
+                      name.find("/.") != std::string::npos || name.find("/_") != std::string::npos;
+  return !hidden && name.ends_with(".parquet");
+}
+
 }  // namespace
 
 DeltaUpkeep::DeltaUpkeep(DeltaLog& log, std::shared_ptr<duck::Database> database, Clock& clock,
@@ -133,33 +140,45 @@ Result<bool> DeltaUpkeep::merge() {
 }
 
 Result<size_t> DeltaUpkeep::vacuum() {
-  const int64_t now_us = clock_.wall_us();
-  const int64_t before_ms = (now_us - options_.retention_us) / 1000;
-  const int64_t unnamed_before_ms = (now_us - std::max(options_.retention_us, options_.unnamed_us)) / 1000;
+  DeltaVacuum vacuum;
+  vacuum.retention_us = options_.retention_us;
+  vacuum.unnamed_us = options_.unnamed_us;
+  TM_ASSIGN(DeltaVacuumed removed, vacuum_delta(log_, clock_, vacuum));
+  if (removed.files > 0) {
+    log_info(
+        fmt::format("{}: {} files that no version needs are removed", log_.store().place(), removed.files));
+  }
+  return removed.files;
+}
+
+Result<DeltaVacuumed> vacuum_delta(DeltaLog& log, Clock& clock, const DeltaVacuum& vacuum) {
+  const int64_t now_us = clock.wall_us();
+  const int64_t before_ms = (now_us - vacuum.retention_us) / 1000;
+  const int64_t unnamed_before_ms = (now_us - std::max(vacuum.retention_us, vacuum.unnamed_us)) / 1000;
   // Listed first: what is written meanwhile is not among them.
-  TM_ASSIGN(std::vector<StoredObject> objects, log_.store().list_all());
+  TM_ASSIGN(std::vector<StoredObject> objects, log.store().list_all());
   std::set<std::string> needed, expired;
-  TM_TRY(log_.refresh([&](const DeltaState& state) {
+  if (vacuum.retention_us > log.options().tombstones_us) {
+    TM_ASSIGN(std::vector<DeltaRemove> removed, log.removed_since(before_ms));
+    for (const DeltaRemove& file : removed) needed.insert(delta_path(file.path));
+  }
+  TM_TRY(log.refresh([&](const DeltaState& state) {
     for (const auto& [path, file] : state.files) needed.insert(delta_path(path));
     for (const auto& [path, file] : state.removed) {
       (file.deleted_ms < before_ms ? expired : needed).insert(delta_path(path));
     }
   }));
-  size_t removed = 0;
+  DeltaVacuumed removed;
   for (const StoredObject& object : objects) {
-    // Names that begin with '_' or '.' are others' business: the log's, a table's indexes.
-    const bool hidden = object.name.starts_with("_") || object.name.starts_with(".") ||
-                        object.name.find("/.") != std::string::npos ||
-                        object.name.find("/_") != std::string::npos;
-    if (hidden || !object.name.ends_with(".parquet") || needed.contains(object.name)) continue;
+    if (!is_data_file(object.name) || needed.contains(object.name)) continue;
     if (!expired.contains(object.name) && object.modified_ms >= unnamed_before_ms) continue;
-    Status gone = log_.store().remove(object.name);
-    if (gone.ok()) ++removed;
-    if (!gone.ok() && gone.error().code != Code::kNotFound)
-      return std::move(gone).error();  // else: by another process
+    Status gone = vacuum.dry_run ? ok_status() : log.store().remove(object.name);
+    if (!gone.ok() && gone.error().code == Code::kNotFound) continue;  // by another process
+    if (!gone.ok()) return std::move(gone).error();
+    ++removed.files;
+    removed.bytes += object.size_bytes;
+    if (vacuum.each) vacuum.each(object);
   }
-  if (removed > 0)
-    log_info(fmt::format("{}: {} files that no version needs are removed", log_.store().place(), removed));
   return removed;
 }
 

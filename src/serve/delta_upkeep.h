@@ -6,6 +6,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -29,6 +30,23 @@ struct DeltaUpkeepOptions {
   std::string codec = "snappy";
 };
 
+struct DeltaVacuum {
+  // Versions that were the newest within this time stay whole.
+  int64_t retention_us = 7ll * 24 * 3600 * 1'000'000;
+  int64_t unnamed_us = 24ll * 3600 * 1'000'000;  // as above
+  bool dry_run = false;                          // nothing is removed
+  // Called with each file that is removed, or would be.
+  std::function<void(const StoredObject&)> each;
+};
+struct DeltaVacuumed {
+  size_t files = 0;
+  int64_t bytes = 0;
+};
+// Removes the files of a table that no version within the retention needs: those that were taken out of it
+// before, and those that no version names and that are older than that, too. Beside writers and other
+// vacuums.
+Result<DeltaVacuumed> vacuum_delta(DeltaLog& log, Clock& clock, const DeltaVacuum& vacuum);
+
 class DeltaUpkeep {
  public:
   // All must outlive it. `layout`: of the table.
@@ -41,8 +59,7 @@ class DeltaUpkeep {
 
   // One merge, where there is one to make; whether there was.
   Result<bool> merge();
-  // Removes files that were taken out of the table longer than `retention` ago, and those that no version
-  // names and that are older than that, too. Returns how many.
+  // With its options. Returns how many.
   Result<size_t> vacuum();
 
  private:

@@ -68,7 +68,7 @@ Result<std::vector<StoredObject>> FolderStore::list_all() {
     const std::string path = at->path().string();
     // What has gone meanwhile is not there.
     if (::stat(path.c_str(), &seen) != 0 || !S_ISREG(seen.st_mode)) continue;
-    all.push_back({path.substr(folder_.size() + 1), int64_t{seen.st_mtime} * 1000});
+    all.push_back({path.substr(folder_.size() + 1), int64_t{seen.st_mtime} * 1000, int64_t{seen.st_size}});
   }
   if (error) return external_error(folder_ + ": " + error.message());
   return all;

@@ -16,6 +16,7 @@ namespace tidemill::serve {
 struct StoredObject {
   std::string name;
   int64_t modified_ms = 0;  // since 1970 UTC, by the store's clock
+  int64_t size_bytes = 0;
 };
 
 // Thread-safe.

@@ -43,7 +43,7 @@ class Documented(UserTest):
         words = [STAND_FOR.get(word, word) for word in shlex.split(command, comments=True)]
         if words[-1] == "i/n":
             words = ["simulate", "telemetry", "--instance", "1/2", "--fresh"]
-        if len(words) == 1 and words[0] in ("run", "simulate", "query", "report", "verify", "check", "schema", "connect", "stop", "clean", "show", "log"):
+        if len(words) == 1 and words[0] in ("run", "simulate", "query", "report", "verify", "check", "schema", "connect", "stop", "clean", "show", "log", "vacuum"):
             words.append("--help")  # named, not called
         if words == ["log", "repair"]:
             words.append("--help")
@@ -92,6 +92,8 @@ class Documented(UserTest):
             if not alone and not os.path.exists(self.root):
                 for name in ("telemetry", "relay"):
                     self.do("run", name, *SMALL, "-q")
+            if words == ["vacuum"]:
+                self.do("run", "eventhubs-databricks-delta", *SMALL, "-q")
             if words == ["clean"]:
                 self.do("run", "telemetry", *SMALL, "-q", "--steps", "IT")
             for line in self.do(*words, "--help").out.splitlines():

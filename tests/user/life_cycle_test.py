@@ -56,6 +56,31 @@ class Runs(UserTest):
         self.end(process, status=130)
         self.assert_whole("telemetry")
 
+    def test_vacuum_removes_what_merges_have_replaced_and_nothing_a_run_needs(self):
+        name = "eventhubs-databricks-delta"
+        process = self.start("run", name, "--rate", "3000", "--duration", "forever", "--set", "pipeline.epoch.interval=50ms")
+        table = pathlib.Path(self.root, name, "1", "rawdata")
+        merged = lambda: any("OPTIMIZE" in one.read_text() for one in table.glob("_delta_log/*.json"))  # noqa: E731
+        wait_for("a merge", merged)
+        self.refused("vacuum", name, "--retention", "1h", says=("--retention 1h is shorter than 7d", "--no-retention-check"))
+        kept = self.do("vacuum", name)
+        self.assertIn("versions of the last 7d need every file", kept.out)
+        now = ("--retention", "0s", "--no-retention-check")
+        there = set(table.glob("**/part-*.parquet"))
+        would = self.do("vacuum", name, "--dry-run", *now)
+        self.assertRegex(would.out, r"would remove files: \d+, \d+ bytes")
+        self.assertLessEqual(there, set(table.glob("**/part-*.parquet")))
+        gone = self.do("vacuum", name, *now)
+        self.assertRegex(gone.out, r"removed files: \d+, \d+ bytes")
+        named = [table / line.split()[1] for line in gone.out.splitlines() if line.startswith("  ")]
+        self.assertTrue(named and not any(path.exists() for path in named), gone.out)
+        self.do("stop", name)
+        self.end(process, status=130)
+        self.assert_whole(name)
+        self.refused("vacuum", "telemetry", says="no run of 'telemetry'")
+        self.do("run", "telemetry", *SMALL, "-q")
+        self.refused("vacuum", "telemetry", says="vacuum is for Delta tables")
+
     def test_steps_run_one_after_another(self):
         self.do("run", "telemetry", "--steps", "T", *SMALL)
         self.assertEqual(self.rows("telemetry"), 0)
