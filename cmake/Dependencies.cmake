@@ -68,6 +68,11 @@ find_path(LIBPQ_INCLUDE libpq-fe.h PATH_SUFFIXES postgresql REQUIRED)
 add_library(dep_libpq INTERFACE)
 target_include_directories(dep_libpq SYSTEM INTERFACE ${LIBPQ_INCLUDE})
 
+# libcurl, the HTTP client for Azure storage, is loaded at run time, too: Debian's libcurl4, or another of 7.66 or later.
+find_path(LIBCURL_INCLUDE curl/curl.h REQUIRED)
+add_library(dep_libcurl INTERFACE)
+target_include_directories(dep_libcurl SYSTEM INTERFACE ${LIBCURL_INCLUDE})
+
 if(TIDEMILL_TESTS)
   find_package(GTest REQUIRED)
 endif()

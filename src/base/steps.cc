@@ -16,7 +16,7 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 49> kSteps = {
+constexpr std::array<std::string_view, 50> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
@@ -54,8 +54,9 @@ constexpr std::array<std::string_view, 49> kSteps = {
     "postgres.positions.updated",  // its positions are in
     "postgres.committed",          // COMMIT has returned
     "delta.files.written",         // the epoch's Parquet files are written
-    "delta.files.durable",         // and synced
-    "delta.commit.written",        // the commit is written and synced, and not yet under its name
+    "delta.file.uploaded",         // (Azure) one of them is in its container
+    "delta.files.durable",         // all of them are synced, or uploaded
+    "delta.commit.written",        // (folders) the commit is written and synced, and not yet under its name
     "delta.committed",             // it is in the log, durably
     "delta.checkpoint.written",    // a checkpoint is there, and not yet in _last_checkpoint
     "delta.merge.written",         // a file that takes the place of several is written and synced

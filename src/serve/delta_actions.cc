@@ -112,6 +112,7 @@ Status parse_line(dom::parser& parser, std::string_view line, DeltaActions* into
                       value_or<int64_t>(object, "minWriterVersion", 0), whole("protocol", object)};
   } else if (member(action, "commitInfo", &object)) {
     into->time_ms = value_or<int64_t>(object, "timestamp", -1);
+    into->commit_id = value_or<std::string_view>(object, "txnId", "");
   }
   return {};
 }
@@ -192,11 +193,11 @@ std::string delta_remove_line(const DeltaAdd& file, int64_t now_ms, bool data_ch
 }
 
 std::string delta_commit_info_line(const std::string& operation, const std::string& parameters,
-                                   int64_t now_ms) {
+                                   int64_t now_ms, const std::string& id) {
   return fmt::format(
       "{{\"commitInfo\":{{\"timestamp\":{},\"operation\":{},\"operationParameters\":{{{}}},\"isBlindAppend\":"
-      "{},\"engineInfo\":\"tidemill\"}}}}\n",
-      now_ms, json_quoted(operation), parameters, operation == "WRITE");
+      "{},\"engineInfo\":\"tidemill\",\"txnId\":{}}}}}\n",
+      now_ms, json_quoted(operation), parameters, operation == "WRITE", json_quoted(id));
 }
 
 std::string delta_uri(std::string_view path) {

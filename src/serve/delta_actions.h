@@ -53,7 +53,8 @@ struct DeltaActions {
   std::vector<DeltaTxn> txns;
   std::vector<DeltaAdd> adds;
   std::vector<DeltaRemove> removes;
-  int64_t time_ms = -1;  // of commitInfo; -1: it has none
+  int64_t time_ms = -1;   // of commitInfo; -1: it has none
+  std::string commit_id;  // its txnId
 };
 
 // Of lines that each hold one action, others null or missing (a commit; rows of a checkpoint as JSON).
@@ -70,9 +71,10 @@ std::string delta_txn_line(const std::string& app, int64_t version, int64_t now_
 std::string delta_add_line(const std::string& path, const DeltaPartition& partition, int64_t size_bytes,
                            int64_t now_ms, bool data_change, const std::string& stats);
 std::string delta_remove_line(const DeltaAdd& file, int64_t now_ms, bool data_change);
-// `operation`: "WRITE", "OPTIMIZE" …; `parameters`: JSON members, without braces.
+// `operation`: "WRITE", "OPTIMIZE" …; `parameters`: JSON members, without braces; `id`: no other commit has
+// it.
 std::string delta_commit_info_line(const std::string& operation, const std::string& parameters,
-                                   int64_t now_ms);
+                                   int64_t now_ms, const std::string& id);
 
 // A path below the table as a URI, and back.
 std::string delta_uri(std::string_view path);

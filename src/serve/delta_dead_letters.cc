@@ -48,7 +48,8 @@ Status DeltaDeadLetters::create() {
   const int64_t now_ms = clock_.wall_us() / 1000;
   TM_TRY(log_->commit([&](const DeltaState& state) -> Result<std::string> {
     if (state.version >= 0) return std::string();
-    return delta_commit_info_line("CREATE TABLE", "", now_ms) + delta_protocol_line(1, 2) +
+    return delta_commit_info_line("CREATE TABLE", "", now_ms, random_id(random_)) +
+           delta_protocol_line(1, 2) +
            delta_meta_data_line(random_id(random_), delta_schema_json(letters_layout().columns), {}, {},
                                 now_ms);
   }));
@@ -68,14 +69,17 @@ Result<std::string> DeltaDeadLetters::write(const std::vector<DeadLetter>& lette
     TM_TRY(appender->flush());
   }
   ParquetOptions parquet;
-  parquet.folder = log_->store().place();
+  parquet.folder = log_->store().folder();
   parquet.codec = "zstd";
   ParquetWriter writer(*connection, layout, parquet);
   TM_ASSIGN(auto files, writer.write_query(std::string("SELECT * FROM temp.") + kStagingTable,
                                            "part-" + random_id(random_)));
   std::string lines;
   for (const ParquetFile& file : files) {
-    TM_TRY(log_->store().keep({file.name}));
+    if (Status kept = log_->store().keep({file.name}); !kept.ok()) {
+      log_->store().drop(file.name);
+      return std::move(kept).error();
+    }
     lines += delta_add_line(delta_uri(file.name), {}, file.size_bytes, now_us / 1000, true, file.stats);
   }
   return lines;
@@ -101,7 +105,7 @@ Result<bool> DeltaDeadLetters::try_to_store(const std::vector<DeadLetter>& lette
   if (fresh.empty()) return true;
   const int64_t now_us = clock_.wall_us();
   TM_ASSIGN(std::string lines, write(fresh, now_us));
-  lines = delta_commit_info_line("WRITE", "\"mode\":\"Append\"", now_us / 1000) + lines;
+  lines = delta_commit_info_line("WRITE", "\"mode\":\"Append\"", now_us / 1000, random_id(random_)) + lines;
   for (const pipeline::PartitionEpoch& part : parts)
     lines += delta_txn_line(app(part.source), part.next.offset.value(), now_us / 1000);
   bool moved = false;

@@ -112,10 +112,11 @@ Status DeltaLog::load_first(int64_t at_most, DeltaState* state, int64_t* newest)
   }
   *newest = std::max(*newest, checkpoint);
   if (checkpoint < 0) return {};
-  const std::string path = store_->path_of(in_log(version_digits(checkpoint) + ".checkpoint.parquet"));
+  const std::string name = in_log(version_digits(checkpoint) + ".checkpoint.parquet");
+  TM_ASSIGN(const LocalFiles local, store_->fetch({name}));
   TM_ASSIGN(auto connection, database_->connect());
   TM_ASSIGN(auto rows, connection->query("SELECT CAST(to_json(c) AS VARCHAR) FROM read_parquet(" +
-                                         quote_path(path) + ") AS c"));
+                                         quote_path(local.path_of(name)) + ") AS c"));
   DeltaActions actions;
   for (;;) {
     TM_ASSIGN(size_t count, rows->next());
@@ -134,7 +135,7 @@ Result<bool> DeltaLog::load_next(DeltaState* state) {
   if (!content.ok()) return std::move(content).error();
   DeltaActions actions;
   Status parsed = parse_delta_actions(*content, &actions);
-  if (!parsed.ok()) return std::move(parsed).error().within(store_->path_of(delta_commit_name(next)));
+  if (!parsed.ok()) return std::move(parsed).error().within(store_->where(delta_commit_name(next)));
   for (const DeltaAdd& add : actions.adds) {
     if (add.deletion_vector)
       return user_error("Delta table " + store_->place() +
@@ -145,7 +146,7 @@ Result<bool> DeltaLog::load_next(DeltaState* state) {
 }
 
 Status DeltaLog::load_newer() {
-  if (in_doubt_) TM_TRY(store_->keep({delta_commit_name(state_.version + 1)}));
+  if (in_doubt_) TM_TRY(store_->settle(delta_commit_name(state_.version + 1)));
   in_doubt_ = false;
   if (state_.version < 0) {
     int64_t newest = -1;
@@ -155,7 +156,7 @@ Status DeltaLog::load_newer() {
       if (there) continue;
       return internal_error(
           fmt::format("{} is missing, though there are newer versions: the table is damaged",
-                      store_->path_of(delta_commit_name(state_.version + 1))),
+                      store_->where(delta_commit_name(state_.version + 1))),
           Code::kCorrupt);
     }
   }
@@ -180,12 +181,13 @@ Result<int64_t> DeltaLog::commit(const DeltaChange& change) {
     TM_ASSIGN(std::string lines, change(state_));
     if (lines.empty()) return state_.version;
     const int64_t next = state_.version + 1;
+    DeltaActions actions;
+    TM_TRY(parse_delta_actions(lines, &actions));
+    TM_CHECK(!actions.commit_id.empty(), "a store may have to tell this commit from any other");
     Status put = store_->put_if_absent(delta_commit_name(next), lines);
     if (!put.ok() && put.error().code == Code::kExists) continue;
     if (!put.ok() && put.error().code == Code::kUnknown) in_doubt_ = true;
     if (!put.ok()) return std::move(put).error();
-    DeltaActions actions;
-    TM_TRY(parse_delta_actions(lines, &actions));
     state_.apply(std::move(actions), next);
     commit_step("delta.committed");
     if (next > 0 && next % options_.checkpoint_interval == 0) {
@@ -206,21 +208,18 @@ Status DeltaLog::write_checkpoint() {
   const std::string digits = version_digits(state_.version);
   const std::string lines = in_log("." + digits + ".lines.tmp"),
                     written = in_log("." + digits + ".parquet.tmp");
-  TM_TRY(store_->put(lines, lines_of(state_, from_ms)));
+  TM_TRY(FileSystem::posix().create_directories(parent_path(store_->path_of(lines))));
+  TM_TRY(write_file_atomically(FileSystem::posix(), store_->path_of(lines), lines_of(state_, from_ms)));
   TM_ASSIGN(auto connection, database_->connect());
   auto copied =
       connection->execute("COPY (SELECT * FROM read_json(" + quote_path(store_->path_of(lines)) +
                           ", format = 'newline_delimited', columns = " + kCheckpointColumns + ")) TO " +
                           quote_literal(store_->path_of(written)) + " (FORMAT parquet, USE_TMP_FILE false)");
-  Status made = copied.ok() ? ok_status() : Status(std::move(copied).error());
-  if (made.ok()) {
-    auto content = store_->get(written);
-    made = content.ok() ? store_->put_if_absent(in_log(digits + ".checkpoint.parquet"), *content)
-                        : Status(std::move(content).error());
-    if (!made.ok() && made.error().code == Code::kExists) made = {};  // of another writer
-  }
-  (void)store_->remove(lines).ok();
-  (void)store_->remove(written).ok();
+  Status made = copied.ok() ? store_->keep_as(written, in_log(digits + ".checkpoint.parquet"))
+                            : Status(std::move(copied).error());
+  if (!made.ok() && made.error().code == Code::kExists) made = {};  // of another writer
+  store_->drop(lines);
+  store_->drop(written);
   TM_TRY(made);
   commit_step("delta.checkpoint.written");
   const size_t actions = 2 + state_.txns.size() + state_.files.size() + state_.removed.size();

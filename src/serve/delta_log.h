@@ -33,7 +33,8 @@ struct DeltaState {
   void apply(DeltaActions&& actions, int64_t of_version);
 };
 
-// The lines of a commit onto `state`; empty: nothing is to be committed. Asked again after every conflict.
+// The lines of a commit onto `state`, with a commitInfo of its own; empty: nothing is to be committed. Asked
+// again after every conflict.
 using DeltaChange = std::function<Result<std::string>(const DeltaState& state)>;
 
 struct DeltaLogOptions {

@@ -74,6 +74,14 @@ bool DeltaPositions::expects(const DeltaState& state, std::span<const PartitionE
   });
 }
 
+bool DeltaPositions::holds(const DeltaState& state, std::span<const PartitionEpoch> parts) const {
+  return std::all_of(parts.begin(), parts.end(), [&](const PartitionEpoch& part) {
+    const Committed held = read(state, part.source);
+    return held.position == part.next && held.epoch == part.epoch && held.incarnation == part.owner &&
+           held.owner == part.owner;
+  });
+}
+
 std::string DeltaPositions::advance(const DeltaState& state, std::span<const PartitionEpoch> parts,
                                     int64_t now_ms) const {
   std::string lines;

@@ -28,6 +28,8 @@ class DeltaPositions {
 
   // Whether the state is what these parts are to be committed onto: the compare of the compare-and-set.
   bool expects(const DeltaState& state, std::span<const pipeline::PartitionEpoch> parts) const;
+  // Whether these parts are what was committed last.
+  bool holds(const DeltaState& state, std::span<const pipeline::PartitionEpoch> parts) const;
   // The lines that move the positions on.
   std::string advance(const DeltaState& state, std::span<const pipeline::PartitionEpoch> parts,
                       int64_t now_ms) const;

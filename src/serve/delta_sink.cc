@@ -49,6 +49,7 @@ class DeltaOutput final : public pipeline::SinkOutput {
   const std::vector<DeadLetter>& dead_letters() const { return dead_letters_; }
   // The add actions of its files, once they are durable: a commit that is tried again needs no new ones.
   std::optional<std::string> adds;
+  bool in_doubt = false;  // a try's answer was lost
 
  private:
   const std::vector<Field>& fields_;
@@ -81,7 +82,7 @@ class DeltaWriter final : public pipeline::SinkWriter {
   static ParquetOptions parquet_options(const DeltaSink& sink) {
     ParquetOptions options;
     options.partition_by = sink.options_.partition_by;
-    options.folder = sink.log_->store().place();
+    options.folder = sink.log_->store().folder();
     options.codec = sink.options_.codec;
     return options;
   }
@@ -99,9 +100,10 @@ Result<std::vector<Committed>> DeltaWriter::acquire(std::span<const TopicPartiti
   std::vector<Committed> held;
   if (partitions.empty()) return held;
   const int64_t now_ms = sink_.clock_.wall_us() / 1000;
+  const std::string id = random_id(sink_.random_);
   auto taken = sink_.log_->commit([&](const DeltaState& state) -> Result<std::string> {
     TM_ASSIGN(std::string lines, sink_.positions_.take_over(state, partitions, now_ms, &held));
-    return delta_commit_info_line("WRITE", "\"mode\":\"Append\"", now_ms) + lines;
+    return delta_commit_info_line("WRITE", "\"mode\":\"Append\"", now_ms, id) + lines;
   });
   if (!taken.ok()) {
     // Whether the token rose or not, raising it again does no harm.
@@ -147,7 +149,10 @@ Status DeltaWriter::write_files(DeltaOutput& output) {
       adds += delta_add_line(delta_uri(file.name), file.partition, file.size_bytes, now_us / 1000, true,
                              file.stats);
     }
-    TM_TRY(sink_.log_->store().keep(names));
+    if (Status kept = sink_.log_->store().keep(names); !kept.ok()) {
+      for (const std::string& name : names) sink_.log_->store().drop(name);
+      return kept;
+    }
     commit_step("delta.files.durable");
   }
   output.adds = std::move(adds);
@@ -163,13 +168,18 @@ Status DeltaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitR
     if (!letters.ok()) return std::move(letters).error().within("dead letters");
   }
   const int64_t now_ms = sink_.clock_.wall_us() / 1000;
-  TM_TRY(sink_.log_->commit([&](const DeltaState& state) -> Result<std::string> {
+  const std::string id = random_id(sink_.random_);
+  auto committed = sink_.log_->commit([&](const DeltaState& state) -> Result<std::string> {
+    // What was not there when it was looked for may have come since.
+    if (rows.in_doubt && sink_.positions_.holds(state, request.partitions)) return std::string();
     if (!sink_.positions_.expects(state, request.partitions))
       return delta_fenced("a partition of " + sink_.options_.pipeline);
-    return delta_commit_info_line("WRITE", "\"mode\":\"Append\"", now_ms) + *rows.adds +
+    return delta_commit_info_line("WRITE", "\"mode\":\"Append\"", now_ms, id) + *rows.adds +
            sink_.positions_.advance(state, request.partitions, now_ms);
-  }));
-  return {};
+  });
+  if (committed.ok()) return {};
+  rows.in_doubt = rows.in_doubt || committed.error().code == Code::kUnknown;
+  return std::move(committed).error();
 }
 
 DeltaSink::DeltaSink(FileSystem& files, Clock& clock, Random& random, DeltaSinkOptions options)
@@ -212,6 +222,11 @@ Result<std::vector<pipeline::Ddl>> DeltaSink::ddl(const Schema& schema) const {
        create_spark_table_sql(layout, {"DELTA", options_.partition_by, options_.folder})}};
 }
 
+Result<std::shared_ptr<ObjectStore>> DeltaSink::open_store(const std::string& folder) {
+  if (options_.open_store) return options_.open_store(folder);
+  return std::shared_ptr<ObjectStore>(std::make_shared<FolderStore>(files_, random_, folder));
+}
+
 Status DeltaSink::prepare(const Schema& schema) {
   fields_ = schema.fields;
   TM_ASSIGN(layout_, layout_of(schema));
@@ -221,16 +236,15 @@ Status DeltaSink::prepare(const Schema& schema) {
   DeltaLogOptions log;
   log.checkpoint_interval = options_.checkpoint_interval;
   log.tombstones_us = std::max(log.tombstones_us, options_.upkeep.retention_us);
-  const auto store_of = [&](const std::string& folder) {
-    return std::make_shared<FolderStore>(files_, random_, folder);
-  };
-  if (Status made = files_.create_directories(options_.folder); !made.ok()) {
+  TM_ASSIGN(auto store, open_store(options_.folder));
+  TM_ASSIGN(auto dead_store, open_store(options_.dead_folder));
+  if (Status made = store->prepare(); !made.ok()) {
     Error error = std::move(made).error();
-    error.message += "; serve.delta.table names a folder that can be written";
+    if (!options_.open_store) error.message += "; serve.delta.table names a folder that can be written";
     return error;
   }
-  log_ = std::make_unique<DeltaLog>(store_of(options_.folder), database_, clock_, log);
-  auto dead = std::make_unique<DeltaLog>(store_of(options_.dead_folder), database_, clock_, log);
+  log_ = std::make_unique<DeltaLog>(std::move(store), database_, clock_, log);
+  auto dead = std::make_unique<DeltaLog>(std::move(dead_store), database_, clock_, log);
   dead_letters_ =
       std::make_unique<DeltaDeadLetters>(std::move(dead), database_, clock_, random_, options_.pipeline);
   Status ready = create_or_check();
@@ -254,7 +268,8 @@ Status DeltaSink::create_or_check() {
   TM_TRY(log_->refresh([](const DeltaState&) {}));
   TM_TRY(log_->commit([&](const DeltaState& state) -> Result<std::string> {
     if (state.version < 0) {
-      return delta_commit_info_line("CREATE TABLE", "", now_ms) + delta_protocol_line(1, 2) +
+      return delta_commit_info_line("CREATE TABLE", "", now_ms, random_id(random_)) +
+             delta_protocol_line(1, 2) +
              delta_meta_data_line(random_id(random_), schema, options_.partition_by, {}, now_ms);
     }
     Status same = check_same_table(state.meta_data.schema, state.meta_data.partition_columns, schema,

@@ -7,6 +7,7 @@
 // number of processes may write one table.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,10 +26,12 @@
 namespace tidemill::serve {
 
 struct DeltaSinkOptions {
-  std::string folder;       // of the table
+  std::string folder;       // of the table; or whatever open_store takes for a place
   std::string dead_folder;  // of that of the dead letters
-  std::string pipeline;     // under which positions are kept
-  std::string source;       // what the topic is a topic of; see DeltaPositions
+  // Opens such a place; without it they are folders of this machine.
+  std::function<Result<std::shared_ptr<ObjectStore>>(const std::string& place)> open_store;
+  std::string pipeline;  // under which positions are kept
+  std::string source;    // what the topic is a topic of; see DeltaPositions
   Nested nested = Nested::kStruct;
   std::string stored_at;  // empty: no such column
   std::vector<std::string> partition_by;
@@ -58,6 +61,7 @@ class DeltaSink final : public pipeline::Sink {
   friend class DeltaOutput;
   Result<TableLayout> layout_of(const Schema& schema) const;
   Status create_or_check();
+  Result<std::shared_ptr<ObjectStore>> open_store(const std::string& folder);
 
   FileSystem& files_;
   Clock& clock_;

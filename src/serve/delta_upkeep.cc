@@ -96,15 +96,19 @@ std::vector<DeltaAdd> DeltaUpkeep::choose(const DeltaState& state) const {
 }
 
 Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files) {
+  std::vector<std::string> names;
+  for (const DeltaAdd& file : files) names.push_back(delta_path(file.path));
+  TM_ASSIGN(const LocalFiles local, log_.store().fetch(names));
   std::string paths;
-  for (const DeltaAdd& file : files)
-    paths += (paths.empty() ? "" : ", ") + quote_path(log_.store().path_of(delta_path(file.path)));
+  for (const std::string& name : names)
+    paths += (paths.empty() ? "" : ", ") + quote_path(local.path_of(name));
   TM_ASSIGN(auto connection, database_->connect());
   ParquetOptions parquet;
-  parquet.folder = log_.store().place();
+  parquet.folder = log_.store().folder();
   parquet.codec = options_.codec;
   ParquetWriter writer(*connection, layout_, parquet);
-  const std::string folder = folder_in_table(delta_path(files.front().path));
+  const std::string folder = folder_in_table(names.front());
+  TM_TRY(FileSystem::posix().create_directories(log_.store().path_of(folder)));
   TM_ASSIGN(auto written,
             writer.write_query("SELECT * FROM read_parquet([" + paths + "], hive_partitioning = false)",
                                folder + "part-" + random_id(random_)));
@@ -118,10 +122,13 @@ Result<bool> DeltaUpkeep::merge() {
   TM_TRY(log_.refresh([&](const DeltaState& state) { files = choose(state); }));
   if (files.empty()) return false;
   TM_ASSIGN(ParquetFile merged, write_merged(files));
-  TM_TRY(log_.store().keep({merged.name}));
+  if (Status kept = log_.store().keep({merged.name}); !kept.ok()) {
+    log_.store().drop(merged.name);
+    return std::move(kept).error();
+  }
   commit_step("delta.merge.written");
   const int64_t now_ms = clock_.wall_us() / 1000;
-  std::string lines = delta_commit_info_line("OPTIMIZE", "", now_ms) +
+  std::string lines = delta_commit_info_line("OPTIMIZE", "", now_ms, random_id(random_)) +
                       delta_add_line(delta_uri(merged.name), files.front().partition, merged.size_bytes,
                                      now_ms, false, merged.stats);
   for (const DeltaAdd& file : files) lines += delta_remove_line(file, now_ms, false);

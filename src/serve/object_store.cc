@@ -18,10 +18,17 @@ std::string random_id(Random& random) {
                      0x8000 | (low >> 50), low & 0xffff'ffff'ffff);
 }
 
+LocalFiles::~LocalFiles() {
+  if (copies_) (void)FileSystem::posix().remove_tree(folder_).ok();
+}
+
+void ObjectStore::drop(const std::string& written) {
+  (void)FileSystem::posix().remove(path_of(written)).ok();
+}
+
 Status FolderStore::put_if_absent(const std::string& name, std::string_view content) {
   const std::string path = path_of(name), folder = parent_path(path);
   const std::string written = join_path(folder, "." + random_id(random_) + ".tmp");
-  auto remove_written = [&] { (void)files_.remove(written).ok(); };
   TM_TRY(files_.create_directories(folder));
   Status whole = [&]() -> Status {
     TM_ASSIGN(auto file, files_.open(written, OpenMode::kCreateNew));
@@ -30,19 +37,35 @@ Status FolderStore::put_if_absent(const std::string& name, std::string_view cont
   }();
   if (whole.ok()) {
     commit_step("delta.commit.written");
-    whole = files_.link(written, path);
+    whole = link_durably(written, name);
   }
-  if (!whole.ok()) {
-    remove_written();
-    return whole;
-  }
-  Status kept = files_.sync_directory(folder);
-  remove_written();
+  (void)files_.remove(written).ok();
+  return whole;
+}
+
+Status FolderStore::link_durably(const std::string& from, const std::string& name) {
+  const std::string path = path_of(name);
+  TM_TRY(files_.link(from, path));
+  Status kept = files_.sync_directory(parent_path(path));
   if (kept.ok()) return {};
   Error error = std::move(kept).error().within(path + " may not outlive a power cut");
   error.code = Code::kUnknown;
   error.retryable = false;
   return error;
+}
+
+Status FolderStore::keep_as(const std::string& written, const std::string& name) {
+  {
+    TM_ASSIGN(auto file, files_.open(path_of(written), OpenMode::kReadWrite));
+    TM_TRY(file->sync());
+  }
+  Status kept = link_durably(path_of(written), name);
+  drop(written);
+  return kept;
+}
+
+Result<LocalFiles> FolderStore::fetch(const std::vector<std::string>&) {
+  return LocalFiles(folder_, false);
 }
 
 Status FolderStore::put(const std::string& name, std::string_view content) {

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "solution/between.h"
+#include "solution/delta_store.h"
 #include "solution/names.h"
 
 namespace tidemill::solution {
@@ -52,6 +53,7 @@ bool is_taken_name(const std::string& name) {
 }
 
 std::string normal_path(const std::string& path) {
+  if (azure::is_azure_url(path)) return table_url(path);
   std::string normal = std::filesystem::path(path).lexically_normal().string();
   while (normal.size() > 1 && normal.ends_with("/")) normal.pop_back();
   return normal;

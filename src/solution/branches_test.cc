@@ -107,6 +107,10 @@ TEST(Branches, SayWhatIsWrongWithThem) {
   EXPECT_THAT(
       error_of(request_of("  a: {serve: {delta: {table: t}}}\n  b: {serve: {delta: {table: ./t/}}}\n")),
       HasSubstr("branches.b: writes folder t, as branch a does"));
+  EXPECT_THAT(
+      error_of(request_of("  a: {serve: {delta: {table: 'abfss://data@acme.dfs.core.windows.net/t'}}}\n"
+                          "  b: {serve: {delta: {table: 'https://acme.blob.core.windows.net/data/t/'}}}\n")),
+      HasSubstr("branches.b: writes folder abfss://data@acme.dfs.core.windows.net/t, as branch a does"));
   EXPECT_THAT(error_of(request_of("  a: {serve: {files: {directory: t}}}\n"
                                   "  b: {serve: {parquet: {directory: t/sub}}}\n")),
               HasSubstr("branches.b: writes folder t, as branch a does"));

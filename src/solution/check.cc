@@ -5,6 +5,7 @@
 #include "process/expression.h"
 #include "serve/parquet_table.h"
 #include "solution/between.h"
+#include "solution/delta_store.h"
 #include "solution/derive.h"
 #include "solution/names.h"
 
@@ -331,8 +332,25 @@ class Checker {
     }
   }
 
+  void check_azure(const DeltaSink& sink) {
+    // What follows may be a signature.
+    if (const size_t query = sink.table.find('?'); query != std::string::npos)
+      problems_.hide(sink.table.substr(query + 1));
+    auto settings = azure::with_connection(azure::with_environment(sink.azure.access));
+    if (!settings.ok()) {
+      report("serve.delta.azure.connection", settings.error().message);
+      return;
+    }
+    auto place = azure::parse_place(sink.table, *settings);
+    if (!place.ok()) report("serve.delta.table", place.error().message);
+  }
+
   void check_delta(const DeltaSink& sink) {
-    if (!sink.table.starts_with("/")) check_fault("serve.delta.table", folder_fault(sink.table));
+    if (is_in_azure(sink)) {
+      check_azure(sink);
+    } else if (!sink.table.starts_with("/")) {
+      check_fault("serve.delta.table", folder_fault(sink.table));
+    }
     check_fault("dead_letters.name", folder_fault(solution_.dead_letters.name));
     if (solution_.dead_letters.name == sink.table)
       report("dead_letters.name", sink.table + " is the table of the events; give another");

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "azure/place.h"
 #include "base/result.h"
 #include "event/schema.h"
 #include "kafka/connection.h"
@@ -207,8 +208,14 @@ struct PostgresSink {
   int32_t partitions = 0;    // by hash; 0: it is not partitioned
   std::string partition_by;  // default: the event's key
 };
+struct AzureStorage {
+  azure::Settings access;  // secrets among it
+  bool create = false;     // the container, where it is missing
+  int64_t timeout_us = 20'000'000;
+};
 struct DeltaSink {
-  std::string table = "rawdata";  // its folder, relative to the run's data directory
+  std::string table = "rawdata";  // its folder, relative to the run's data directory; or a URL
+  AzureStorage azure;             // where that is in Azure storage
   std::vector<std::string> partition_by;
   Nested nested = Nested::kStruct;
   std::string stored_at = "storedAt";  // column for the time of storing; empty: none

@@ -6,6 +6,7 @@
 #include "base/file_system.h"
 #include "kafka/connection.h"
 #include "pg/connection.h"
+#include "solution/delta_store.h"
 #include "solution/wire.h"
 
 namespace tidemill::solution {
@@ -96,7 +97,17 @@ std::string parquet_text(const ParquetSink& sink, const ConnectRequest& request)
          shell_word(folder) + "\n";
 }
 
+// delta-rs and Spark take the same addresses, and each its own settings for the account's key or SAS.
+std::string azure_text(const DeltaSink& sink) {
+  const std::string url = table_url(sink.table);
+  return "# a Delta table in Azure storage; the key: AZURE_STORAGE_ACCOUNT_KEY for delta-rs,\n"
+         "# fs.azure.account.key.<account>.dfs.core.windows.net for Spark\n"
+         "# in Spark spark.read.format(\"delta\").load(\"" +
+         url + "\"), in Python deltalake.DeltaTable(\"" + url + "\")\n" + shell_word(url) + "\n";
+}
+
 std::string delta_text(const DeltaSink& sink, const ConnectRequest& request) {
+  if (is_in_azure(sink)) return azure_text(sink);
   const std::string folder = absolute(request.directory, sink.table);
   return "# a Delta table: in Spark spark.read.format(\"delta\").load(\"" + folder +
          "\"), in Python deltalake.DeltaTable(\"" + folder + "\")\n" + shell_word(folder) + "\n";

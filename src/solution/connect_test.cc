@@ -33,6 +33,11 @@ TEST(Connect, TopicsFoldersAndNothing) {
   EXPECT_THAT(*connect_text(solution, kStopped), ::testing::EndsWith("\n/runs/mine/1/files\n"));
   solution.serve.kind = SinkKind::kDelta;
   EXPECT_THAT(*connect_text(solution, kStopped), ::testing::EndsWith("\n/runs/mine/1/rawdata\n"));
+  solution.serve.delta.table = "https://acme.blob.core.windows.net/data/a/rawdata";
+  solution.serve.delta.azure.access.key = "SECRET";
+  EXPECT_THAT(*connect_text(solution, kStopped),
+              ::testing::EndsWith("\nabfss://data@acme.dfs.core.windows.net/a/rawdata\n"));
+  EXPECT_THAT(*connect_text(solution, kStopped), ::testing::Not(HasSubstr("SECRET")));
   solution.serve.kind = SinkKind::kNull;
   EXPECT_THAT(connect_text(solution, kStopped).error().message, HasSubstr("mine serves nothing"));
 }

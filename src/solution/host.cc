@@ -37,6 +37,9 @@ Status Host::start() {
   directory_ = runs_.directory(record_.name, record_.number);
   TM_TRY(files.create_directories(directory_));
   TM_ASSIGN(lock_, log::lock_data_directory(files, directory_));
+  // Copies of files in Azure storage, which a crash has left.
+  if (const std::string copies = join_path(directory_, "delta.tmp"); files.exists(copies))
+    TM_TRY(files.remove_tree(copies));
   TM_TRY(note_made());
   started_us_ = Clock::system().wall_us();
   TM_ASSIGN(server_, SocketServer::start(directory_,
@@ -195,6 +198,8 @@ Status Host::note_made(const std::string& replay_into) {
       for (const char* suffix : {"", ".wal", ".tmp"}) paths.push_back(one->serve.duckdb.database + suffix);
     } else if (one->serve.kind == SinkKind::kFiles) {
       paths.insert(paths.end(), {one->serve.files.directory, one->dead_letters.name});
+    } else if (one->serve.kind == SinkKind::kDelta && is_in_azure(one->serve.delta)) {
+      continue;
     } else if (one->serve.kind == SinkKind::kDelta) {
       paths.insert(paths.end(), {one->serve.delta.table, one->dead_letters.name});
     } else if (one->serve.kind == SinkKind::kParquet) {
@@ -202,8 +207,8 @@ Status Host::note_made(const std::string& replay_into) {
     }
   }
   const SinkKind kind = solution_.serve.kind;
-  if (!replay_into.empty() && (kind == SinkKind::kFiles || kind == SinkKind::kDelta))
-    paths.push_back(replay_into);
+  const bool delta = kind == SinkKind::kDelta && !is_in_azure(solution_.serve.delta);
+  if (!replay_into.empty() && (kind == SinkKind::kFiles || delta)) paths.push_back(replay_into);
   if (!replay_into.empty() && kind == SinkKind::kParquet)
     paths.insert(paths.end(), {replay_into, replay_into + "_dead_letters"});
   RunRecord record = this->record();

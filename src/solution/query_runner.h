@@ -12,8 +12,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "duck/duck.h"
+#include "serve/object_store.h"
 #include "solution/socket.h"
 
 namespace tidemill::solution {
@@ -32,6 +34,7 @@ class QueryGate {
 };
 
 struct QueryStore {
+  std::vector<serve::LocalFiles> copies;  // of files elsewhere, which the database reads
   std::shared_ptr<duck::Database> database;
   std::string prepare;  // a statement for each connection; empty: none
   std::string

@@ -31,7 +31,8 @@ constexpr std::string_view kMade[] = {"run.json",     "run.json.tmp",     "lock"
                                       "store.duckdb", "store.duckdb.wal", "store.duckdb.tmp",
                                       "query.tmp",    "sql.tmp",          "simulate",
                                       "files",        "output.txt",       "verify",
-                                      "state",        "stopped",          "stopped.tmp"};
+                                      "state",        "stopped",          "stopped.tmp",
+                                      "delta.tmp"};
 
 // The number that a run's directory is named by, as this program writes it.
 std::optional<int64_t> run_number(const std::string& entry) {

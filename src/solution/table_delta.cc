@@ -9,11 +9,47 @@ namespace {
     return target.solution->member; \
   }
 
+// Where the table is in Azure storage.
+void add_azure_settings(TableWriter& table) {
+  const std::string environment = "AZURE_STORAGE_CONNECTION_STRING, if neither key nor SAS is given";
+  table
+      .text("serve.delta.azure.connection", AT(serve.delta.azure.access.connection),
+            "the storage account's connection string, best as ${AZURE_STORAGE_CONNECTION_STRING}")
+      .derived(environment)
+      .secret();
+  table
+      .text("serve.delta.azure.account", AT(serve.delta.azure.access.account),
+            "the storage account, where `table` is az://…")
+      .derived("the connection string's, or AZURE_STORAGE_ACCOUNT");
+  table
+      .text("serve.delta.azure.key", AT(serve.delta.azure.access.key),
+            "a key of the account, best as ${NAME}")
+      .derived("AZURE_STORAGE_KEY")
+      .secret();
+  table
+      .text("serve.delta.azure.sas", AT(serve.delta.azure.access.sas),
+            "a shared access signature for read, write, create, delete and list, best as ${NAME}")
+      .derived("AZURE_STORAGE_SAS_TOKEN")
+      .secret();
+  table
+      .text("serve.delta.azure.endpoint", AT(serve.delta.azure.access.endpoint),
+            "of the account's blobs, where it is another than the name of the account says")
+      .derived("by the account");
+  table.toggle("serve.delta.azure.create", AT(serve.delta.azure.create),
+               "make the container where it is missing");
+  table
+      .duration("serve.delta.azure.timeout", AT(serve.delta.azure.timeout_us),
+                "a request without a byte for so long is sent again")
+      .range(1'000'000, 600'000'000);
+}
+
 }  // namespace
 
 void add_delta_settings(TableWriter& table) {
   table.text("serve.delta.table", AT(serve.delta.table),
-             "the table's folder, from the run's data directory on; created where it is missing");
+             "the table's folder, from the run's data directory on; or in Azure storage "
+             "`abfss://container@account.dfs.core.windows.net/path`, `az://container/path` or "
+             "`https://account.blob.core.windows.net/container/path`; created where it is missing");
   table
       .list("serve.delta.partition_by", AT(serve.delta.partition_by),
             "columns of texts, whole numbers or booleans; the rows of each of their values go to files of "
@@ -43,6 +79,7 @@ void add_delta_settings(TableWriter& table) {
              "memory of the DuckDB that writes the files")
       .range(64ll << 20, 1ll << 40);
   table.count("serve.delta.threads", AT(serve.delta.threads), "threads of it").range(1, 256);
+  add_azure_settings(table);
 }
 
 #undef AT

@@ -3,13 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "duck/duck.h"
 #include "serve/delta_upkeep.h"
-#include "solution/wire.h"
+#include "solution/delta_store.h"
 
 namespace tidemill::solution {
 namespace {
@@ -30,7 +32,7 @@ Status check_retention(const DeltaSink& sink, const VacuumRequest& request) {
 }  // namespace
 
 bool table_is_elsewhere(const Solution& solution) {
-  return solution.serve.kind == SinkKind::kDelta && solution.serve.delta.table.starts_with("/");
+  return solution.serve.kind == SinkKind::kDelta && is_elsewhere(solution.serve.delta);
 }
 
 Status vacuum_tables(const Solution& solution, const VacuumRequest& request,
@@ -46,10 +48,14 @@ Status vacuum_tables(const Solution& solution, const VacuumRequest& request,
   serve::DeltaVacuum vacuum;
   vacuum.retention_us = request.retention_us < 0 ? sink.retention_us : request.retention_us;
   vacuum.dry_run = request.dry_run;
+  // Of the run's directory another process may be the owner.
+  const serve::LocalFiles scratch(join_path(std::filesystem::temp_directory_path().string(),
+                                            "tidemill-vacuum-" + serve::random_id(Random::system())),
+                                  true);
   const DeltaFolders folders = delta_folders(solution, request.run_directory);
   for (const std::string& table : {folders.table, folders.dead_letters}) {
-    serve::DeltaLog log(std::make_shared<serve::FolderStore>(FileSystem::posix(), Random::system(), table),
-                        database, Clock::system(), options);
+    TM_ASSIGN(auto store, open_delta_objects(sink, table, scratch.folder()));
+    serve::DeltaLog log(std::move(store), database, Clock::system(), options);
     int64_t version = -1;
     TM_TRY(log.refresh([&](const serve::DeltaState& state) { version = state.version; }));
     if (version < 0 && table == folders.dead_letters) continue;

@@ -253,7 +253,16 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
     }
     case SinkKind::kDelta: {
       const DeltaFolders folders = delta_folders(solution, host.directory());
-      request.store.delta = verify::DeltaTable{folders.table, folders.dead_letters};
+      request.store.delta = verify::DeltaTable{folders.table, folders.dead_letters, {}};
+      if (is_in_azure(solution.serve.delta)) {
+        verify::DeltaTable& table = *request.store.delta;
+        TM_ASSIGN(azure::Access rows, azure_access(solution.serve.delta, folders.table));
+        TM_ASSIGN(azure::Access letters, azure_access(solution.serve.delta, folders.dead_letters));
+        table.remote = verify::DeltaTable::Remote{std::move(rows), std::move(letters)};
+        table.folder = join_path(scratch, "table");
+        table.dead_letters = join_path(scratch, "dead-letters");
+        TM_TRY(FileSystem::posix().create_directories(scratch));
+      }
       request.store.columns.stored_at = solution.serve.delta.stored_at;
       break;
     }

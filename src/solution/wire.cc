@@ -128,6 +128,9 @@ serve::DeltaSinkOptions delta_options(const Solution& solution, const Ground& gr
   serve::DeltaSinkOptions options;
   options.folder = into.empty() ? folders.table : join_path(parent_path(folders.table), into);
   options.dead_folder = into.empty() ? folders.dead_letters : options.folder + "_dead_letters";
+  options.open_store = [&sink, run = ground.run_directory, pipeline = stage.name](const std::string& table) {
+    return open_delta_objects(sink, table, delta_scratch(run, pipeline));
+  };
   options.pipeline = stage.name;
   options.source = source_name(ground, stage);
   options.nested = sink.nested == Nested::kStruct ? serve::Nested::kStruct : serve::Nested::kColumns;
@@ -531,32 +534,13 @@ pg::Options postgres_connection(const PostgresSink& sink) {
 }
 
 Status ask_store(const Solution& solution) {
+  if (solution.serve.kind == SinkKind::kDelta && is_in_azure(solution.serve.delta))
+    return ask_azure(solution.serve.delta);
   if (solution.serve.kind != SinkKind::kPostgres) return {};
   pg::Options options = postgres_connection(solution.serve.postgres);
   options.timeout_s = kDryTimeoutMs / 1000;
   TM_TRY(pg::Connection::open(options));
   return {};
-}
-
-namespace {
-
-DeltaFolders folders_of(std::string table, const Solution& solution, const std::string& run_directory) {
-  while (table.size() > 1 && table.ends_with("/")) table.pop_back();
-  if (!table.starts_with("/")) table = join_path(run_directory, table);
-  std::error_code error;
-  auto whole = std::filesystem::weakly_canonical(table, error);
-  if (!error) table = whole.string();
-  return {table, join_path(parent_path(table), solution.dead_letters.name)};
-}
-
-}  // namespace
-
-DeltaFolders delta_folders(const Solution& solution, const std::string& run_directory) {
-  return folders_of(solution.serve.delta.table, solution, run_directory);
-}
-
-DeltaFolders parquet_folders(const Solution& solution, const std::string& run_directory) {
-  return folders_of(solution.serve.parquet.directory, solution, run_directory);
 }
 
 std::string last_input(const Solution& solution) {

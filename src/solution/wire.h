@@ -14,6 +14,7 @@
 #include "pipeline/pipeline.h"
 #include "pipeline/plan.h"
 #include "solution/config.h"
+#include "solution/delta_store.h"
 
 namespace tidemill::solution {
 
@@ -69,15 +70,6 @@ pg::Options postgres_connection(const PostgresSink& sink);
 // Whether the store has a server of its own that does not answer now, and why; ok where it answers, or has
 // none, or is Kafka, which wire() asks.
 Status ask_store(const Solution& solution);
-
-// Of serve.delta, from the root on.
-struct DeltaFolders {
-  std::string table;
-  std::string dead_letters;  // beside it
-};
-DeltaFolders delta_folders(const Solution& solution, const std::string& run_directory);
-// Of serve.parquet, the same.
-DeltaFolders parquet_folders(const Solution& solution, const std::string& run_directory);
 
 // The topic that the last stage reads.
 std::string last_input(const Solution& solution);

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "verify/delta_copy.h"
 #include "verify/duck_sql.h"
 #include "verify/stores.h"
 
@@ -45,6 +46,16 @@ Status read_log(duck::Connection& connection, const std::string& folder, const s
   return {};
 }
 
+Result<std::vector<std::string>> live_paths(duck::Connection& connection, const std::string& name) {
+  std::vector<std::string> paths;
+  TM_ASSIGN(auto rows, connection.query("SELECT path FROM " + name + "_live"));
+  for (;;) {
+    TM_ASSIGN(size_t count, rows->next());
+    if (count == 0) return paths;
+    for (size_t i = 0; i < count; ++i) paths.emplace_back(rows->text(0, i));
+  }
+}
+
 // `folders`: the columns by which it is partitioned. No column has a space in its name: "file name" is free.
 Status make_view(duck::Connection& connection, const std::string& name, std::vector<std::string>* folders) {
   const std::string actions = name + "_actions", live = name + "_live";
@@ -55,13 +66,8 @@ Status make_view(duck::Connection& connection, const std::string& name, std::vec
                                              "VARCHAR) FROM " +
                                                  actions));
   std::string paths;
-  TM_ASSIGN(auto rows, connection.query("SELECT path FROM " + live));
-  for (;;) {
-    TM_ASSIGN(size_t count, rows->next());
-    if (count == 0) break;
-    for (size_t i = 0; i < count; ++i)
-      paths += (paths.empty() ? "" : ", ") + pattern_literal(rows->text(0, i));
-  }
+  TM_ASSIGN(std::vector<std::string> all, live_paths(connection, name));
+  for (const std::string& path : all) paths += (paths.empty() ? "" : ", ") + pattern_literal(path);
   dom::parser parser, other;
   dom::array fields;
   dom::element by;
@@ -106,11 +112,25 @@ Result<DuckTable> open_delta(const DeltaTable& table) {
   TM_ASSIGN(auto connection, opened.database->connect());
   for (const auto& [name, folder] : {std::pair<std::string, std::string>{kDeltaRows, table.folder},
                                      {kDeltaDeadLetters, table.dead_letters}}) {
-    if (name == kDeltaDeadLetters && !std::filesystem::exists(folder + "/_delta_log")) continue;
+    const bool letters = name == kDeltaDeadLetters;
+    std::unique_ptr<DeltaCopy> copy;
+    if (table.remote) {
+      TM_ASSIGN(copy, DeltaCopy::open(letters ? table.remote->dead_letters : table.remote->table, folder));
+      TM_TRY(copy->take_log());
+    }
+    const bool there = std::filesystem::exists(folder + "/_delta_log");
+    if (letters && !there) continue;
+    if (!there && table.remote)
+      return user_error("there is no Delta table at " + table.remote->table.place.path + " in container " +
+                        table.remote->table.place.container);
     TM_TRY(read_log(*connection, folder, name));
+    if (copy) {
+      TM_ASSIGN(std::vector<std::string> paths, live_paths(*connection, name));
+      TM_TRY(copy->take_files(paths));
+    }
     std::vector<std::string> folders;
     TM_TRY(make_view(*connection, name, &folders));
-    if (name == kDeltaRows) opened.folders.names = std::move(folders);
+    if (!letters) opened.folders.names = std::move(folders);
   }
   return opened;
 }

@@ -110,7 +110,7 @@ std::string cast_for(const std::string& expression, const std::string& type, Fie
   return expression;
 }
 
-std::string_view sql_type(FieldType type) {
+std::string_view sql_type_of(FieldType type) {
   switch (type) {
     case FieldType::kBoolean:
       return "BOOLEAN";
@@ -151,7 +151,7 @@ std::string DuckRowStore::field_expression(const FieldSpec& spec) const {
     }
     if (column->type == "JSON" || column->type == "VARCHAR") {
       std::string expression = "CAST(json_extract_string(" + sql_quoted(column->name) + ", " + json +
-                               "') AS " + std::string(sql_type(spec.type)) + ")";
+                               "') AS " + std::string(sql_type_of(spec.type)) + ")";
       return binds(expression) ? expression : "NULL";
     }
   }

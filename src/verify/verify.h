@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "azure/place.h"
 #include "base/file_system.h"
 #include "duck/duck.h"
 #include "pg/connection.h"
@@ -79,10 +80,16 @@ struct PostgresTable {
   std::string dead_letters;  // in the same schema; empty: none are kept
 };
 
-// A Delta Lake table in a folder.
+// A Delta Lake table in a folder, or in Azure storage.
 struct DeltaTable {
   std::string folder;
   std::string dead_letters;  // the folder of another one; missing where there never was one
+  // Where both are in Azure: how they are reached. What is read of them is first copied into the two folders,
+  // which whoever asks for the verification has made for that, and removes.
+  struct Remote {
+    azure::Access table, dead_letters;
+  };
+  std::optional<Remote> remote;
 };
 
 // Parquet files in Hive-style folders (docs/connectors/parquet.md).

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Kills pipelines that write Delta tables, and has delta-rs read what they stored.
 
-  delta.py --program TIDEMILL --seconds N [--seed N]
+  delta.py --program TIDEMILL --seconds N [--seed N] [--azure]
 
 First one run is killed (SIGKILL) at every named commit step that it passes. Then two runs, each a process with an
 input of its own, write to one more table at once, and are killed at random instants for --seconds. At last `tidemill
 verify` accounts for each event of the first table by its fields; delta-rs (tools/fetch-deltalake), which shares
 nothing with the program, counts rows, ids and dead letters of both, and rows at versions that have passed. --seed
 replays the instants.
+
+--azure: the tables are in Azure storage, on an Azurite of the test's own (tools/azurite). The two runs reach it through a
+proxy, which cuts their connections, loses answers of requests that were carried out, and refuses some as busy; the server
+is stopped and started again in between.
 """
 import argparse
 import json
@@ -21,7 +25,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(ROOT / "build" / "deps" / "python-delta"))
+from azurite import CONTAINER, Proxy, Server  # noqa: E402
 from program import Place, verdict_of, wait_for  # noqa: E402
 
 try:
@@ -33,6 +39,7 @@ SKIPPED = 77
 STEPS = ("run.manifest.written", "epoch.ended", "changelog.frame.written", "changelog.frame.durable", "delta.files.written",
          "delta.files.durable", "delta.commit.written", "delta.committed", "delta.checkpoint.written", "epoch.committed",
          "snapshot.written", "snapshot.durable", "snapshot.truncated", "delta.merge.written")
+AZURE_STEPS = tuple("delta.file.uploaded" if step == "delta.commit.written" else step for step in STEPS)
 REPEATED = ("epoch", "changelog", "delta")  # not always at the first time
 RATE = 1000
 
@@ -52,16 +59,80 @@ pipeline: {{tasks: 2, snapshot_min: 64KiB, epoch.interval: 100ms}}
 SERVE = ("partition_by: [type]", "nested: columns, compression: zstd", "partition_by: [type, partition]")
 
 
+class Folders:
+    """Tables in folders of this machine. A table is known by its name."""
+    steps, azure, environment = STEPS, "", {}
+
+    def __init__(self, place):
+        self.place = place
+
+    def url(self, name):
+        return os.path.join(self.place.path, name)
+
+    def table(self, name, version=None):
+        return DeltaTable(self.url(name), version=version)
+
+    def commits(self, name):
+        return [one.read_text() for one in sorted(pathlib.Path(self.url(name), "_delta_log").glob("[0-9]*.json"))]
+
+    def disturb(self, chance):
+        """What may happen to a store, beside the death of who writes to it."""
+        return False
+
+    def quiet(self):
+        return ""
+
+
+class Azure:
+    steps, azure = AZURE_STEPS, "azure.create: on, azure.timeout: 3s, "
+
+    def __init__(self, place, seed):
+        self.server = Server(place)
+        if self.server.missing:
+            return
+        self.proxy, self.restarts = Proxy(self.server.port, seed), 0
+        self.environment = {"AZURE_STORAGE_CONNECTION_STRING": self.server.connection(self.proxy.port)}
+        self.seen = {}
+
+    def url(self, name):
+        return f"abfss://{CONTAINER}@{self.server.account}.dfs.core.windows.net/tables/{name}"
+
+    def table(self, name, version=None):
+        return DeltaTable(f"az://{CONTAINER}/tables/{name}", version=version, storage_options=self.server.storage_options())
+
+    def commits(self, name):
+        names = [one for one in self.server.names(f"tables/{name}/_delta_log/0") if one.endswith(".json")]
+        for one in names:
+            if one not in self.seen:
+                self.seen[one] = self.server.get(one)
+        return [self.seen[one] for one in sorted(names)]
+
+    def disturb(self, chance):
+        what = chance.random()
+        self.proxy.lose, self.proxy.busy = (0.1, 0.0) if what < 0.3 else (0.0, 0.2) if what < 0.5 else (0.0, 0.0)
+        if what < 0.25 or what > 0.85:
+            self.proxy.cut()
+        if 0.5 < what < 0.55:
+            self.restarts += 1
+            self.server.restart()
+        return 0.5 < what < 0.7 or what > 0.85
+
+    def quiet(self):
+        self.proxy.lose = self.proxy.busy = 0.0
+        return (f"; {self.proxy.lost} answers lost, {self.proxy.refused} requests refused, connections cut {self.proxy.cuts} times, "
+                f"{self.restarts} restarts of the server")
+
+
 class Run:
-    def __init__(self, options, place, name, table, serve):
+    def __init__(self, options, place, store, name, table, serve):
         self.base = [options.program, "--data-dir", os.path.join(place.path, "data")]
-        self.name, self.place = name, place
-        self.solution = place.write(name + ".yaml", SOLUTION.format(name=name, rate=RATE, table=table, serve=serve))
+        self.name, self.place, self.store, self.table = name, place, store, table
+        self.environment = {**os.environ, **store.environment}
+        self.environment.pop("TIDEMILL_KILL_AT", None)
+        self.solution = place.write(name + ".yaml", SOLUTION.format(name=name, rate=RATE, table=store.url(table), serve=store.azure + serve))
 
     def start(self, kill_at=None, arguments=("--steps", "CIDPT", "--duration", "forever")):
-        environment = {name: value for name, value in os.environ.items() if name != "TIDEMILL_KILL_AT"}
-        if kill_at:
-            environment["TIDEMILL_KILL_AT"] = kill_at
+        environment = {**self.environment, **({"TIDEMILL_KILL_AT": kill_at} if kill_at else {})}
         with open(os.path.join(self.place.path, self.name + ".log"), "a") as log:
             process = subprocess.Popen([*self.base, "run", self.solution, *arguments], stdin=subprocess.DEVNULL, stdout=log,
                                        stderr=log, env=environment)
@@ -80,7 +151,7 @@ class Run:
         self.end(self.start(arguments=("--steps", "P", "--until-end")), 0)
 
     def verdict(self):
-        done = subprocess.run([*self.base, "verify", self.name, "--format", "json"], capture_output=True, text=True)
+        done = subprocess.run([*self.base, "verify", self.name, "--format", "json"], capture_output=True, text=True, env=self.environment)
         return verdict_of(done.stdout), done.stdout[-2000:] + done.stderr[-500:]
 
     def sent(self):
@@ -93,18 +164,17 @@ class Run:
             return log.read()[-3000:]
 
 
-def ask(path, sql, version=None):
+def ask(table, sql):
     """The one row of a query of the table `t` by delta-rs."""
-    table = DeltaTable(path, version=version)
     rows = QueryBuilder().register("t", table).execute(sql).read_all()
     return [rows[column][0].as_py() for column in range(rows.num_columns)]
 
 
-def txns(path):
+def txns(store, name):
     """The numbers of each partition: by pipeline and name, their sum."""
     held = {}
-    for commit in sorted(pathlib.Path(path, "_delta_log").glob("[0-9]*.json")):
-        for line in commit.read_text().splitlines():
+    for commit in store.commits(name):
+        for line in commit.splitlines():
             txn = json.loads(line).get("txn")
             if txn and "#source=" not in txn["appId"]:
                 held[txn["appId"]] = txn["version"]
@@ -116,7 +186,7 @@ def txns(path):
 
 
 def at_steps(run, chance):
-    for step in STEPS:
+    for step in run.store.steps:
         often = step.startswith(REPEATED) and step != "delta.merge.written"
         kill_at = f"{step}:{chance.randint(1, 4)}" if often else step
         process = run.start(kill_at)
@@ -129,7 +199,7 @@ def at_steps(run, chance):
     process = run.start()
     moved(run)
     run.finish(process)
-    return len(STEPS)
+    return len(run.store.steps)
 
 
 def at_random(runs, chance, seconds):
@@ -138,6 +208,8 @@ def at_random(runs, chance, seconds):
     kills, each, end = 0, list(range(len(runs))), time.monotonic() + seconds
     while each or time.monotonic() < end:
         time.sleep(chance.uniform(0.2, 1.2))
+        if runs[0].store.disturb(chance):
+            continue
         n = each.pop() if each else chance.randrange(len(runs))
         if live[n].poll() is not None:
             raise AssertionError(f"{runs[n].name} ended by itself\n{runs[n].log()}")
@@ -145,28 +217,31 @@ def at_random(runs, chance, seconds):
         live[n].wait()
         kills += 1
         live[n] = runs[n].start()
+    quiet = runs[0].store.quiet()
     for run, process in zip(runs, live):
         moved(run)
         run.finish(process)
-    return kills
+    return kills, quiet
 
 
 def moved(run):
-    before = txns(run.table).get((run.name, "stored"), 0)
-    wait_for(f"a commit of {run.name}", lambda: txns(run.table).get((run.name, "stored"), 0) > before, 60)
+    stored = lambda: txns(run.store, run.table).get((run.name, "stored"), 0)  # noqa: E731
+    before = stored()
+    wait_for(f"a commit of {run.name}", lambda: stored() > before, 60)
 
 
 def account(first, runs, letters, faults):
     """Rows of the table of `runs`, and dead letters in `letters`, against what the table's own numbers say."""
-    rows, ids, places = ask(first.table, 'SELECT count(*), count(DISTINCT "eventId"), count(DISTINCT "enqueuedAt") FROM t')
+    store = first.store
+    rows, ids, places = ask(store.table(first.table), 'SELECT count(*), count(DISTINCT "eventId"), count(DISTINCT "enqueuedAt") FROM t')
     if rows != ids or rows == 0 or places == 0:
         faults.append(f"{first.name}: delta-rs counts {rows} rows of {ids} ids")
-    held = txns(first.table)
+    held = txns(store, first.table)
     stored = sum(held[run.name, "stored"] for run in runs)
     if stored != rows:
         faults.append(f"{first.name}: the table says that {stored} rows are stored, and has {rows}")
-    for run, path in zip(runs, letters):
-        dead, ones = ask(path, 'SELECT count(*), count(DISTINCT concat("partition", \'/\', "offset")) FROM t')
+    for run, name in zip(runs, letters):
+        dead, ones = ask(store.table(name), 'SELECT count(*), count(DISTINCT concat("partition", \'/\', "offset")) FROM t')
         numbers = {name: held[run.name, name] for name in ("read", "stored", "dead", "dropped")}
         if dead != ones or dead != numbers["dead"]:
             faults.append(f"{run.name}: {dead} dead letters of {ones} places, where {numbers['dead']} are said to be")
@@ -180,42 +255,50 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--azure", action="store_true", help="in Azure storage, on Azurite")
     options = parser.parse_args()
     if DeltaTable is None:
         print("skipped: needs delta-rs (tools/fetch-deltalake)")
         return SKIPPED
     seed = options.seed if options.seed is not None else int(os.environ.get("TIDEMILL_SEED", "1"))
-    print(f"seed {seed}; to replay: {sys.argv[0]} --program {options.program} --seconds {options.seconds:g} --seed {seed}")
+    print(f"seed {seed}; to replay: {sys.argv[0]} --program {options.program} --seconds {options.seconds:g} --seed {seed}"
+          + (" --azure" if options.azure else ""))
     chance = random.Random(seed)
     place = Place("tidemill-delta-")
+    store = None
     try:
+        store = Azure(place, seed) if options.azure else Folders(place)
+        if options.azure and store.server.missing:
+            print("skipped: needs Azurite (tools/fetch-azurite)")
+            return SKIPPED
         faults = []
-        alone = Run(options, place, "alone", os.path.join(place.path, "own"), chance.choice(SERVE))
-        alone.table = os.path.join(place.path, "own")
+        alone = Run(options, place, store, "alone", "own", chance.choice(SERVE))
         steps = at_steps(alone, chance)
         verdict, text = alone.verdict()
         if verdict["verdict"] != "PASS":
             faults.append("the verdict: " + text)
-        rows = account(alone, [alone], [os.path.join(place.path, "alone-letters")], faults)
+        rows = account(alone, [alone], ["alone-letters"], faults)
         if rows != verdict["expected"]:
             faults.append(f"delta-rs counts {rows} rows, expected were {verdict['expected']}")
-        last = DeltaTable(alone.table).version()
-        counts = [ask(alone.table, "SELECT count(*) FROM t", version)[0] for version in (0, last // 2, last)]
+        last = store.table("own").version()
+        counts = [ask(store.table("own", version), "SELECT count(*) FROM t")[0] for version in (0, last // 2, last)]
         if counts != sorted(counts) or counts[0] != 0 or counts[-1] != rows:
             faults.append(f"rows at versions 0, {last // 2} and {last}: {counts}")
 
-        shared, serve = os.path.join(place.path, "shared"), chance.choice(SERVE)
-        runs = [Run(options, place, name, shared, serve) for name in ("left", "right")]
-        for run in runs:
-            run.table = shared
-        kills = at_random(runs, chance, options.seconds)
-        both = account(runs[0], runs, [os.path.join(place.path, run.name + "-letters") for run in runs], faults)
+        serve = chance.choice(SERVE)
+        runs = [Run(options, place, store, name, "shared", serve) for name in ("left", "right")]
+        kills, quiet = at_random(runs, chance, options.seconds)
+        both = account(runs[0], runs, [run.name + "-letters" for run in runs], faults)
         print(f"{steps} kills at named steps, {rows} rows in {last + 1} versions; {kills} at random instants of two writers of one "
-              f"table, {both} rows in {DeltaTable(shared).version() + 1} versions; {len(faults)} faults")
+              f"table, {both} rows in {store.table('shared').version() + 1} versions{quiet}; {len(faults)} faults")
         for fault in faults:
             print("  " + fault)
         return 1 if faults else 0
     finally:
+        for process in place.started:
+            process.kill()
+        if options.azure and store:
+            store.server.tool("down")
         place.close()
 
 
