@@ -76,6 +76,12 @@ Answer::Failure failure_of(CURLcode code) {
   }
 }
 
+bool is_loopback(const std::string& endpoint) {
+  const std::string host = endpoint.substr(endpoint.find("://") + 3);
+  return host.starts_with("127.") || host.starts_with("localhost:") || host.starts_with("localhost/") ||
+         host.starts_with("[::1]");
+}
+
 std::string url_of(const Access& access, const Request& request) {
   std::string url = access.place.endpoint + "/" + access.place.container;
   if (!request.blob.empty()) url += "/" + url_path(request.blob);
@@ -175,6 +181,8 @@ Answer Transport::send(const Request& request, int64_t now_s, uint64_t body_limi
   curl.easy_setopt(handle, CURLOPT_HEADERDATA, &answer);
   curl.easy_setopt(handle, CURLOPT_WRITEFUNCTION, &take_body);
   curl.easy_setopt(handle, CURLOPT_WRITEDATA, &receiver);
+  // A proxy of the environment is for what is not on this machine.
+  if (is_loopback(access_.place.endpoint)) curl.easy_setopt(handle, CURLOPT_NOPROXY, "*");
   if (request.verb == "PUT") {
     curl.easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     curl.easy_setopt(handle, CURLOPT_POSTFIELDS, request.body.empty() ? "" : request.body.data());
