@@ -22,6 +22,7 @@ namespace {
 constexpr uint64_t kErrorLimit = 1u << 20;  // of answers that are no blob's content
 constexpr int64_t kFirstPauseUs = 200'000, kLongestPauseUs = 5'000'000;
 constexpr int64_t kSkewSeconds = 600;
+constexpr int kNoHostAttempts = 4;
 constexpr size_t kParallel = 4;  // requests
 constexpr uint64_t kMostBlocks = 50'000;
 
@@ -90,6 +91,13 @@ Result<std::unique_ptr<Container>> Container::open(Access access, Clock& clock, 
 Container::Container(Access access, Clock& clock, Random& random, ContainerOptions options)
     : transport_(std::move(access), options.timeout_s), clock_(clock), random_(random), options_(options) {}
 
+// A name that is not known may be one that is wrong: that is said soon.
+bool Container::again(const Answer& answer, int attempt) const {
+  const int most =
+      answer.failure == Answer::kNoHost ? std::min(options_.attempts, kNoHostAttempts) : options_.attempts;
+  return answer.may_pass() && attempt + 1 < most;
+}
+
 void Container::pause(int attempt) {
   const int64_t most = std::min(kFirstPauseUs << std::min(attempt, 10), kLongestPauseUs);
   clock_.sleep_us(most / 2 + static_cast<int64_t>(random_.below(static_cast<uint64_t>(most / 2))));
@@ -98,10 +106,9 @@ void Container::pause(int attempt) {
 Answer Container::send(const Request& request, bool* may_be_done) {
   for (int attempt = 0;; ++attempt) {
     Answer answer = transport_.send(request, clock_.wall_us() / 1'000'000, kErrorLimit);
-    const bool again = answer.may_pass() && attempt + 1 < options_.attempts;
-    if (may_be_done != nullptr && answer.may_pass() && answer.failure != Answer::kNotSent)
-      *may_be_done = true;
-    if (!again) return answer;
+    const bool sent = answer.failure == Answer::kNone || answer.failure == Answer::kLost;
+    if (may_be_done != nullptr && answer.may_pass() && sent) *may_be_done = true;
+    if (!again(answer, attempt)) return answer;
     pause(attempt);
   }
 }
@@ -138,7 +145,7 @@ Error Container::error_of(const Request& request, const Answer& answer) const {
     host = host.substr(0, host.find('/'));
     Error error = external_error(fmt::format("{}: {}: {}", where, host, answer.trouble), Code::kFailed,
                                  answer.may_pass());
-    if (answer.trouble.find("resolve") != std::string::npos)
+    if (answer.failure == Answer::kNoHost)
       error.message += "; is the account's name right, and is there a network?";
     return error;
   }
@@ -277,7 +284,7 @@ Result<std::string> Container::get(const std::string& blob, uint64_t limit) {
     content.clear();
     const Answer answer = transport_.send(request, clock_.wall_us() / 1'000'000, kErrorLimit);
     if (answer.ok()) return content;
-    if (!answer.may_pass() || attempt + 1 >= options_.attempts) return error_of(request, answer);
+    if (!again(answer, attempt)) return error_of(request, answer);
     pause(attempt);
   }
 }
@@ -296,15 +303,17 @@ Status Container::download(const std::string& blob, const std::string& path) {
     if (!written.ok()) disk = std::move(written).error();
     return !disk;
   };
-  for (int attempt = 0;;) {
+  for (int attempt = 0;; ++attempt) {
     const uint64_t before = have;
     // From where the last connection was cut; what is under a name is never changed.
     if (have > 0) request.headers["x-ms-range"] = fmt::format("bytes={}-", have);
     const Answer answer = transport_.send(request, clock_.wall_us() / 1'000'000, kErrorLimit);
+    if (answer.ok() && before > 0 && answer.status != 206)
+      return external_error(blob + ": Azure sends all of it where a part was asked for");
     if (answer.ok()) return {};
     if (disk) return std::move(*disk);
-    attempt = have > before ? 0 : attempt + 1;
-    if (!answer.may_pass() || attempt >= options_.attempts) return error_of(request, answer);
+    if (have > before) attempt = 0;
+    if (!again(answer, attempt)) return error_of(request, answer);
     pause(attempt);
   }
 }
@@ -321,7 +330,7 @@ Status Container::list(const std::string& prefix, bool deep, const std::function
     Answer answer;
     for (int attempt = 0;; ++attempt) {
       answer = transport_.send(request, clock_.wall_us() / 1'000'000, 64u << 20);
-      if (!answer.may_pass() || attempt + 1 >= options_.attempts) break;
+      if (!again(answer, attempt)) break;
       pause(attempt);
     }
     if (!answer.ok()) return error_of(request, answer);

@@ -24,7 +24,7 @@ namespace tidemill::azure {
 struct ContainerOptions {
   int page = 5000;                  // of a list; the most that Azure gives at once
   int timeout_s = 20;               // without a byte, of a connection or an answer
-  int attempts = 5;                 // of one request
+  int attempts = 8;                 // of one request
   uint64_t block_bytes = 8u << 20;  // of larger files, in memory one of each that is sent at a time
 };
 
@@ -63,6 +63,7 @@ class Container {
 
   // `may_be_done`: set where an answer was lost of a try that may have been carried out.
   Answer send(const Request& request, bool* may_be_done = nullptr);
+  bool again(const Answer& answer, int attempt) const;  // after `attempt`, counted from 0
   void pause(int attempt);
   Error error_of(const Request& request, const Answer& answer) const;
   std::string denied(const Answer& answer) const;

@@ -61,6 +61,7 @@ Answer::Failure failure_of(CURLcode code) {
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
+      return Answer::kNoHost;
     case CURLE_COULDNT_CONNECT:
     case CURLE_SSL_CONNECT_ERROR:
       return Answer::kNotSent;
@@ -123,7 +124,7 @@ std::map<std::string, std::string> headers_of(const Access& access, const Reques
 }  // namespace
 
 bool Answer::may_pass() const {
-  if (failure == kNotSent || failure == kLost) return true;
+  if (failure == kNotSent || failure == kNoHost || failure == kLost) return true;
   return failure == kNone && (status == 408 || status == 429 || (status >= 500 && status != 501));
 }
 

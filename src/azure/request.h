@@ -25,8 +25,9 @@ struct Request {
 };
 
 struct Answer {
-  enum Failure { kNone, kNotSent, kLost, kFinal } failure = kNone;  // kFinal: no retry helps
-  std::string trouble;                                              // where there is no answer: what happened
+  // kNoHost: kNotSent, and there is no such host; kFinal: no retry helps.
+  enum Failure { kNone, kNotSent, kNoHost, kLost, kFinal } failure = kNone;
+  std::string trouble;  // where there is no answer: what happened
   long status = 0;
   std::map<std::string, std::string> headers;  // names in small letters
   std::string body;                            // at most the transport's limit
