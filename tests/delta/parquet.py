@@ -115,7 +115,7 @@ def account(run, place, faults):
     verdict, text = run.verdict()
     if verdict["verdict"] != "PASS":
         faults.append("the verdict: " + text)
-    rows, ids = ask(as_delta(run, place), 'SELECT count(*), count(DISTINCT "eventId") FROM t')
+    rows, ids = ask(delta.DeltaTable(as_delta(run, place)), 'SELECT count(*), count(DISTINCT "eventId") FROM t')
     if rows != ids or rows != verdict["expected"] or rows == 0:
         faults.append(f"{run.name}: delta-rs counts {rows} rows of {ids} ids, expected were {verdict['expected']}")
     letters = [json.loads(line) for path in pathlib.Path(place.path, "data", run.name).glob(f"*/{run.name}-letters/*/*.jsonl")
@@ -147,7 +147,7 @@ def main():
         faults, runs = [], []
         for name in ("steps", "instants"):
             serve, folders = chance.choice(SERVE)
-            run = Run(options, place, name, os.path.join(place.path, name + "-table"), serve)
+            run = Run(options, place, delta.Folders(place), name, name + "-table", serve)
             run.table, run.folders = os.path.join(place.path, name + "-table"), folders
             runs.append(run)
         steps = at_steps(runs[0], chance, faults)
