@@ -22,7 +22,9 @@ extern "C" duckdb_state duckdb_appender_clear(duckdb_appender appender);
   F(extract_statements) F(extract_statements_error) F(prepare_extracted_statement) F(destroy_extracted) \
   F(prepare_error) F(destroy_prepare) F(nparams) F(param_type) F(prepared_statement_type)                                          \
   F(bind_boolean) F(bind_int32) F(bind_int64) F(bind_double) F(bind_timestamp) F(bind_timestamp_tz)                   \
-  F(bind_varchar_length) F(bind_null) F(execute_prepared) F(execute_prepared_streaming) F(fetch_chunk)  \
+  F(bind_varchar_length) F(bind_null) F(execute_prepared_streaming) F(fetch_chunk)                      \
+  F(pending_prepared) F(pending_error) F(pending_execute_task) F(pending_execution_is_finished)         \
+  F(execute_pending) F(destroy_pending)                                                                 \
   F(column_count) F(column_name) F(column_logical_type)                                                 \
   F(get_type_id) F(logical_type_get_alias) F(destroy_logical_type) F(decimal_width) F(decimal_scale)    \
   F(decimal_internal_type) F(enum_internal_type) F(enum_dictionary_size) F(enum_dictionary_value)       \
@@ -44,7 +46,9 @@ extern "C" duckdb_state duckdb_appender_clear(duckdb_appender appender);
   F(table_function_set_init) F(table_function_set_function)                                             \
   F(table_function_supports_projection_pushdown) F(bind_get_extra_info) F(bind_add_result_column)       \
   F(init_get_extra_info) F(init_set_init_data) F(init_get_column_count) F(init_get_column_index)        \
-  F(init_set_error) F(function_get_init_data) F(function_set_error) F(create_logical_type)              \
+  F(init_set_error) F(init_set_max_threads) F(function_get_init_data) F(function_set_error)             \
+  F(bind_set_error) F(table_function_get_client_context) F(connection_get_client_context)               \
+  F(client_context_get_connection_id) F(destroy_client_context)                                         \
   F(create_null_value) F(create_bool) F(create_int8) F(create_int16) F(create_int32) F(create_int64)    \
   F(create_uint8) F(create_uint16) F(create_uint32) F(create_uint64) F(create_hugeint)                  \
   F(create_uhugeint) F(create_bignum) F(create_decimal) F(create_float) F(create_double)                \

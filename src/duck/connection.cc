@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
+#include "base/clock.h"
 #include "duck/error.h"
+#include "duck/scan.h"
 
 namespace tidemill::duck {
 namespace {
@@ -64,6 +67,15 @@ class ConnectionImpl final : public Connection {
     return result;
   }
 
+  Result<int64_t> execute_kept(const std::string& sql) override {
+    auto known = kept_.find(sql);
+    if (known != kept_.end()) return run(known->second.get());
+    TM_ASSIGN(OwnedStatement statement, run_all_but_last(sql, {}));
+    auto result = run(statement.get());
+    if (result.ok() && kept_.size() < kMostKept) kept_[sql] = std::move(statement);
+    return result;
+  }
+
   Result<std::unique_ptr<Rows>> query(const std::string& sql, const std::vector<Value>& values) override {
     TM_ASSIGN(OwnedStatement last, run_all_but_last(sql, values));
     return make_rows(handle_, std::move(last));
@@ -106,6 +118,10 @@ class ConnectionImpl final : public Connection {
     return make_appender(handle_, table);
   }
 
+  Status add_function(ScanFunction function) override {
+    return register_scan(handle_->database, std::move(function), handle_.get());
+  }
+
   void interrupt() override { api().interrupt(handle_->connection); }
 
  private:
@@ -143,9 +159,27 @@ class ConnectionImpl final : public Connection {
     return ok_status();
   }
 
+  // Left to itself DuckDB asks for tasks without a pause while its own threads have them all.
+  static duckdb_pending_state wait_for(duckdb_pending_result pending) {
+    constexpr int64_t kFirstPauseUs = 20, kLongestPauseUs = 1000;
+    int64_t pause_us = kFirstPauseUs;
+    while (true) {
+      const duckdb_pending_state state = api().pending_execute_task(pending);
+      if (api().pending_execution_is_finished(state)) return state;
+      if (state != DUCKDB_PENDING_NO_TASKS_AVAILABLE) continue;
+      Clock::system().sleep_us(pause_us);
+      pause_us = std::min(2 * pause_us, kLongestPauseUs);
+    }
+  }
+
   static Result<int64_t> run(duckdb_prepared_statement statement) {
+    OwnedPending pending;
+    if (api().pending_prepared(statement, pending.out()) != DuckDBSuccess ||
+        wait_for(pending.get()) == DUCKDB_PENDING_ERROR) {
+      return error_of(text_or(api().pending_error(pending.get()), "Invalid Error: no message"));
+    }
     OwnedResult result;
-    if (api().execute_prepared(statement, &result.result) != DuckDBSuccess) {
+    if (api().execute_pending(pending.get(), &result.result) != DuckDBSuccess) {
       return error_of(text_or(api().result_error(&result.result), "Invalid Error: no message"));
     }
     return static_cast<int64_t>(api().rows_changed(&result.result));
@@ -154,7 +188,7 @@ class ConnectionImpl final : public Connection {
   static constexpr size_t kMostKept = 16;
 
   std::shared_ptr<ConnectionHandle> handle_;
-  // Statements with parameters that were executed: planning one costs more than running it.
+  // Statements that were executed with values, or are to be kept: planning one costs more than running it.
   std::unordered_map<std::string, OwnedStatement> kept_;
 };
 

@@ -66,7 +66,29 @@ struct Value {
   static Value null() { return {}; }
 };
 
-class Connection;
+// Rows that the program itself gives, read front to back.
+class Scan {
+ public:
+  virtual ~Scan() = default;
+  // How many threads may call next() at once, each of which gets rows of its own.
+  virtual size_t threads() const { return 1; }
+  // Fills rows 0, 1 … of the vectors (with the functions of api.h), `most` at most. One for each column of
+  // the function, null where the query does not read it. Returns the number of rows, 0 at the end.
+  virtual Result<size_t> next(const std::vector<_duckdb_vector*>& columns, size_t most) = 0;
+};
+
+struct ScanColumn {
+  std::string name;
+  std::string type;  // as SQL says it: "BIGINT", "STRUCT(a DOUBLE)"
+};
+
+// A table function of SQL without arguments: `FROM name()`. `open` is called for each of its calls, from any
+// thread, as long as the database lives.
+struct ScanFunction {
+  std::string name;
+  std::vector<ScanColumn> columns;
+  std::function<Result<std::unique_ptr<Scan>>()> open;
+};
 
 // Appends whole data chunks to one table inside the connection's transaction.
 class Appender {
@@ -91,6 +113,8 @@ class Connection {
   //
   // Statements without a result that anyone reads. Returns the number of rows changed.
   virtual Result<int64_t> execute(const std::string& sql, const std::vector<Value>& values = {}) = 0;
+  // The same of one statement without values that is run again and again: it is planned once.
+  virtual Result<int64_t> execute_kept(const std::string& sql) = 0;
   virtual Result<std::unique_ptr<Rows>> query(const std::string& sql,
                                               const std::vector<Value>& values = {}) = 0;
   // As query(), of one statement that only reads (SELECT, SHOW, DESCRIBE, EXPLAIN, PIVOT and their kin).
@@ -99,30 +123,10 @@ class Connection {
   virtual Result<std::unique_ptr<Rows>> read(const std::string& sql) = 0;
   // Columns in the table's order. `table` is a name in the current schema, taken as it is: no quotes.
   virtual Result<std::unique_ptr<Appender>> appender(const std::string& table) = 0;
+  // A function that statements of this connection alone may call. No other of the database has its name.
+  virtual Status add_function(ScanFunction function) = 0;
   // Stops what runs on this connection (Code::kStopped); from any thread.
   virtual void interrupt() = 0;
-};
-
-// Rows that the program itself gives, read front to back by one thread.
-class Scan {
- public:
-  virtual ~Scan() = default;
-  // Fills rows 0, 1 … of the vectors (with the functions of api.h), `most` at most. One for each column of
-  // the function, null where the query does not read it. Returns the number of rows, 0 at the end.
-  virtual Result<size_t> next(const std::vector<_duckdb_vector*>& columns, size_t most) = 0;
-};
-
-struct ScanColumn {
-  std::string name;
-  enum Type { kInteger, kBigint, kTimestamp, kVarchar } type = kVarchar;
-};
-
-// A table function of SQL without arguments: `FROM name()`. `open` is called for each of its calls, from any
-// thread, as long as the database lives.
-struct ScanFunction {
-  std::string name;
-  std::vector<ScanColumn> columns;
-  std::function<Result<std::unique_ptr<Scan>>()> open;
 };
 
 class Database {

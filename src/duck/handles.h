@@ -43,6 +43,7 @@ class Owned {
 using OwnedConfig = Owned<duckdb_config, &Api::destroy_config>;
 using OwnedStatements = Owned<duckdb_extracted_statements, &Api::destroy_extracted>;
 using OwnedStatement = Owned<duckdb_prepared_statement, &Api::destroy_prepare>;
+using OwnedPending = Owned<duckdb_pending_result, &Api::destroy_pending>;
 using OwnedType = Owned<duckdb_logical_type, &Api::destroy_logical_type>;
 using OwnedChunk = Owned<duckdb_data_chunk, &Api::destroy_data_chunk>;
 using OwnedValue = Owned<duckdb_value, &Api::destroy_value>;

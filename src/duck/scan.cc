@@ -1,5 +1,6 @@
 #include "duck/scan.h"
 
+#include <optional>
 #include <utility>
 
 #include "duck/error.h"
@@ -9,19 +10,20 @@ namespace {
 
 using OwnedFunction = Owned<duckdb_table_function, &Api::destroy_table_function>;
 
-duckdb_type type_of(ScanColumn::Type type) {
-  switch (type) {
-    case ScanColumn::kInteger:
-      return DUCKDB_TYPE_INTEGER;
-    case ScanColumn::kBigint:
-      return DUCKDB_TYPE_BIGINT;
-    case ScanColumn::kTimestamp:
-      return DUCKDB_TYPE_TIMESTAMP;
-    case ScanColumn::kVarchar:
-      return DUCKDB_TYPE_VARCHAR;
+struct Registered {
+  ScanFunction function;
+  std::vector<OwnedType> types;        // of its columns
+  std::optional<idx_t> connection_id;  // of the one that may call it
+};
+
+class OwnedContext {
+ public:
+  ~OwnedContext() {
+    if (context != nullptr) api().destroy_client_context(&context);
   }
-  return DUCKDB_TYPE_INVALID;
-}
+  idx_t connection_id() const { return api().client_context_get_connection_id(context); }
+  duckdb_client_context context = nullptr;
+};
 
 // One call of the function in one statement.
 struct Call {
@@ -31,15 +33,22 @@ struct Call {
 };
 
 void bind(duckdb_bind_info info) {
-  const auto& function = *static_cast<const ScanFunction*>(api().bind_get_extra_info(info));
-  for (const ScanColumn& column : function.columns) {
-    OwnedType type(api().create_logical_type(type_of(column.type)));
-    api().bind_add_result_column(info, column.name.c_str(), type.get());
+  const auto& registered = *static_cast<const Registered*>(api().bind_get_extra_info(info));
+  const ScanFunction& function = registered.function;
+  if (registered.connection_id) {
+    OwnedContext asking;
+    api().table_function_get_client_context(info, &asking.context);
+    if (asking.connection_id() != *registered.connection_id) {
+      api().bind_set_error(info, (function.name + "() is for a pipeline's own use").c_str());
+      return;
+    }
   }
+  for (size_t i = 0; i < function.columns.size(); ++i)
+    api().bind_add_result_column(info, function.columns[i].name.c_str(), registered.types[i].get());
 }
 
 void init(duckdb_init_info info) {
-  const auto& function = *static_cast<const ScanFunction*>(api().init_get_extra_info(info));
+  const ScanFunction& function = static_cast<const Registered*>(api().init_get_extra_info(info))->function;
   auto scan = function.open();
   if (!scan.ok()) {
     api().init_set_error(info, scan.error().message.c_str());
@@ -48,6 +57,7 @@ void init(duckdb_init_info info) {
   auto call = std::make_unique<Call>();
   call->scan = std::move(*scan);
   call->column_count = function.columns.size();
+  api().init_set_max_threads(info, call->scan->threads());
   for (idx_t i = 0; i < api().init_get_column_count(info); ++i) {
     // Beyond the last: what count(*) asks for, a row and none of its columns.
     call->wanted.push_back(api().init_get_column_index(info, i));
@@ -71,16 +81,33 @@ void fill(duckdb_function_info info, duckdb_data_chunk output) {
 
 }  // namespace
 
-Status register_scan(const std::shared_ptr<DatabaseHandle>& database, ScanFunction function) {
+Status register_scan(const std::shared_ptr<DatabaseHandle>& database, ScanFunction function,
+                     const ConnectionHandle* only_for) {
   ConnectionHandle connection(database);
   if (api().connect(database->database, &connection.connection) != DuckDBSuccess) {
     return internal_error("DuckDB: no connection");
   }
+  auto registered = std::make_unique<Registered>();
+  for (const ScanColumn& column : function.columns) {
+    OwnedResult asked;
+    const std::string sql = "SELECT CAST(NULL AS " + column.type + ")";
+    if (api().query(connection.connection, sql.c_str(), &asked.result) != DuckDBSuccess) {
+      return error_of(text_or(api().result_error(&asked.result), "Parser Error: no type"))
+          .within("column " + column.name);
+    }
+    registered->types.emplace_back(api().column_logical_type(&asked.result, 0));
+  }
+  if (only_for != nullptr) {
+    OwnedContext context;
+    api().connection_get_client_context(only_for->connection, &context.context);
+    registered->connection_id = context.connection_id();
+  }
   OwnedFunction made(api().create_table_function());
   const std::string name = function.name;
   api().table_function_set_name(made.get(), name.c_str());
-  api().table_function_set_extra_info(made.get(), new ScanFunction(std::move(function)),
-                                      [](void* data) { delete static_cast<ScanFunction*>(data); });
+  registered->function = std::move(function);
+  api().table_function_set_extra_info(made.get(), registered.release(),
+                                      [](void* data) { delete static_cast<Registered*>(data); });
   api().table_function_set_bind(made.get(), bind);
   api().table_function_set_init(made.get(), init);
   api().table_function_set_function(made.get(), fill);

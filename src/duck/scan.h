@@ -7,6 +7,8 @@
 
 namespace tidemill::duck {
 
-Status register_scan(const std::shared_ptr<DatabaseHandle>& database, ScanFunction function);
+// `only_for`: the connection that may call it; null: any.
+Status register_scan(const std::shared_ptr<DatabaseHandle>& database, ScanFunction function,
+                     const ConnectionHandle* only_for = nullptr);
 
 }  // namespace tidemill::duck

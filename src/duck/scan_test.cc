@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "duck/api.h"
 #include "duck/duck.h"
 
@@ -40,7 +42,7 @@ class DuckScan : public ::testing::Test {
   void add(int64_t end, int64_t fails_at = -1) {
     ScanFunction function;
     function.name = "numbers";
-    function.columns = {{"n", ScanColumn::kBigint}, {"text", ScanColumn::kVarchar}};
+    function.columns = {{"n", "BIGINT"}, {"text", "VARCHAR"}};
     function.open = [=]() -> Result<std::unique_ptr<Scan>> {
       if (end < 0) return external_error("no well here", Code::kNotFound);
       return std::unique_ptr<Scan>(std::make_unique<Count>(end, fails_at));
@@ -99,6 +101,49 @@ TEST_F(DuckScan, ItsErrorBehindRowsThatWereReadIsTheQuerys) {
 TEST_F(DuckScan, ItsErrorAtTheStartIsTheQuerys) {
   add(-1);
   EXPECT_THAT(ask("SELECT sum(n) FROM numbers()"), HasSubstr("no well here"));
+}
+
+TEST_F(DuckScan, AColumnOfATypeThatThereIsNotIsAnError) {
+  Status added = database_->add_function({"numbers", {{"n", "NUMERAL"}}, {}});
+  ASSERT_FALSE(added.ok());
+  EXPECT_THAT(added.error().message, HasSubstr("column n"));
+}
+
+// Numbers from 0, for several threads.
+class Shared final : public Scan {
+ public:
+  Shared(int64_t end, std::atomic<int64_t>* at) : end_(end), at_(at) {}
+  size_t threads() const override { return 2; }
+  Result<size_t> next(const std::vector<_duckdb_vector*>& columns, size_t most) override {
+    const int64_t from = at_->fetch_add(static_cast<int64_t>(most));
+    size_t row = 0;
+    for (; row < most && from + static_cast<int64_t>(row) < end_; ++row)
+      static_cast<int64_t*>(api().vector_get_data(columns[0]))[row] = from + static_cast<int64_t>(row);
+    return row;
+  }
+
+ private:
+  const int64_t end_;
+  std::atomic<int64_t>* at_;
+};
+
+TEST_F(DuckScan, OfOneConnectionIsRunAgainByAKeptStatementAndRefusedToOthers) {
+  std::atomic<int64_t> at{0};
+  int64_t end = 1'000'000;
+  auto connection = database_->connect().value();
+  ScanFunction function{"shared", {{"n", "BIGINT"}}, {}};
+  function.open = [&]() -> Result<std::unique_ptr<Scan>> {
+    return std::unique_ptr<Scan>(std::make_unique<Shared>(end, &at));
+  };
+  ASSERT_TRUE(connection->add_function(std::move(function)).ok());
+  ASSERT_TRUE(connection->execute("CREATE TABLE kept (n BIGINT)").ok());
+  const std::string insert = "INSERT INTO kept SELECT n FROM shared()";
+  EXPECT_EQ(connection->execute_kept(insert).value(), 1'000'000);
+  at = 1'000'000;
+  end = 1'000'007;
+  EXPECT_EQ(connection->execute_kept(insert).value(), 7);
+  EXPECT_EQ(ask("SELECT count(*), count(DISTINCT n), max(n) FROM kept"), "1000007 1000007 1000006");
+  EXPECT_THAT(ask("SELECT count(*) FROM shared()"), HasSubstr("own use"));
 }
 
 }  // namespace

@@ -84,6 +84,7 @@ class DeltaWriter final : public pipeline::SinkWriter {
     options.partition_by = sink.options_.partition_by;
     options.folder = sink.log_->store().folder();
     options.codec = sink.options_.codec;
+    options.threads = static_cast<size_t>(sink.options_.threads);
     return options;
   }
   Status check_owned(const pipeline::CommitRequest& request);
@@ -232,7 +233,8 @@ Status DeltaSink::prepare(const Schema& schema) {
   TM_ASSIGN(layout_, layout_of(schema));
   TM_ASSIGN(database_, duck::Database::open(
                            ":memory:", {{"memory_limit", std::to_string(options_.memory_limit_bytes) + "B"},
-                                        {"threads", std::to_string(options_.threads)}}));
+                                        {"threads", std::to_string(options_.threads)},
+                                        {"preserve_insertion_order", "false"}}));
   DeltaLogOptions log;
   log.checkpoint_interval = options_.checkpoint_interval;
   log.tombstones_us = std::max(log.tombstones_us, options_.upkeep.retention_us);

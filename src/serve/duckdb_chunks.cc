@@ -1,7 +1,9 @@
 #include "serve/duckdb_chunks.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "duck/api.h"
@@ -111,52 +113,136 @@ const Column* KeptRows::column(size_t field) const {
   return index < 0 ? nullptr : &columns_[static_cast<size_t>(index)];
 }
 
-ChunkWriter::ChunkWriter(const TableLayout& layout, duck::Appender& appender)
-    : layout_(layout), appender_(appender) {
+size_t ChunkCutter::next(size_t most, std::vector<Slice>* slices) {
+  slices->clear();
+  size_t rows = 0;
+  while (rows < most && kept_ < rows_.size()) {
+    const std::vector<KeptRows::Run>& runs = rows_[kept_].runs();
+    if (run_ == runs.size()) {
+      ++kept_;
+      run_ = 0;
+      continue;
+    }
+    const KeptRows::Run& run = runs[run_];
+    const auto take = static_cast<uint32_t>(std::min<size_t>(run.count - in_run_, most - rows));
+    slices->push_back({&rows_[kept_], {run.first + in_run_, take}});
+    rows += take;
+    in_run_ += take;
+    if (in_run_ < run.count) continue;
+    in_run_ = 0;
+    ++run_;
+  }
+  return rows;
+}
+
+ChunkFiller::ChunkFiller(const TableLayout& layout) : layout_(layout) {
   for (const TableColumn& column : layout.columns) objects_.emplace_back(column.object_layout);
 }
 
-Status ChunkWriter::append(const std::vector<KeptRows>& kept, int64_t stored_at_us) {
-  const size_t most = appender_.vector_size();
-  for (const KeptRows& one : kept) {
-    for (KeptRows::Run run : one.runs()) {
-      while (run.count > 0) {
-        auto take = static_cast<uint32_t>(std::min<size_t>(run.count, most - rows_));
-        slices_.push_back({&one, {run.first, take}});
-        rows_ += take;
-        run.first += take;
-        run.count -= take;
-        if (rows_ == most) TM_TRY(append_chunk(stored_at_us));
-      }
-    }
-  }
-  return rows_ == 0 ? Status() : append_chunk(stored_at_us);
-}
-
 // Column by column, so that each vector is written from end to end.
-Status ChunkWriter::append_chunk(int64_t stored_at_us) {
-  duckdb_data_chunk chunk = appender_.chunk();
+void ChunkFiller::fill(const std::vector<ChunkCutter::Slice>& slices, int64_t stored_at_us,
+                       const std::vector<duckdb_vector>& vectors) const {
   for (size_t c = 0; c < layout_.columns.size(); ++c) {
     const TableColumn& column = layout_.columns[c];
-    duckdb_vector vector = api().data_chunk_get_vector(chunk, c);
-    if (column.kind == TableColumn::kStoredAt) {
-      std::fill_n(static_cast<int64_t*>(api().vector_get_data(vector)), rows_, stored_at_us);
-      continue;
-    }
+    if (vectors[c] == nullptr) continue;
     size_t at = 0;
-    for (const Slice& slice : slices_) {
-      if (column.kind == TableColumn::kJson) {
-        copy_object(objects_[c], *slice.kept, column.object_fields, slice.run, vector, at);
+    for (const ChunkCutter::Slice& slice : slices) {
+      if (column.kind == TableColumn::kStoredAt) {
+        std::fill_n(static_cast<int64_t*>(api().vector_get_data(vectors[c])) + at, slice.run.count,
+                    stored_at_us);
+      } else if (column.kind == TableColumn::kJson) {
+        copy_object(objects_[c], *slice.kept, column.object_fields, slice.run, vectors[c], at);
       } else {
-        copy_member(column, *slice.kept, slice.run, vector, at);
+        copy_member(column, *slice.kept, slice.run, vectors[c], at);
       }
       at += slice.run.count;
     }
   }
-  api().data_chunk_set_size(chunk, rows_);
-  slices_.clear();
-  rows_ = 0;
-  return appender_.append_chunk();
+}
+
+Status append_rows(const TableLayout& layout, const std::vector<KeptRows>& rows, int64_t stored_at_us,
+                   duck::Appender& appender) {
+  const ChunkFiller filler(layout);
+  ChunkCutter cutter(rows);
+  std::vector<ChunkCutter::Slice> slices;
+  std::vector<duckdb_vector> vectors(layout.columns.size());
+  while (const size_t count = cutter.next(appender.vector_size(), &slices)) {
+    duckdb_data_chunk chunk = appender.chunk();
+    for (size_t c = 0; c < vectors.size(); ++c) vectors[c] = api().data_chunk_get_vector(chunk, c);
+    filler.fill(slices, stored_at_us, vectors);
+    api().data_chunk_set_size(chunk, count);
+    TM_TRY(appender.append_chunk());
+  }
+  return {};
+}
+
+// What the function that DuckDB knows, and keeps as long as the database, has in common with the feed.
+struct RowFeed::Shared {
+  Shared(const TableLayout& columns, size_t most_threads)
+      : layout(columns), filler(layout), threads(most_threads) {}
+  const TableLayout layout;
+  const ChunkFiller filler;
+  const size_t threads;
+  const std::vector<KeptRows>* rows = nullptr;  // null: there are none to be had
+  size_t row_count = 0;
+  int64_t stored_at_us = 0;
+};
+
+class RowFeed::Reader final : public duck::Scan {
+ public:
+  explicit Reader(std::shared_ptr<const Shared> shared)
+      : shared_(std::move(shared)), cutter_(*shared_->rows) {}
+
+  // A thread is worth a row group of its own.
+  size_t threads() const override {
+    constexpr size_t kRowGroup = 122'880;
+    return std::clamp<size_t>(shared_->row_count / kRowGroup, 1, shared_->threads);
+  }
+
+  Result<size_t> next(const std::vector<duckdb_vector>& columns, size_t most) override {
+    std::vector<ChunkCutter::Slice> slices;
+    size_t count = 0;
+    {
+      std::lock_guard lock(mutex_);
+      count = cutter_.next(most, &slices);
+    }
+    shared_->filler.fill(slices, shared_->stored_at_us, columns);
+    return count;
+  }
+
+ private:
+  const std::shared_ptr<const Shared> shared_;
+  std::mutex mutex_;
+  ChunkCutter cutter_;
+};
+
+Result<std::unique_ptr<RowFeed>> RowFeed::open(duck::Connection& connection, const TableLayout& layout,
+                                               size_t threads) {
+  static std::atomic<uint64_t> number{0};
+  auto shared = std::make_shared<Shared>(layout, threads);
+  duck::ScanFunction function;
+  function.name = "tidemill_rows_" + std::to_string(++number);
+  for (const TableColumn& column : layout.columns) function.columns.push_back({column.name, column.type});
+  function.open = [shared]() -> Result<std::unique_ptr<duck::Scan>> {
+    if (shared->rows == nullptr) return internal_error("no rows are given");
+    return std::unique_ptr<duck::Scan>(std::make_unique<Reader>(shared));
+  };
+  std::string name = function.name;
+  TM_TRY(connection.add_function(std::move(function)));
+  return std::unique_ptr<RowFeed>(new RowFeed(std::move(name), std::move(shared)));
+}
+
+void RowFeed::give(const std::vector<KeptRows>& rows, int64_t stored_at_us) {
+  shared_->rows = &rows;
+  shared_->stored_at_us = stored_at_us;
+  shared_->row_count = 0;
+  for (const KeptRows& kept : rows) {
+    for (const KeptRows::Run& run : kept.runs()) shared_->row_count += run.count;
+  }
+}
+
+void RowFeed::take_back() {
+  shared_->rows = nullptr;
 }
 
 std::string duckdb_dead_letters_sql(const std::string& table) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "duck/duck.h"
@@ -35,26 +37,60 @@ class KeptRows {
   size_t memory_bytes_ = 0;
 };
 
-// Fills whole chunks and appends them. Used once per commit.
-class ChunkWriter {
+// Cuts kept rows into chunks. Its calls must not overlap; both must outlive it.
+class ChunkCutter {
  public:
-  // Both must outlive it.
-  ChunkWriter(const TableLayout& layout, duck::Appender& appender);
-  // `stored_at_us`: for the column of that kind.
-  Status append(const std::vector<KeptRows>& kept, int64_t stored_at_us);
-
- private:
   struct Slice {
     const KeptRows* kept = nullptr;
     KeptRows::Run run;
   };
-  Status append_chunk(int64_t stored_at_us);
+  explicit ChunkCutter(const std::vector<KeptRows>& rows) : rows_(rows) {}
+  // The next rows, `most` at most; returns how many, 0 at the end. Replaces what `slices` has.
+  size_t next(size_t most, std::vector<Slice>* slices);
 
+ private:
+  const std::vector<KeptRows>& rows_;
+  size_t kept_ = 0, run_ = 0;
+  uint32_t in_run_ = 0;
+};
+
+// Fills the vectors of a table's columns. Thread-safe.
+class ChunkFiller {
+ public:
+  explicit ChunkFiller(const TableLayout& layout);  // which must outlive it
+  // `vectors`: one for each column of the layout; null: nobody reads it. `stored_at_us`: for the column of
+  // that kind.
+  void fill(const std::vector<ChunkCutter::Slice>& slices, int64_t stored_at_us,
+            const std::vector<_duckdb_vector*>& vectors) const;
+
+ private:
   const TableLayout& layout_;
-  duck::Appender& appender_;
   std::vector<JsonWriter> objects_;  // of the kJson columns, by column number
-  std::vector<Slice> slices_;        // of the chunk that is being gathered
-  size_t rows_ = 0;
+};
+
+// Appends rows to a table of the layout, in whole chunks.
+Status append_rows(const TableLayout& layout, const std::vector<KeptRows>& rows, int64_t stored_at_us,
+                   duck::Appender& appender);
+
+// Gives kept rows to statements of one connection as `FROM name()`, in the layout's columns: straight from
+// the columns that events were decoded into, with no table between. Used by one thread at a time.
+class RowFeed {
+ public:
+  // `threads`: how many threads of DuckDB may read large epochs at once; then they keep no order.
+  static Result<std::unique_ptr<RowFeed>> open(duck::Connection& connection, const TableLayout& layout,
+                                               size_t threads);
+  const std::string& name() const { return name_; }
+  // Rows for the statements to come; they must stay until take_back(), which ends a statement's use of them.
+  void give(const std::vector<KeptRows>& rows, int64_t stored_at_us);
+  void take_back();
+
+ private:
+  struct Shared;
+  class Reader;
+  RowFeed(std::string name, std::shared_ptr<Shared> shared)
+      : name_(std::move(name)), shared_(std::move(shared)) {}
+  const std::string name_;
+  const std::shared_ptr<Shared> shared_;
 };
 
 // Appends dead letters to their table (duckdb_dead_letters_sql).

@@ -69,7 +69,8 @@ class DuckDbWriter final : public pipeline::SinkWriter {
   const std::string& pipeline() const { return sink_.options_.pipeline; }
   Status fill_transaction(const DuckDbOutput& output, const pipeline::CommitRequest& request);
   Status append_rows(const DuckDbOutput& output, int64_t stored_at_us);
-  Status upsert_staged();
+  Status insert(const DuckDbOutput& output, int64_t stored_at_us);
+  Status upsert(const DuckDbOutput& output, int64_t stored_at_us);
   // Whatever an error says, the transaction is over afterwards.
   void roll_back() { static_cast<void>(connection_->execute("ROLLBACK").ok()); }
   Status after_failed_commit(const pipeline::CommitRequest& request, Error why);
@@ -77,12 +78,16 @@ class DuckDbWriter final : public pipeline::SinkWriter {
   DuckDbSink& sink_;
   std::unique_ptr<duck::Connection> connection_;
   std::map<TopicPartition, Incarnation> owned_;
-  std::string staging_;  // of rows that are upserted; empty: they are inserted
+  std::string staging_;            // of rows that are upserted; empty: they are inserted
+  std::unique_ptr<RowFeed> feed_;  // of rows that are inserted
 };
 
 Status DuckDbWriter::prepare() {
   const TableLayout& layout = sink_.layout_;
-  if (layout.key.empty()) return {};
+  if (layout.key.empty()) {
+    TM_ASSIGN(feed_, RowFeed::open(*connection_, layout, 1));
+    return {};
+  }
   staging_ = "tidemill_staging";
   TM_TRY(connection_->execute("CREATE OR REPLACE TEMP TABLE " + quote_identifier(staging_) +
                               " AS SELECT * FROM " + quote_identifier(layout.table) + " LIMIT 0"));
@@ -144,11 +149,7 @@ Status DuckDbWriter::fill_transaction(const DuckDbOutput& output, const pipeline
 
 Status DuckDbWriter::append_rows(const DuckDbOutput& output, int64_t stored_at_us) {
   if (output.rows() > 0) {
-    TM_ASSIGN(auto appender, connection_->appender(staging_.empty() ? sink_.layout_.table : staging_));
-    ChunkWriter writer(sink_.layout_, *appender);
-    TM_TRY(writer.append(output.kept(), stored_at_us));
-    TM_TRY(appender->flush());
-    if (!staging_.empty()) TM_TRY(upsert_staged());
+    TM_TRY(staging_.empty() ? insert(output, stored_at_us) : upsert(output, stored_at_us));
   }
   if (!output.dead_letters().empty()) {
     TM_ASSIGN(auto appender, connection_->appender(sink_.dead_table_));
@@ -158,8 +159,21 @@ Status DuckDbWriter::append_rows(const DuckDbOutput& output, int64_t stored_at_u
   return {};
 }
 
+Status DuckDbWriter::insert(const DuckDbOutput& output, int64_t stored_at_us) {
+  feed_->give(output.kept(), stored_at_us);
+  auto inserted = connection_->execute_kept("INSERT INTO " + quote_identifier(sink_.layout_.table) +
+                                            " SELECT * FROM " + feed_->name() + "()");
+  feed_->take_back();
+  return inserted.ok() ? ok_status() : Status(std::move(inserted).error());
+}
+
 // Of rows with one key in the same epoch the last one counts, as if they had come one by one.
-Status DuckDbWriter::upsert_staged() {
+Status DuckDbWriter::upsert(const DuckDbOutput& output, int64_t stored_at_us) {
+  {
+    TM_ASSIGN(auto appender, connection_->appender(staging_));
+    TM_TRY(serve::append_rows(sink_.layout_, output.kept(), stored_at_us, *appender));
+    TM_TRY(appender->flush());
+  }
   std::string key;
   for (const std::string& column : sink_.layout_.key)
     key += (key.empty() ? "" : ", ") + quote_identifier(column);

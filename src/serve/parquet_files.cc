@@ -134,27 +134,15 @@ ParquetWriter::ParquetWriter(duck::Connection& connection, const TableLayout& la
     : connection_(connection), layout_(layout), options_(std::move(options)) {}
 
 Status ParquetWriter::prepare() {
-  TableLayout staging = layout_;
-  staging.key.clear();
-  staging.table = staging_ = "tidemill_staging";
-  std::string sql = create_table_sql(staging);
-  sql.replace(0, sizeof("CREATE TABLE") - 1, "CREATE OR REPLACE TEMP TABLE");
-  TM_TRY(connection_.execute(sql));
+  TM_ASSIGN(feed_, RowFeed::open(connection_, layout_, options_.threads));
   return {};
 }
 
 Result<std::vector<ParquetFile>> ParquetWriter::write(const std::vector<KeptRows>& rows, int64_t stored_at_us,
                                                       const std::string& stem) {
-  // What an earlier attempt that failed has left.
-  TM_TRY(connection_.execute("DELETE FROM temp." + quote_identifier(staging_)));
-  {
-    TM_ASSIGN(auto appender, connection_.appender(staging_));
-    ChunkWriter writer(layout_, *appender);
-    TM_TRY(writer.append(rows, stored_at_us));
-    TM_TRY(appender->flush());
-  }
-  auto files = write_query("SELECT " + options_.select + " FROM temp." + quote_identifier(staging_), stem);
-  TM_TRY(connection_.execute("TRUNCATE temp." + quote_identifier(staging_)));
+  feed_->give(rows, stored_at_us);
+  auto files = write_query("SELECT " + options_.select + " FROM " + feed_->name() + "()", stem);
+  feed_->take_back();
   return files;
 }
 

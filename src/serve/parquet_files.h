@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -38,6 +39,9 @@ struct ParquetOptions {
   std::string codec = "snappy";  // as DuckDB calls it
   std::string extension = "parquet";
   std::string select = "*";  // what of the layout's columns write() writes, in SQL
+  // Of DuckDB, for write() of many rows; more than one keeps no order, and takes a database that need not
+  // (preserve_insertion_order).
+  size_t threads = 1;
 };
 
 // Used by one thread at a time.
@@ -57,7 +61,7 @@ class ParquetWriter {
   duck::Connection& connection_;
   const TableLayout& layout_;
   ParquetOptions options_;
-  std::string staging_;
+  std::unique_ptr<RowFeed> feed_;
 };
 
 }  // namespace tidemill::serve

@@ -14,11 +14,11 @@ namespace {
 constexpr int64_t kPollUs = 100'000;
 
 enum RecordColumn : size_t { kPartition, kOffset, kTimestamp, kKey, kMessage };
-const std::vector<duck::ScanColumn> kRecordColumns = {{"_partition_id", duck::ScanColumn::kInteger},
-                                                      {"_partition_offset", duck::ScanColumn::kBigint},
-                                                      {"_timestamp", duck::ScanColumn::kTimestamp},
-                                                      {"_key", duck::ScanColumn::kVarchar},
-                                                      {"_message", duck::ScanColumn::kVarchar}};
+const std::vector<duck::ScanColumn> kRecordColumns = {{"_partition_id", "INTEGER"},
+                                                      {"_partition_offset", "BIGINT"},
+                                                      {"_timestamp", "TIMESTAMP"},
+                                                      {"_key", "VARCHAR"},
+                                                      {"_message", "VARCHAR"}};
 
 // What is no UTF-8 has every byte beyond ASCII replaced (U+FFFD).
 void put_text(_duckdb_vector* vector, size_t row, std::string_view text) {
