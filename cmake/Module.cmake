@@ -14,7 +14,8 @@
 #   CANARIES: builds for tests compile its planted bugs (src/base/canary.h).
 #
 # The target thread_tests builds those test programs in which a test's name says that it is about
-# threads (Concurrent, Thread): what is worth running under ThreadSanitizer.
+# threads (Concurrent, Thread): what is worth running under ThreadSanitizer. Builds for that have no other
+# tests.
 #
 # The target fuzz_targets builds all fuzz targets.
 if(TIDEMILL_TESTS)
@@ -68,6 +69,16 @@ function(tidemill_module name)
         endif()
       endforeach()
     endif()
+    set(about_threads)
+    foreach(file ${tests})
+      file(STRINGS ${file} found REGEX "^TEST.*(Concurrent|Thread)")
+      if(found)
+        list(APPEND about_threads ${file})
+      endif()
+    endforeach()
+    if(TIDEMILL_SANITIZE STREQUAL "thread")
+      set(tests ${about_threads})
+    endif()
     if(tests)
       add_executable(${name}_test ${tests})
       # GoogleTest's macros take an optimiser three times as long as they take to run.
@@ -78,12 +89,9 @@ function(tidemill_module name)
         target_precompile_headers(${name}_test PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
       endif()
       target_link_libraries(${name}_test PRIVATE tm_${name} ${test_deps} GTest::gmock GTest::gtest_main)
-      foreach(file ${tests})
-        file(STRINGS ${file} about_threads REGEX "^TEST.*(Concurrent|Thread)")
-        if(about_threads)
-          add_dependencies(thread_tests ${name}_test)
-        endif()
-      endforeach()
+      if(about_threads)
+        add_dependencies(thread_tests ${name}_test)
+      endif()
       gtest_discover_tests(${name}_test PROPERTIES LABELS unit TIMEOUT 300 ${arg_TEST_PROPERTIES} DISCOVERY_TIMEOUT 60)
     endif()
     foreach(file ${fuzzers})
