@@ -16,7 +16,7 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 50> kSteps = {
+constexpr std::array<std::string_view, 52> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
@@ -44,7 +44,10 @@ constexpr std::array<std::string_view, 50> kSteps = {
     "parquet.published",           // all of them have, durably
     "kafka.fenced",                // at a takeover, the old owner's producer is fenced
     "kafka.claimed",               // and the partition claimed
-    "kafka.rows.acknowledged",     // (at-least-once) the brokers have the rows, whose transaction is to begin
+    "kafka.rows.acknowledged",     // (at-least-once) the brokers have the rows, whose positions do not commit
+                                   // yet
+    "kafka.frames.acknowledged",   // (no transactions) and the frames
+    "kafka.positions.committed",   // (no transactions) and the positions
     "kafka.begun",                 // a transaction is open
     "kafka.rows.produced",         // output, frame and dead letters are on their way
     "kafka.offsets.sent",          // the positions are in the transaction

@@ -110,6 +110,9 @@ int check(const Globals& globals, const SolutionOptions& options) {
     Status store = solution::ask_store(*one);
     if (!store.ok()) add({"the store could not be asked: " + store.error().message}, &notes);
   }
+  const bool asked =
+      std::all_of(stages->begin(), stages->end(), [](const auto& stage) { return stage.unasked.empty(); });
+  if (std::string note = asked ? solution::simulation_note(solution) : ""; !note.empty()) add({note}, &notes);
   print("\nguarantee: " + pipeline::guarantee_name(whole) +
         (limits.empty() ? "\n" : ", within the limits below\n"));
   for (const std::string& reason : reasons) print("  - " + reason + "\n");

@@ -76,6 +76,7 @@ class KafkaSourceReader final : public pipeline::SourceReader {
     }
     return polled;
   }
+  std::string commit_token() override { return reader_->member_token(); }
   void committed(const std::vector<std::pair<TopicPartition, Position>>& positions) override {
     if (source_.tells_group_ && !positions.empty()) reader_->tell(positions);
   }

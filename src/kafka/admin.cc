@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/clock.h"
+#include "kafka/group_commit.h"
 
 namespace tidemill::kafka {
 namespace {
@@ -356,6 +357,11 @@ Result<std::vector<std::optional<GroupOffset>>> Admin::group_offsets(
     found[static_cast<size_t>(i)] = std::move(offset);
   }
   return found;
+}
+
+Status Admin::commit_offsets(const std::string& group, const GroupOffsets& offsets, int timeout_ms) {
+  TM_ASSIGN(Client * client, group_client(group, true));
+  return commit_positions(*client, "positions of group " + group, offsets, timeout_ms);
 }
 
 }  // namespace tidemill::kafka

@@ -44,6 +44,7 @@ struct GroupOffset {
   Position position;
   std::string metadata;
 };
+using GroupOffsets = std::vector<std::pair<TopicPartition, GroupOffset>>;
 
 // Thread-safe. Every call waits at most `timeout`, and says what it waited for.
 class Admin {
@@ -72,6 +73,8 @@ class Admin {
                                                                 const std::vector<TopicPartition>& partitions,
                                                                 int patience_ms = 60'000,
                                                                 bool else_former = false);
+  // Commits positions for a group that has no members, as commit_positions().
+  Status commit_offsets(const std::string& group, const GroupOffsets& offsets, int timeout_ms);
   const std::string& address() const { return client_->address(); }
 
  private:

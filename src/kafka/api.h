@@ -24,8 +24,7 @@
   F(queue_get_consumer) F(queue_destroy) F(consume_queue) F(consume_batch_queue)                          \
   F(message_destroy) F(message_timestamp) F(message_headers) F(message_leader_epoch)                      \
   F(header_get_all) F(headers_new) F(header_add) F(headers_destroy)                                       \
-  F(consumer_group_metadata) F(consumer_group_metadata_new) F(consumer_group_metadata_destroy)            \
-  F(consumer_group_metadata_write) F(consumer_group_metadata_read)                                        \
+  F(consumer_group_metadata_new) F(consumer_group_metadata_destroy)                                       \
   F(get_watermark_offsets) F(query_watermark_offsets)                                                                               \
   F(topic_partition_list_new) F(topic_partition_list_destroy) F(topic_partition_list_add)                 \
   F(topic_partition_set_leader_epoch) F(topic_partition_get_leader_epoch)                                 \
@@ -47,7 +46,8 @@
   F(ListOffsets) F(event_ListOffsets_result) F(ListOffsets_result_infos)                                  \
   F(ListOffsetsResultInfo_topic_partition)                                                                \
   F(DeleteRecords_new) F(DeleteRecords_destroy) F(DeleteRecords) F(event_DeleteRecords_result)            \
-  F(DeleteRecords_result_offsets) F(committed) F(commit) F(clusterid) F(mem_free)
+  F(DeleteRecords_result_offsets) F(committed) F(commit) F(commit_queue)                                  \
+  F(event_topic_partition_list) F(clusterid) F(mem_free)
 // clang-format on
 
 namespace tidemill::kafka {

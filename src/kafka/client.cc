@@ -153,6 +153,7 @@ Result<std::unique_ptr<Client>> Client::open(const Connection& connection, Optio
   client->opaque_ = options.opaque;
   client->on_rebalance_ = options.on_rebalance;
   client->on_delivery_ = std::move(options.on_delivery);
+  client->on_debug_ = std::move(options.on_debug);
 
   rd_kafka_conf_t* conf = table->conf_new();
   char why[512];
@@ -226,6 +227,8 @@ void Client::on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
 void Client::on_log(const rd_kafka_t* handle, int level, const char* facility, const char* text) {
   constexpr int kWarning = 4, kInformation = 6;
   auto* client = static_cast<Client*>(api().opaque(handle));
+  if (client != nullptr && client->on_debug_ && level > kInformation && text != nullptr)
+    client->on_debug_(text);
   const std::string_view about = facility == nullptr ? "" : facility;
   if (client != nullptr && level <= kInformation && (about == "FAIL" || about == "SSLCERTVRFY")) {
     std::string line = text == nullptr ? "" : text;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "kafka/api.h"
 #include "kafka/connection.h"
@@ -27,6 +28,8 @@ class Client {
     Rebalance on_rebalance = nullptr;  // consumers only; `opaque` is its last argument
     void* opaque = nullptr;
     Delivery on_delivery;  // producers only; called by whoever polls, for each record
+    // What the property `debug` has the client say, on any of its threads until it is closed.
+    std::function<void(std::string_view line)> on_debug;
   };
   // Loads the library. Errors: load_api's and connection_properties'; a property that librdkafka does not
   // take. Nothing is connected yet.
@@ -67,6 +70,7 @@ class Client {
   void* opaque_ = nullptr;
   Rebalance on_rebalance_ = nullptr;
   Delivery on_delivery_;
+  std::function<void(std::string_view)> on_debug_;
   std::atomic<bool> all_down_{false};
   mutable std::mutex mutex_;
   Troubles troubles_;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/clock.h"
+#include "kafka/group_commit.h"
 
 namespace tidemill::kafka {
 namespace {
@@ -26,7 +27,7 @@ Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
   Client::Options made;
   made.properties = {
       {"acks", "all"},
-      {"enable.idempotence", "true"},
+      {"enable.idempotence", options.idempotent ? "true" : "false"},
       {"compression.codec", std::string(compression_name(options.compression))},
       {"batch.size", std::to_string(kBatchBytes)},
       {"reconnect.backoff.max.ms", "1000"},
@@ -39,6 +40,7 @@ Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
     made.properties.emplace_back("linger.ms", std::to_string(options.linger_ms));
     made.properties.emplace_back("queue.buffering.max.kbytes", std::to_string(options.queue_bytes >> 10));
     made.properties.emplace_back("queue.buffering.max.messages", "500000");
+    if (!options.idempotent) made.properties.emplace_back("max.in.flight.requests.per.connection", "1");
   } else {
     // Whole batches go by themselves, the rest with the commit (wait_for_whole_batches).
     // Less than the transaction may take, which librdkafka wants.
@@ -162,31 +164,10 @@ Status Producer::produce(const TopicPartition& to, const Record& record, void* o
 
 Status Producer::send_offsets(const GroupCommit& commit, int timeout_ms) {
   GroupMetadata metadata;
-  if (commit.member.empty()) {
-    metadata.handle = api().consumer_group_metadata_new(commit.group.c_str());
-  } else if (auto* error = api().consumer_group_metadata_read(&metadata.handle, commit.member.data(),
-                                                              commit.member.size())) {
-    return failed("membership of the group", error);
-  }
-  PartitionList list(static_cast<int>(commit.offsets.size()));
-  std::vector<std::string> texts;
-  texts.reserve(commit.offsets.size());
-  for (const auto& [tp, offset] : commit.offsets) {
-    auto* entry = list.add(tp.topic, tp.partition.value(), offset.position.offset.value());
-    if (offset.position.leader_epoch >= LeaderEpoch(0)) {
-      api().topic_partition_set_leader_epoch(entry, offset.position.leader_epoch.value());
-    }
-    texts.push_back(offset.metadata);
-    entry->metadata = texts.back().data();
-    entry->metadata_size = texts.back().size();
-  }
+  metadata.handle = api().consumer_group_metadata_new(commit.group.c_str());
+  OffsetList list(commit.offsets);
   rd_kafka_error_t* error =
       api().send_offsets_to_transaction(client_->get(), list.get(), metadata.handle, timeout_ms);
-  // The list would free what it does not own.
-  for (int i = 0; i < list.get()->cnt; ++i) {
-    list.get()->elems[i].metadata = nullptr;
-    list.get()->elems[i].metadata_size = 0;
-  }
   if (error != nullptr) return failed("positions of group " + commit.group, error);
   return {};
 }

@@ -1,4 +1,4 @@
-// A transactional producer, and one without transactions that does not double either.
+// A transactional producer; one without transactions that does not double either; and one that may.
 #pragma once
 
 #include <map>
@@ -16,7 +16,10 @@
 namespace tidemill::kafka {
 
 struct ProducerOptions {
-  std::string transactional_id;  // empty: idempotent, no transactions
+  std::string transactional_id;  // empty: no transactions
+  // Without transactions. False: one request of a connection is under way at a time, so that order is kept;
+  // what is sent again may be there twice.
+  bool idempotent = true;
   int transaction_timeout_ms = 60'000;
   Compression compression = Compression::kNone;
   size_t queue_bytes = 64u << 20;  // without transactions: what may wait for an answer
@@ -48,8 +51,7 @@ class Producer {
   // Adds positions of a group to the transaction.
   struct GroupCommit {
     std::string group;
-    std::string member;  // rd_kafka_consumer_group_metadata_write's bytes, of a member; else empty
-    std::vector<std::pair<TopicPartition, GroupOffset>> offsets;
+    GroupOffsets offsets;
   };
   Status send_offsets(const GroupCommit& commit, int timeout_ms);
   // What an end of a transaction came to.

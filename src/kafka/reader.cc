@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "kafka/group_commit.h"
 
 namespace tidemill::kafka {
 namespace {
@@ -96,6 +97,7 @@ Result<std::unique_ptr<Reader>> Reader::open(const Connection& connection, Reade
 Reader::Reader(std::shared_ptr<Client> client, std::unique_ptr<Reader*> self, bool member)
     : client_(std::move(client)), self_(std::move(self)), member_(member), messages_(kMessages) {
   *self_ = this;
+  if (member_) token_ = Members::add(client_);
   api().poll_set_consumer(client_->get());
   queue_ = api().queue_get_consumer(client_->get());
 }

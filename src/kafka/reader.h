@@ -86,6 +86,8 @@ class Reader {
   // Events up to the end that the last fetch saw; -1: unknown.
   int64_t lag(const TopicPartition& tp, Offset from) const;
   Client& client() { return *client_; }
+  // By which positions can be committed as this member (Members::find); empty: it is none.
+  const std::string& member_token() const { return token_; }
 
  private:
   struct Assigned {
@@ -116,6 +118,7 @@ class Reader {
   // Of a member.
   std::unique_ptr<Reader*> self_;  // what the client's callback is given
   const bool member_;
+  std::string token_;
   bool joined_ = false;
   bool ever_assigned_ = false;  // anything, by the group
   bool leaving_ = false;

@@ -43,7 +43,8 @@ GuaranteeReport compute_guarantee(const GuaranteeFacts& facts) {
   }
   if (facts.stateful) {
     report.reasons.push_back(
-        facts.sink.changelog_in_transaction
+        facts.sink.in_steps ? "keyed state is in the changelog after its rows, and before their positions"
+        : facts.sink.changelog_in_transaction
             ? "keyed state commits in the same transaction"
             : "keyed state is in the changelog before the sink commits, which names its frame");
   }

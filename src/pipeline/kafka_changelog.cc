@@ -37,9 +37,10 @@ Status create_kafka_changelog(kafka::Admin& admin, const std::string& pipeline, 
 }
 
 Result<std::unique_ptr<KafkaChangelog>> KafkaChangelog::open(const kafka::Connection& connection,
-                                                             const std::string& pipeline) {
-  auto changelog =
-      std::unique_ptr<KafkaChangelog>(new KafkaChangelog(connection, kafka_changelog_topic(pipeline)));
+                                                             const std::string& pipeline,
+                                                             const kafka::Abilities& abilities) {
+  auto changelog = std::unique_ptr<KafkaChangelog>(
+      new KafkaChangelog(connection, kafka_changelog_topic(pipeline), abilities));
   TM_ASSIGN(changelog->admin_, kafka::Admin::open(connection));
   return changelog;
 }
@@ -51,7 +52,9 @@ size_t KafkaChangelog::max_record_bytes() const {
 Status KafkaChangelog::append(const TopicPartition& source, const std::vector<std::string>& records) {
   std::lock_guard lock(mutex_);
   if (producer_ == nullptr) {
-    TM_ASSIGN(producer_, kafka::Producer::open(connection_, {}));
+    kafka::ProducerOptions options;
+    options.idempotent = abilities_.idempotence;
+    TM_ASSIGN(producer_, kafka::Producer::open(connection_, options));
   }
   for (const std::string& value : records) {
     Record record;
@@ -85,6 +88,7 @@ Result<int64_t> KafkaChangelog::end(const TopicPartition& source) {
 }
 
 Status KafkaChangelog::truncate_before(const TopicPartition& source, int64_t at) {
+  if (!abilities_.deletes) return {};
   return admin_->delete_before(partition(source), Offset(at));
 }
 

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "kafka/abilities.h"
 #include "kafka/producer.h"
 #include "pipeline/changelog.h"
 
@@ -20,8 +21,11 @@ Status create_kafka_changelog(kafka::Admin& admin, const std::string& pipeline, 
 // Thread-safe: its tasks' frames are in the sink's transactions, and their snapshots come through here.
 class KafkaChangelog final : public Changelog {
  public:
+  // `abilities`: where nothing can be deleted, what a snapshot replaces stays; without idempotence a record
+  // may be there twice.
   static Result<std::unique_ptr<KafkaChangelog>> open(const kafka::Connection& connection,
-                                                      const std::string& pipeline);
+                                                      const std::string& pipeline,
+                                                      const kafka::Abilities& abilities);
 
   size_t max_record_bytes() const override;
   Status append(const TopicPartition& source, const std::vector<std::string>& records) override;
@@ -32,12 +36,13 @@ class KafkaChangelog final : public Changelog {
   Status truncate_before(const TopicPartition& source, int64_t at) override;
 
  private:
-  KafkaChangelog(kafka::Connection connection, std::string topic)
-      : connection_(std::move(connection)), topic_(std::move(topic)) {}
+  KafkaChangelog(kafka::Connection connection, std::string topic, const kafka::Abilities& abilities)
+      : connection_(std::move(connection)), topic_(std::move(topic)), abilities_(abilities) {}
   TopicPartition partition(const TopicPartition& source) const { return {topic_, source.partition}; }
 
   const kafka::Connection connection_;
   const std::string topic_;
+  const kafka::Abilities abilities_;
   std::unique_ptr<kafka::Admin> admin_;
   std::mutex mutex_;  // of the producer
   std::unique_ptr<kafka::Producer> producer_;

@@ -23,12 +23,29 @@ std::vector<ChangelogFact> living_frames(const std::vector<ChangelogFact>& frame
       newest = std::max(newest, snapshot->incarnation);
     }
     if (frame.incarnation < newest) continue;  // a fenced owner wrote after its successor
+    // Stored twice, by a producer that is not idempotent, and late.
+    if (!chain.empty() && chain.back().incarnation == frame.incarnation && chain.back().epoch > frame.epoch)
+      continue;
     newest = frame.incarnation;
     // The same owner may have written a frame again after an append whose answer was lost.
     while (!chain.empty() && chain.back().epoch >= frame.epoch) chain.pop_back();
     chain.push_back(frame);
   }
   return chain;
+}
+
+// The newest snapshot, and the frames that follow it without a hole.
+void plan_newest(const RecoveryFacts& facts, const std::vector<ChangelogFact>& chain, RecoveryPlan* plan) {
+  plan->approximate = true;
+  plan->snapshot.reset();
+  plan->frames.clear();
+  if (!facts.snapshots.empty()) plan->snapshot = facts.snapshots.back();
+  Epoch have = plan->snapshot ? plan->snapshot->epoch : Epoch(0);
+  for (const ChangelogFact& frame : chain) {
+    if (frame.epoch != have.next()) continue;
+    plan->frames.push_back(frame);
+    have = frame.epoch;
+  }
 }
 
 const ChangelogFact* find_epoch(const std::vector<ChangelogFact>& chain, Epoch epoch) {
@@ -66,7 +83,10 @@ Result<RecoveryPlan> plan_recovery(const RecoveryFacts& facts) {
   if (canary(Canary::kUncommittedFrame) && have > facts.sink.epoch) return plan;
   const bool last_matches = plan.frames.empty() || plan.frames.back().epoch != facts.sink.epoch ||
                             plan.frames.back().incarnation == facts.sink.incarnation;
-  if (have != facts.sink.epoch || !last_matches) {
+  const bool leads_there = have == facts.sink.epoch && last_matches;
+  if (!leads_there && facts.in_steps) {
+    plan_newest(facts, chain, &plan);
+  } else if (!leads_there) {
     return internal_error(
         facts.source.to_string() + ": the sink has committed " +
             frame_name(facts.sink.epoch, facts.sink.incarnation) +

@@ -68,6 +68,14 @@ TEST(Recovery, AFrameWrittenTwiceCountsOnce) {
   EXPECT_EQ(places(*plan), (std::vector<int64_t>{0, 2}));
 }
 
+TEST(Recovery, AFrameThatIsStoredAgainLateCutsNothing) {
+  RecoveryFacts facts = facts_at(3, 1);
+  facts.frames = {fact(1, 1, 0), fact(2, 1, 1), fact(1, 1, 2), fact(3, 1, 3)};
+  auto plan = plan_recovery(facts);
+  ASSERT_TRUE(plan.ok()) << plan.error().message;
+  EXPECT_EQ(places(*plan), (std::vector<int64_t>{0, 1, 3}));
+}
+
 TEST(Recovery, BeginsWithTheLatestSnapshotThatIsNotPastTheSink) {
   RecoveryFacts facts = facts_at(5, 1);
   facts.frames = {fact(4, 1, 10), fact(5, 1, 11), fact(6, 1, 13)};
@@ -127,6 +135,39 @@ TEST(Recovery, AFencedOwnersLateFrameDoesNotShadowASnapshotThatCutTheRest) {
   ASSERT_TRUE(plan.ok()) << plan.error().message;
   ASSERT_TRUE(plan->snapshot.has_value());
   EXPECT_EQ(places(*plan), (std::vector<int64_t>{12}));
+}
+
+// A late owner has put its position over the next one's.
+TEST(Recovery, InStepsTheNewestStateWillDo) {
+  RecoveryFacts facts = facts_at(3, 1);
+  facts.in_steps = true;
+  facts.frames = {fact(1, 1, 0), fact(2, 1, 1), fact(3, 1, 2)};
+  auto exact = plan_recovery(facts);
+  ASSERT_TRUE(exact.ok());
+  EXPECT_FALSE(exact->approximate);
+  EXPECT_EQ(places(*exact), (std::vector<int64_t>{0, 1, 2}));
+
+  facts.frames = {fact(1, 1, 0), fact(2, 1, 1), fact(3, 7, 2), fact(3, 1, 3), fact(4, 7, 4)};
+  auto superseded = plan_recovery(facts);
+  ASSERT_TRUE(superseded.ok());
+  EXPECT_TRUE(superseded->approximate);
+  EXPECT_EQ(superseded->resume, facts.sink.position);
+  EXPECT_EQ(places(*superseded), (std::vector<int64_t>{0, 1, 2, 4}));
+
+  facts.snapshots = {fact(2, 1, 5), fact(4, 7, 6)};
+  facts.frames = {fact(5, 7, 7), fact(6, 7, 8)};
+  auto cut = plan_recovery(facts);
+  ASSERT_TRUE(cut.ok());
+  ASSERT_TRUE(cut->snapshot.has_value());
+  EXPECT_EQ(cut->snapshot->at, 6);
+  EXPECT_EQ(places(*cut), (std::vector<int64_t>{7, 8}));
+
+  facts.frames.clear();
+  facts.snapshots.clear();
+  auto nothing = plan_recovery(facts);
+  ASSERT_TRUE(nothing.ok());
+  EXPECT_TRUE(nothing->approximate);
+  EXPECT_TRUE(nothing->frames.empty());
 }
 
 }  // namespace

@@ -16,6 +16,11 @@ class FactCollector {
 
   void add(int64_t at, const ChangelogRecord& record) {
     auto& open = open_[{record.kind, record.incarnation.value()}];
+    // A part that was stored twice, as its first answer was lost.
+    if (record.part > 0 && open.epoch == record.epoch && record.part < open.next_part &&
+        open.next_part != UINT32_MAX) {
+      return;
+    }
     if (record.part == 0) {
       open = {record.epoch, at, 0};
     } else if (open.epoch != record.epoch || open.next_part != record.part) {
@@ -56,23 +61,29 @@ Status apply_from(Lane& lane, const RecoveryPlan& plan, Changelog& changelog,
       return lane.apply(record.deltas);
     });
   };
+  uint32_t part = 0;  // the next one; one that is there twice is applied once
   if (plan.snapshot) {
     bool done = false;
     TM_TRY(pass([&](int64_t at, const ChangelogRecord& record) {
       bool wanted = !done && record.kind == ChangelogRecord::kSnapshot && at >= plan.snapshot->at &&
-                    record.epoch == plan.snapshot->epoch && record.incarnation == plan.snapshot->incarnation;
+                    record.epoch == plan.snapshot->epoch &&
+                    record.incarnation == plan.snapshot->incarnation && record.part == part;
+      if (wanted) ++part;
       if (wanted && record.last_part) done = true;
       return wanted;
     }));
   }
+  part = 0;
   size_t next = 0;
   TM_TRY(pass([&](int64_t at, const ChangelogRecord& record) {
     if (next == plan.frames.size()) return false;
     const ChangelogFact& frame = plan.frames[next];
     bool wanted = record.kind == ChangelogRecord::kFrame && at >= frame.at && record.epoch == frame.epoch &&
-                  record.incarnation == frame.incarnation;
-    if (wanted && record.last_part) ++next;
-    return wanted;
+                  record.incarnation == frame.incarnation && record.part == part;
+    if (!wanted) return false;
+    part = record.last_part ? 0 : part + 1;
+    if (record.last_part) ++next;
+    return true;
   }));
   if (next != plan.frames.size()) {
     return internal_error(lane.source().to_string() + ": the changelog changed while it was read",
@@ -90,12 +101,13 @@ Status forget(const TopicPartition& source, Changelog& changelog) {
 
 }  // namespace
 
-Status restore_lane(Lane& lane, const Committed& committed, bool stateful, SourceReader& reader,
-                    Changelog* changelog, const RestoreProgress& progress) {
+Status restore_lane(Lane& lane, const Committed& committed, bool stateful, bool in_steps,
+                    SourceReader& reader, Changelog* changelog, const RestoreProgress& progress) {
   RecoveryFacts facts;
   facts.source = lane.source();
   facts.sink = committed;
   facts.stateful = stateful;
+  facts.in_steps = in_steps;
   std::optional<Position> resume;
   if (committed.position) {
     TM_ASSIGN(resume, reader.resume_position(lane.source(), *committed.position));
@@ -111,6 +123,8 @@ Status restore_lane(Lane& lane, const Committed& committed, bool stateful, Sourc
   }
   TM_ASSIGN(RecoveryPlan plan, plan_recovery(facts));
   if (stateful && plan.resume) TM_TRY(apply_from(lane, plan, *changelog, progress));
+  // The chain of frames that comes now does not lead to this state; a snapshot does.
+  if (plan.approximate) lane.frame_bytes_since_snapshot = UINT64_MAX / 2;
   if (plan.resume) {
     lane.begin_at(committed, *resume);
   } else {

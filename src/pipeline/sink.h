@@ -42,7 +42,11 @@ enum class Capability { kTransactional, kIdempotent, kAtLeastOnce };
 struct SinkTraits {
   std::string store;  // "DuckDB table rawdata in store.duckdb"
   Capability capability = Capability::kTransactional;
+  // The sink stores the frames: in its transaction, or in_steps.
   bool changelog_in_transaction = false;
+  // It has no transaction. Rows are stored first, then frames, then positions; and an owner that was late may
+  // put its position over that of the next. Whatever position it holds, the rows before it are there.
+  bool in_steps = false;
   // What an epoch grows to while there is lag.
   size_t preferred_rows = 100'000;
   size_t preferred_bytes = 64u << 20;

@@ -86,8 +86,8 @@ class SourceReader {
   virtual Status assign(const std::vector<std::pair<TopicPartition, Position>>& partitions) = 0;
   virtual void unassign(const std::vector<TopicPartition>& partitions) = 0;
   virtual Result<Polled> poll(const PollRequest& request) = 0;
-  // Opaque to the pipeline: what the sink may need to fence by the source's membership (Kafka: the
-  // group's metadata).
+  // Opaque to the pipeline: what the sink may need to fence by the source's membership (Kafka: which member
+  // of the group commits).
   virtual std::string commit_token() { return {}; }
   virtual void committed(const std::vector<std::pair<TopicPartition, Position>>& positions) {
     (void)positions;

@@ -49,7 +49,8 @@ Status Task::take_over(const std::vector<TopicPartition>& partitions) {
     auto tell = [&](const TopicPartition& tp, uint64_t bytes) {
       if (parts_.listener != nullptr) parts_.listener->on_restore(tp, bytes);
     };
-    TM_TRY(restore_lane(*lane, held[i], parts_.plan->stateful, *reader_, parts_.changelog, tell));
+    TM_TRY(restore_lane(*lane, held[i], parts_.plan->stateful, traits_.in_steps, *reader_, parts_.changelog,
+                        tell));
     starts.emplace_back(partitions[i], lane->next());
     LaneProgress progress;
     progress.source = partitions[i];

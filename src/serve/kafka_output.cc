@@ -20,12 +20,23 @@ Status KafkaOutput::write(BatchPtr& batch) {
   return sender_ == nullptr ? Status() : send();
 }
 
+Status KafkaOutput::send_kept(KafkaRows& sender) {
+  if (sender_ == nullptr) {
+    sender_ = &sender;
+    sent_ = sender.begin();
+  }
+  return send();
+}
+
 Status KafkaOutput::send() {
   TopicPartition rows{layout_.topic, Partition(0)}, letters{layout_.dead_topic, Partition(0)};
-  for (const Outgoing& one : outgoing_) {
-    TopicPartition& to = one.dead ? letters : rows;
-    to.partition = one.partition;
-    TM_TRY(sender_->send(to, one.record, sent_));
+  for (size_t i = 0; i < outgoing_.size(); ++i) {
+    TopicPartition& to = outgoing_[i].dead ? letters : rows;
+    to.partition = outgoing_[i].partition;
+    Status sent = sender_->send(to, outgoing_[i].record, sent_);
+    if (sent.ok()) continue;
+    outgoing_.erase(outgoing_.begin(), outgoing_.begin() + static_cast<std::ptrdiff_t>(i));
+    return sent;
   }
   outgoing_.clear();
   blocks_.clear();

@@ -1,5 +1,5 @@
 // One epoch's rows for the Kafka sink: records in memory of their own, in the order in which they are to be
-// sent; or sent as they come.
+// sent; or sent as they come, or together before the commit.
 #pragma once
 
 #include <memory>
@@ -45,6 +45,8 @@ class KafkaOutput final : public pipeline::SinkOutput {
   };
   // What is kept.
   const std::vector<Outgoing>& outgoing() const { return outgoing_; }
+  // Sends what is kept, once, however often it is called. `sender` must outlive it.
+  Status send_kept(KafkaRows& sender);
   // Until what was sent is acknowledged, as KafkaRows::wait.
   Status acknowledged(int timeout_ms) const {
     return sender_ == nullptr ? Status() : sender_->wait(*sent_, timeout_ms);
@@ -60,8 +62,8 @@ class KafkaOutput final : public pipeline::SinkOutput {
 
   const KafkaLayout& layout_;
   EventJson json_;
-  KafkaRows* const sender_;
-  KafkaRows::Sent* const sent_;
+  KafkaRows* sender_;
+  KafkaRows::Sent* sent_;
   std::vector<Outgoing> outgoing_;
   std::vector<std::unique_ptr<char[]>> blocks_;
   size_t block_left_ = 0;

@@ -18,6 +18,19 @@ namespace {
 // less often one of them is left alone for as long as it takes.
 constexpr uint64_t kFirstPauseUs = 100'000, kLongestPauseUs = 6'400'000;
 
+// Claims as positions of their group.
+kafka::GroupOffsets offsets_of(const std::vector<TopicPartition>& partitions,
+                               const std::vector<KafkaOwners::Claim>& claims) {
+  kafka::GroupOffsets offsets;
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    kafka::GroupOffset offset;
+    offset.position = {Offset(claims[i].token.value()), LeaderEpoch(-1)};
+    offset.metadata = claims[i].transactional_id;
+    offsets.emplace_back(partitions[i], std::move(offset));
+  }
+  return offsets;
+}
+
 }  // namespace
 
 std::string KafkaOwners::new_id() const {
@@ -53,6 +66,21 @@ Status KafkaOwners::take(const std::vector<TopicPartition>& partitions, const De
                             Code::kFailed, true);
     }
     Clock::system().sleep_us(static_cast<int64_t>(Random::system().below(pause_us)));
+  }
+}
+
+Status KafkaOwners::claim(const std::vector<TopicPartition>& partitions, const std::vector<Claim>& wanted,
+                          int patience_ms) {
+  const kafka::GroupOffsets offsets = offsets_of(partitions, wanted);
+  const int64_t deadline = Clock::system().steady_ns() + int64_t{patience_ms} * 1'000'000;
+  while (true) {
+    Status claimed = admin_.commit_offsets(group(), offsets, patience_ms);
+    if (claimed.ok()) return claimed;
+    // One whose answer was lost may be claimed once more.
+    Error why = std::move(claimed).error().within("takeover");
+    if (why.code == Code::kUnknown) why.retryable = true;
+    if (!why.retryable || Clock::system().steady_ns() > deadline) return why;
+    Clock::system().sleep_us(static_cast<int64_t>(kFirstPauseUs));
   }
 }
 
@@ -98,14 +126,7 @@ Result<KafkaOwners::Outcome> KafkaOwners::try_take(const std::vector<TopicPartit
   for (const std::string& id : gone) TM_TRY(fence(id, patience_ms));
   commit_step("kafka.fenced");
 
-  kafka::Producer::GroupCommit claim;
-  claim.group = group();
-  for (size_t i = 0; i < partitions.size(); ++i) {
-    kafka::GroupOffset offset;
-    offset.position = {Offset(wanted[i].token.value()), LeaderEpoch(-1)};
-    offset.metadata = wanted[i].transactional_id;
-    claim.offsets.emplace_back(partitions[i], std::move(offset));
-  }
+  const kafka::Producer::GroupCommit claim{group(), offsets_of(partitions, wanted)};
   Status done = producer->begin();
   if (done.ok()) done = producer->send_offsets(claim, patience_ms);
   Error why;

@@ -42,6 +42,10 @@ class KafkaOwners {
   // where another takeover came between.
   using Decide = std::function<Result<std::vector<Claim>>(const std::vector<std::optional<Claim>>& held)>;
   Status take(const std::vector<TopicPartition>& partitions, const Decide& decide, int patience_ms = 60'000);
+  // Without transactions: claims whatever is claimed now; who does so last has it. Whoever had it before is
+  // not fenced, and has to look.
+  Status claim(const std::vector<TopicPartition>& partitions, const std::vector<Claim>& wanted,
+               int patience_ms);
   // Gives up what is still claimed by `claim`, so that the next owner need not fence its id. Keeps the token.
   Status release(const std::vector<std::pair<TopicPartition, Claim>>& claims, int patience_ms);
 

@@ -11,10 +11,11 @@ constexpr size_t kQueueBytes = size_t{2'097'151} << 10;
 }  // namespace
 
 Result<std::unique_ptr<KafkaRows>> KafkaRows::open(const kafka::Connection& connection,
-                                                   Compression compression) {
+                                                   Compression compression, bool idempotent) {
   auto rows = std::unique_ptr<KafkaRows>(new KafkaRows());
   kafka::ProducerOptions options;
   options.compression = compression;
+  options.idempotent = idempotent;
   options.linger_ms = 0;  // batches form while others are under way
   // So that nobody is kept waiting in here, where a stop is not heard.
   options.queue_bytes = kQueueBytes;
@@ -46,11 +47,12 @@ Status KafkaRows::send(const TopicPartition& to, const Record& record, Sent* sen
 Status KafkaRows::wait(const Sent& sent, int timeout_ms) {
   const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms} * 1'000'000;
   while (true) {
+    const bool answered = sent.waiting == 0;
     {
       std::lock_guard lock(mutex_);
       if (!refused_.empty()) return external_error("Kafka refused a row: " + refused_);
     }
-    if (sent.waiting == 0) return {};
+    if (answered) return {};
     if (Clock::system().steady_ns() > deadline) {
       Error silent = producer_->silent(std::to_string(sent.waiting) + " rows are not acknowledged");
       silent.retryable = true;

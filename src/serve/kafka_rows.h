@@ -1,6 +1,7 @@
-// Rows that go to Kafka as they come, before the commit that accounts for them: `delivery: at-least-once`.
-// An idempotent producer's: what is sent once is there once, in its order; what a crash keeps from being
-// committed is sent again by whoever reads it again.
+// Rows that go to Kafka outside of transactions, before the commit that accounts for them: as they come
+// (`delivery: at-least-once`), or to an endpoint without transactions. What is sent once is there once where
+// the producer is idempotent, and the first of each is in its order; what a crash keeps from being committed
+// is sent again by whoever reads it again.
 #pragma once
 
 #include <atomic>
@@ -25,8 +26,8 @@ class KafkaRows {
   };
 
   // Asks no broker. Errors: Client::open's.
-  static Result<std::unique_ptr<KafkaRows>> open(const kafka::Connection& connection,
-                                                 Compression compression);
+  static Result<std::unique_ptr<KafkaRows>> open(const kafka::Connection& connection, Compression compression,
+                                                 bool idempotent);
 
   Sent* begin();
   // Copies the record. What waits for an answer is bounded by the epochs that are not committed.

@@ -1,19 +1,17 @@
 #include "serve/kafka_sink.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <utility>
 
 #include "base/steps.h"
 #include "pipeline/kafka_changelog.h"
 #include "serve/dead_letters.h"
+#include "serve/kafka_steps_writer.h"
 
 namespace tidemill::serve {
 
 using pipeline::Committed;
-using pipeline::Counters;
-using pipeline::Epoch;
 using pipeline::Incarnation;
 using pipeline::PartitionEpoch;
 
@@ -24,40 +22,6 @@ constexpr int kInitMs = 60'000;
 constexpr int kMarkersMs = 1'000;
 constexpr int kReleaseMs = 3'000;
 constexpr int kAcknowledgedMs = 5'000;  // then a stop is looked for
-constexpr std::string_view kVersion = "tidemill-1";
-
-// "tidemill-1 <epoch> <incarnation> <read> <stored> <dead> <dropped>", which kafka-consumer-groups can print.
-std::string encode_metadata(const PartitionEpoch& part) {
-  std::string text(kVersion);
-  text += ' ' + std::to_string(part.epoch.value()) + ' ' + std::to_string(part.owner.value());
-  for (uint64_t count :
-       {part.counters.read, part.counters.stored, part.counters.dead, part.counters.dropped}) {
-    text += ' ' + std::to_string(count);
-  }
-  return text;
-}
-
-Status decode_metadata(std::string_view text, Committed* out) {
-  std::vector<uint64_t> numbers;
-  const bool ours = text.starts_with(kVersion);
-  for (size_t at = ours ? kVersion.size() : text.size(); at < text.size();) {
-    uint64_t number = 0;
-    auto [next, error] = std::from_chars(text.data() + at + 1, text.data() + text.size(), number);
-    if (text[at] != ' ' || error != std::errc()) break;
-    numbers.push_back(number);
-    at = static_cast<size_t>(next - text.data());
-  }
-  if (numbers.size() != 6) {
-    return user_error(
-        "somebody else has committed a position of this group; reset it, or give the solution another name",
-        Code::kCorrupt);
-  }
-  out->epoch = Epoch(static_cast<int64_t>(numbers[0]));
-  out->incarnation = Incarnation(static_cast<int32_t>(numbers[1]));
-  out->counters = {numbers[2], numbers[3], numbers[4], numbers[5]};
-  return {};
-}
-
 }  // namespace
 
 class KafkaWriter final : public pipeline::SinkWriter {
@@ -193,25 +157,10 @@ Status KafkaWriter::reclaim() {
 
 Result<std::vector<Committed>> KafkaWriter::read(std::span<const TopicPartition> partitions, int patience_ms,
                                                  bool else_former) {
-  const std::vector<TopicPartition> all(partitions.begin(), partitions.end());
-  TM_ASSIGN(auto claims, sink_.owners_->claims(sink_.kept(all)));
-  TM_ASSIGN(auto offsets,
-            sink_.admin_->group_offsets(sink_.options_.pipeline, sink_.kept(all), patience_ms, else_former));
-  std::vector<Committed> result;
-  for (size_t i = 0; i < all.size(); ++i) {
-    Committed one;
-    if (claims[i]) one.owner = claims[i]->token;
-    if (offsets[i]) {
-      one.position = offsets[i]->position;
-      Status decoded = decode_metadata(offsets[i]->metadata, &one);
-      if (!decoded.ok()) {
-        return std::move(decoded).error().within("group " + sink_.options_.pipeline + ", " +
-                                                 all[i].to_string());
-      }
-    }
-    result.push_back(one);
-  }
-  return result;
+  TM_ASSIGN(HeldPositions held,
+            read_positions(*sink_.admin_, *sink_.owners_, sink_.options_.pipeline,
+                           sink_.kept({partitions.begin(), partitions.end()}), patience_ms, else_former));
+  return held.committed;
 }
 
 Result<std::vector<Committed>> KafkaWriter::committed(std::span<const TopicPartition> partitions) {
@@ -281,10 +230,9 @@ Status KafkaWriter::fill_transaction(KafkaOutput& output, const pipeline::Commit
   commit_step("kafka.rows.produced");
   kafka::Producer::GroupCommit positions;
   positions.group = sink_.options_.pipeline;
-  positions.member = request.commit_token;
   for (const PartitionEpoch& part : request.partitions) {
     positions.offsets.emplace_back(sink_.kept({part.source}).front(),
-                                   kafka::GroupOffset{part.next, encode_metadata(part)});
+                                   kafka::GroupOffset{part.next, encode_position_metadata(part)});
   }
   TM_TRY(producer_->send_offsets(positions, sink_.options_.transaction_timeout_ms));
   commit_step("kafka.offsets.sent");
@@ -340,8 +288,21 @@ pipeline::SinkTraits KafkaSink::traits() const {
   traits.store = "Kafka topic " + options_.topic + " at " + kafka::address_of(options_.connection);
   traits.changelog_in_transaction = true;
   traits.preferred_rows = 16'384;
-  if (options_.at_least_once) {
+  if (options_.at_least_once || !options_.abilities.transactions)
     traits.capability = pipeline::Capability::kAtLeastOnce;
+  if (!options_.abilities.transactions) {
+    traits.in_steps = true;
+    traits.weakness =
+        "Kafka at " + kafka::address_of(options_.connection) + " has no transactions (" +
+        options_.abilities.without_transactions +
+        "): rows, state and positions are stored one after another; what a crash or a takeover cuts off is "
+        "sent again, also by a process that was halted for longer than its session. A table with a key, or "
+        "a dedup, that reads the topic makes it effectively-once";
+    if (!options_.abilities.idempotence) {
+      traits.weakness += ". It has no idempotent producers either (" +
+                         options_.abilities.without_idempotence + "): a broken connection repeats rows, too";
+    }
+  } else if (options_.at_least_once) {
     traits.weakness =
         "serve.kafka.delivery: at-least-once: rows are sent before their positions commit; what a crash or a "
         "takeover cuts off is sent again";
@@ -426,11 +387,26 @@ Status KafkaSink::prepare(const Schema& schema) {
 }
 
 Result<std::unique_ptr<pipeline::SinkWriter>> KafkaSink::open_writer(int) {
+  auto open_rows = [&] {
+    return KafkaRows::open(options_.connection, options_.compression, options_.abilities.idempotence);
+  };
   std::unique_ptr<KafkaRows> rows;
   if (options_.at_least_once) {
-    TM_ASSIGN(rows, KafkaRows::open(options_.connection, options_.compression));
+    TM_ASSIGN(rows, open_rows());
   }
-  return std::unique_ptr<pipeline::SinkWriter>(std::make_unique<KafkaWriter>(*this, std::move(rows)));
+  if (options_.abilities.transactions) {
+    return std::unique_ptr<pipeline::SinkWriter>(std::make_unique<KafkaWriter>(*this, std::move(rows)));
+  }
+  TM_ASSIGN(std::unique_ptr<KafkaRows> sender, open_rows());
+  KafkaStepsWriter::Store store{*admin_,
+                                *owners_,
+                                layout_,
+                                options_.pipeline,
+                                positions_topic_,
+                                positions_topic_ == options_.source_topic,
+                                options_.transaction_timeout_ms};
+  return std::unique_ptr<pipeline::SinkWriter>(
+      std::make_unique<KafkaStepsWriter>(std::move(store), std::move(sender), std::move(rows)));
 }
 
 }  // namespace tidemill::serve

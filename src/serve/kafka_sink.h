@@ -1,5 +1,6 @@
 // Kafka as a sink: a topic, written exactly once by Kafka's transactions. Rows, dead letters, changelog
 // frames and positions of a commit are one transaction. At least once: rows and dead letters go ahead of it.
+// An endpoint without transactions is written in steps (kafka_steps_writer.h).
 // Page: docs/connectors/kafka.md.
 //
 // What it keeps in the cluster, for each input partition:
@@ -11,6 +12,7 @@
 
 #include <mutex>
 
+#include "kafka/abilities.h"
 #include "kafka/admin.h"
 #include "pipeline/sink.h"
 #include "serve/kafka_output.h"
@@ -20,8 +22,9 @@ namespace tidemill::serve {
 
 struct KafkaSinkOptions {
   kafka::Connection connection;
-  std::string pipeline;  // the group's name
-  std::string topic;     // created where it is missing
+  kafka::Abilities abilities;  // of what is there
+  std::string pipeline;        // the group's name
+  std::string topic;           // created where it is missing
   std::string source_topic;
   int32_t source_partitions = 0;  // which the created topics take
   // The id of the cluster that the source reads; empty: it reads something else.
@@ -29,10 +32,10 @@ struct KafkaSinkOptions {
   int32_t partitions = 0;    // of `topic`; 0: as many as the source has
   int32_t replication = -1;  // of created topics; -1: the cluster's default
   bool create = true;
-  bool at_least_once = false;
-  std::string dead_topic;  // empty: <topic>.dead
-  std::string rekey;       // as LogSinkOptions::rekey
-  bool stateful = false;   // the pipeline keeps state: its changelog topic is created
+  bool at_least_once = false;  // rows go ahead of their commit
+  std::string dead_topic;      // empty: <topic>.dead
+  std::string rekey;           // as LogSinkOptions::rekey
+  bool stateful = false;       // the pipeline keeps state: its changelog topic is created
   JsonForm form = JsonForm::kSplice;
   Compression compression = Compression::kNone;
   int transaction_timeout_ms = 60'000;

@@ -7,7 +7,7 @@
 namespace tidemill::serve {
 namespace {
 
-constexpr size_t kMostBytes = 255;  // of a folder's name: NAME_MAX of Linux
+constexpr size_t kMostNameBytes = 255;  // of a folder's name: NAME_MAX of Linux
 constexpr std::string_view kHiveNull = "__HIVE_DEFAULT_PARTITION__";
 
 // As DuckDB writes it: a byte that is none of these is %XX.
@@ -30,9 +30,9 @@ bool spells_null(std::string_view text) {
 
 std::string partition_fault(std::string_view column, std::string_view value, FolderNulls nulls) {
   const size_t bytes = encoded_bytes(column) + 1 + encoded_bytes(value);
-  if (bytes > kMostBytes) {
+  if (bytes > kMostNameBytes) {
     return "its partition's folder would have a name of " + std::to_string(bytes) + " bytes; the most is " +
-           std::to_string(kMostBytes);
+           std::to_string(kMostNameBytes);
   }
   if (nulls == FolderNulls::kInFolder && (value == kHiveNull || spells_null(value)))
     return std::string(value) + " in a folder's name means NULL";

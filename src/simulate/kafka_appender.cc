@@ -8,7 +8,9 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "base/logging.h"
 #include "event/record_batch.h"
+#include "kafka/abilities.h"
 #include "kafka/producer.h"
 #include "kafka/reader.h"
 
@@ -38,6 +40,11 @@ std::optional<int32_t> sequence_of(const Record& record, const std::string& name
   return std::nullopt;
 }
 
+// Sequence numbers go round.
+bool is_later(int32_t one, int32_t than) {
+  return (int64_t{one} - than + kSequenceCount) % kSequenceCount < kSequenceCount / 2;
+}
+
 class KafkaAppender final : public Appender {
  public:
   KafkaAppender(kafka::Connection connection, std::string topic, Acknowledged acknowledged)
@@ -53,7 +60,14 @@ class KafkaAppender final : public Appender {
           "Kafka at " + admin_->address() + ": there is no topic " + topic_ + " to simulate into",
           Code::kNotFound);
     }
+    TM_ASSIGN(kafka::Abilities abilities, kafka::ask_abilities(connection_, {}));
+    if (!abilities.idempotence) {
+      log_warning("Kafka at " + admin_->address() + " has no idempotent producers (" +
+                  abilities.without_idempotence +
+                  "): what is simulated may be in the topic twice after a broken connection");
+    }
     kafka::ProducerOptions options;
+    options.idempotent = abilities.idempotence;
     options.linger_ms = 1;  // the simulator has waited already
     options.on_delivery = [this](void* opaque, bool delivered, const std::string& why) {
       on_delivery(static_cast<Sent*>(opaque), delivered, why);
@@ -136,7 +150,9 @@ Result<std::optional<int32_t>> KafkaAppender::find_last(int32_t partition) {
     const Offset from = std::max(first, to.next(-step));
     std::optional<int32_t> last;
     TM_TRY(kafka::read_range(connection_, at(partition), from, to, [&](const Record& record) -> Status {
-      if (auto found = sequence_of(record, name_)) last = found;
+      auto found = sequence_of(record, name_);
+      // Where a batch is there twice an older number may come last.
+      if (found && (!last || is_later(*found, *last))) last = found;
       return {};
     }));
     if (last) return last;

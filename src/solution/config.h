@@ -160,6 +160,7 @@ struct LogSink {
   int32_t partitions = 0;  // 0: as many as the source has
 };
 enum class Delivery : uint8_t {
+  kAuto,         // exactly once where the endpoint has transactions, else at least once
   kExactlyOnce,  // rows are in the transaction of their positions
   kAtLeastOnce,  // rows are sent before it
 };
@@ -169,7 +170,7 @@ struct KafkaSink {
   int32_t partitions = 0;        // when it is created; 0: as many as the source has
   int32_t replication = 0;       // when it is created; 0: the cluster's default
   bool create = true;            // create the topics where they are missing
-  Delivery delivery = Delivery::kExactlyOnce;
+  Delivery delivery = Delivery::kAuto;
   Compression compression = Compression::kNone;
   int64_t transaction_timeout_us = 60'000'000;
 };

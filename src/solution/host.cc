@@ -513,6 +513,33 @@ int64_t Host::lag() const {
   return lag;
 }
 
+Result<bool> Host::repeats(const Solution& solution) {
+  auto any = [&](const std::vector<Stage>& stages) {
+    return std::any_of(stages.begin(), stages.end(), [&](const Stage& stage) {
+      return stage.solution == &solution &&
+             stage.sink->traits().capability == pipeline::Capability::kAtLeastOnce;
+    });
+  };
+  std::lock_guard lock(processing_mutex_);
+  if (running_) return any(running_->stages);
+  TM_ASSIGN(Ground ground, this->ground());
+  TM_ASSIGN(std::vector<Stage> stages, wire(solution, ground));
+  return any(stages);
+}
+
+std::string Host::weakened() const {
+  std::lock_guard lock(processing_mutex_);
+  std::string text;
+  for (size_t i = 0; running_ && i < running_->stages.size(); ++i) {
+    const Stage& stage = running_->stages[i];
+    const pipeline::SinkTraits sink = stage.sink->traits();
+    if (!sink.in_steps) continue;
+    text += "guarantee of " + sink.store + ": " + pipeline::guarantee_name(stage.guarantee.guarantee) + ": " +
+            sink.weakness + "\n";
+  }
+  return text;
+}
+
 Result<std::vector<pipeline::Committed>> Host::committed(const Solution& solution,
                                                          const std::vector<TopicPartition>& sources) {
   auto reader_of = [&](std::vector<Stage>& stages) -> Stage& {

@@ -84,6 +84,12 @@ class Host {
   Result<std::vector<pipeline::Committed>> committed(const Solution& solution,
                                                      const std::vector<TopicPartition>& sources);
 
+  // Whether a sink of the solution, or of that branch, may hold rows twice, whether anything is processing or
+  // not.
+  Result<bool> repeats(const Solution& solution);
+  // Of what runs: guarantees that an endpoint has made weaker than its kind of sink has, and why; lines.
+  std::string weakened() const;
+
   // Answers one request of any process (docs/formats/socket.md).
   Status answer(Request& request, const Reply& reply, const std::atomic<bool>& gone);
 

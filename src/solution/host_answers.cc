@@ -51,7 +51,7 @@ Status Host::answer(Request& request, const Reply& reply, const std::atomic<bool
 Status Host::process(const Request& request, const Reply& reply, const std::atomic<bool>& gone) {
   if (request.get("leave") == "1") leave_for_good();
   TM_TRY(enter_processing());
-  reply("started\n");
+  reply("started\n" + weakened());
   Status failed;
   while (!gone && !stop_asked_ && !closing_ && failed.ok()) {
     Clock::system().sleep_us(kLookUpUs);

@@ -213,7 +213,12 @@ Status Session::begin() {
   if (has(options_.steps, 'P')) {
     processing_ = std::make_unique<AskingThread>(
         access_, Request{"process", {{"leave", options_.leave ? "1" : "0"}}, ""},
-        [this](std::string_view) { processing_started_ = true; });
+        [this](std::string_view said) {
+          // "started", and what it has to say.
+          said.remove_prefix(std::min(said.size(), said.find('\n') + 1));
+          if (!options_.json && !said.empty()) say(std::string(said));
+          processing_started_ = true;
+        });
     // What cannot start is said before anything is simulated.
     while (!processing_started_ && !processing_->ended() && !interrupted()) Clock::system().sleep_us(1'000);
     TM_TRY(failed_step());

@@ -121,8 +121,9 @@ void add_kafka_sink_settings(TableWriter& table) {
       .range(1, 32)
       .word("cluster", 0);
   table.toggle("serve.kafka.create", AT(serve.kafka.create), "create the topics where they are missing");
-  table.choice("serve.kafka.delivery", AT(serve.kafka.delivery), {"exactly-once", "at-least-once"},
-               "at-least-once: rows are sent as they come, and not with their positions: seen within "
+  table.choice("serve.kafka.delivery", AT(serve.kafka.delivery), {"auto", "exactly-once", "at-least-once"},
+               "auto: exactly-once, or at-least-once where the endpoint has no transactions, which `check` "
+               "says; at-least-once: rows are sent as they come, and not with their positions: seen within "
                "milliseconds, and again after a crash");
   table.choice("serve.kafka.compression", AT(serve.kafka.compression),
                {"none", "gzip", "snappy", "lz4", "zstd"}, "of the batches that are sent");

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/steps.h"
+#include "kafka/abilities.h"
 #include "observe/report.h"
 #include "simulate/manifest.h"
 #include "solution/between.h"
@@ -215,6 +216,8 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
   };
   if (reads_kafka(solution)) {
     TM_ASSIGN(request.input, from_kafka(solution.ingest.kafka.connection, solution.ingest.kafka.topic));
+    TM_ASSIGN(kafka::Abilities abilities, kafka::ask_abilities(solution.ingest.kafka.connection, {}));
+    request.topology.input_repeats = !abilities.idempotence;
   } else {
     TM_ASSIGN(request.input, topic_files(*log, log_directory, solution.ingest.log.topic));
   }
@@ -300,7 +303,7 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
     case SinkKind::kKafka: {
       const kafka::Connection& connection = solution.serve.kafka.connection;
       TM_ASSIGN(request.store.topic, from_kafka(connection, solution.serve.kafka.topic));
-      request.topology.repeats = solution.serve.kafka.delivery == Delivery::kAtLeastOnce;
+      TM_ASSIGN(request.topology.repeats, host.repeats(solution));
       auto dead = from_kafka(connection, solution.dead_letters.name);
       if (dead.ok()) request.dead_letters.topic = std::move(*dead);
       if (!dead.ok() && dead.error().code != Code::kNotFound) return std::move(dead).error();

@@ -30,6 +30,7 @@ namespace {
 
 constexpr uint64_t kRekeyedEvents = 2048;  // of an epoch
 constexpr int kDryTimeoutMs = 3'000;
+constexpr int kEndpointTimeoutMs = 30'000;
 
 Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& config, const Ground& ground,
                                                           const std::string& pipeline,
@@ -220,6 +221,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
     case SinkKind::kKafka: {
       serve::KafkaSinkOptions options;
       options.connection = serve.kafka.connection;
+      options.abilities = stage.abilities;
       options.pipeline = stage.name;
       options.topic = into.empty() ? serve.kafka.topic : into;
       options.source_topic = stage.input_topic;
@@ -351,7 +353,8 @@ Result<std::unique_ptr<pipeline::Changelog>> make_changelog(const Solution& solu
   TM_ASSIGN(std::vector<TopicPartition> partitions, stage.source->partitions());
   if (stage.sink->traits().changelog_in_transaction && stage.to_kafka) {
     if (ground.dry) return std::unique_ptr<pipeline::Changelog>();
-    TM_ASSIGN(auto changelog, pipeline::KafkaChangelog::open(sink_connection(solution, stage), stage.name));
+    TM_ASSIGN(auto changelog,
+              pipeline::KafkaChangelog::open(sink_connection(solution, stage), stage.name, stage.abilities));
     return std::unique_ptr<pipeline::Changelog>(std::move(changelog));
   }
   if (shares_store(solution) && stage.from_kafka) {
@@ -360,12 +363,38 @@ Result<std::unique_ptr<pipeline::Changelog>> make_changelog(const Solution& solu
     TM_ASSIGN(auto admin, kafka::Admin::open(source.connection));
     TM_TRY(pipeline::create_kafka_changelog(*admin, stage.name, static_cast<int32_t>(partitions.size()),
                                             source.replication > 0 ? source.replication : -1));
-    TM_ASSIGN(auto changelog, pipeline::KafkaChangelog::open(source.connection, stage.name));
+    TM_ASSIGN(auto changelog, pipeline::KafkaChangelog::open(source.connection, stage.name, stage.abilities));
     return std::unique_ptr<pipeline::Changelog>(std::move(changelog));
   }
   TM_TRY(pipeline::create_changelog(*ground.log, stage.name, static_cast<int32_t>(partitions.size())));
   return std::unique_ptr<pipeline::Changelog>(std::make_unique<pipeline::LogChangelog>(
       *ground.log, stage.name, solution.log.options.max_batch_bytes));
+}
+
+// Asks the cluster in which the stage keeps topics of its own, if there is one, what it can do. Errors: it
+// cannot do what the solution demands.
+Status ask_endpoint(const Solution& solution, const Ground& ground, Stage& stage) {
+  const bool changelog = stage.plan.stateful && stage.from_kafka && shares_store(solution);
+  if (!stage.to_kafka && !changelog) return {};
+  const kafka::Connection& connection =
+      stage.to_kafka ? sink_connection(solution, stage) : solution.ingest.kafka.connection;
+  if (ground.dry && !stage.unasked.empty() && connection == solution.ingest.kafka.connection) return {};
+  const bool begins = stage.to_kafka && !ground.dry;
+  auto asked = kafka::ask_abilities(connection, begins ? stage.name + ".start" : std::string(),
+                                    ground.dry ? kDryTimeoutMs : kEndpointTimeoutMs);
+  if (!asked.ok()) {
+    if (!ground.dry) return std::move(asked).error().within(stage.to_kafka ? "serve.kafka" : "ingest.kafka");
+    if (stage.unasked.empty()) stage.unasked = asked.error().message;
+    return {};
+  }
+  stage.abilities = *asked;
+  const bool demanded =
+      solution.serve.kind == SinkKind::kKafka && solution.serve.kafka.delivery == Delivery::kExactlyOnce;
+  if (!stage.to_kafka || stage.abilities.transactions || !demanded) return {};
+  return user_error("serve.kafka.delivery: exactly-once cannot be kept: Kafka at " +
+                    kafka::address_of(connection) + " has no transactions (" +
+                    stage.abilities.without_transactions +
+                    "); remove the setting, which then means at least once there, or serve a store instead");
 }
 
 // `schema`: of the events that the stage reads; then of those that it writes.
@@ -379,6 +408,7 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   const bool shared = (solution.serve.kind == SinkKind::kKafka || shares_store(solution)) && !replays;
   TM_ASSIGN(stage.source, stage.from_kafka ? make_kafka_source(solution, ground, stage, start, shared)
                                            : make_log_source(solution, ground, stage, start));
+  TM_TRY(ask_endpoint(solution, ground, stage));
   TM_ASSIGN(stage.sink, make_stage_sink());
   pipeline::SinkNeeds needs = stage.sink->needs();
   if (solution.pipeline.validate) needs.validate = true;
@@ -406,6 +436,7 @@ std::unique_ptr<pipeline::Sink> make_between_sink(const Solution& solution, cons
     const KafkaSource& source = solution.ingest.kafka;
     serve::KafkaSinkOptions options;
     options.connection = source.connection;
+    options.abilities = stage.abilities;
     options.pipeline = stage.name;
     options.topic = topic.name;
     options.dead_topic = topic.dead_letters;
@@ -541,6 +572,15 @@ Status ask_store(const Solution& solution) {
   options.timeout_s = kDryTimeoutMs / 1000;
   TM_TRY(pg::Connection::open(options));
   return {};
+}
+
+std::string simulation_note(const Solution& solution) {
+  if (!solution.simulate.enabled || !reads_kafka(solution)) return {};
+  auto asked = kafka::ask_abilities(solution.ingest.kafka.connection, {}, kDryTimeoutMs);
+  if (!asked.ok() || asked->idempotence) return {};
+  return "Kafka at " + kafka::address_of(solution.ingest.kafka.connection) +
+         " has no idempotent producers (" + asked->without_idempotence +
+         "): what simulate sends may be in the topic twice after a broken connection";
 }
 
 std::string last_input(const Solution& solution) {

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file_system.h"
 #include "duck/duck.h"
+#include "kafka/abilities.h"
 #include "log/log.h"
 #include "pg/connection.h"
 #include "pipeline/pipeline.h"
@@ -56,6 +57,8 @@ struct Stage {
   std::unique_ptr<pipeline::Sink> sink;
   std::unique_ptr<pipeline::Changelog> changelog;
   std::string unasked;  // why Kafka could not be asked; empty: it was
+  // Of the cluster in which it keeps topics of its own; everything where that was not asked.
+  kafka::Abilities abilities;
   pipeline::Plan plan;
   pipeline::GuaranteeReport guarantee;
 };
@@ -70,6 +73,10 @@ pg::Options postgres_connection(const PostgresSink& sink);
 // Whether the store has a server of its own that does not answer now, and why; ok where it answers, or has
 // none, or is Kafka, which wire() asks.
 Status ask_store(const Solution& solution);
+
+// What `check` has to say of simulating into the topic of Kafka that the solution reads; empty: nothing, or
+// nobody answers.
+std::string simulation_note(const Solution& solution);
 
 // The topic that the last stage reads.
 std::string last_input(const Solution& solution);

@@ -158,9 +158,10 @@ struct Counts {
 struct Topology {
   Dedup dedup;
   std::optional<Counts> counts;
-  bool filter = false;   // events may be dropped on purpose: as many as the counters say
-  bool upsert = false;   // the store replaces rows of the same id: each event is stored once
-  bool repeats = false;  // at least once: an event may be stored again
+  bool filter = false;         // events may be dropped on purpose: as many as the counters say
+  bool upsert = false;         // the store replaces rows of the same id: each event is stored once
+  bool repeats = false;        // at least once: an event may be stored again
+  bool input_repeats = false;  // the input may hold a record more often than it was sent
 };
 
 enum class Rules { kStrict, kReference };

@@ -53,8 +53,9 @@ def finish(relay, broker):
     """Stops it in order, has it process what is left, and accounts for everything: (faults, what was counted)."""
     os.environ.pop("TIDEMILL_STOP_AT", None)
     relay.running.terminate()
-    for process, expected in ((relay.running, 130), (relay.start(arguments=("--steps", "P", "--until-end")), 0)):
-        status = process.wait(timeout=120)
+    # One after the other: what the simulator sends while it stops is to be read, too.
+    for next_one, expected in ((lambda: relay.running, 130), (lambda: relay.start(arguments=("--steps", "P", "--until-end")), 0)):
+        status = next_one().wait(timeout=120)
         if status != expected:
             raise AssertionError(f"the last run ended with status {status}")
     log4j = os.path.join(broker.directory, "log4j2.yaml")

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/steps.h"
 #include "ingest/kafka_source.h"
 #include "kafka/producer.h"
 #include "kafka/reader.h"
@@ -172,6 +173,47 @@ TEST(KafkaSink, SendsRowsAheadAndAgain) {
   for (const HarnessId& id : store.read().value().rows) ++times[id];
   for (const HarnessId& id : first.rows) EXPECT_EQ(times[id], 2);
   EXPECT_EQ(store.read().value().frames[0].size(), frames + again.request.partitions.front().frame.size());
+}
+
+// Without transactions: one owner after another is fenced all the same, and nothing is stored twice where
+// nobody crashes.
+TEST(KafkaSink, PassesTheHarnessInSteps) {
+  KafkaStore store;
+  store.share_cluster();
+  store.options.abilities.transactions = false;
+  store.sut.steps = {};  // who takes over in the middle of a commit is the next test's
+  Status status = check_sink(store.sut);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+// A commit that was looked at before another owner took over, and is stored after that.
+TEST(KafkaSink, StartsOverWhereALateOwnerCommitted) {
+  KafkaStore store;
+  store.share_cluster();
+  store.options.abilities.transactions = false;
+  auto sink = store.sut.open().value();
+  EXPECT_TRUE(sink->traits().in_steps);
+  EXPECT_EQ(sink->traits().capability, pipeline::Capability::kAtLeastOnce);
+  ASSERT_TRUE(sink->prepare(harness_schema()).ok());
+  StoreModel before, model;
+  SinkSession old_owner = SinkSession::open(*sink, 0).value();
+  ASSERT_TRUE(old_owner.acquire({0}, model).ok());
+  FilledEpoch late = old_owner.fill({0}, 100, model).value();
+  SinkSession next = SinkSession::open(*sink, 1).value();
+  arm_step("kafka.frames.acknowledged", [&] { EXPECT_TRUE(next.acquire({0}, before).ok()); });
+  EXPECT_TRUE(old_owner.commit_to(late, &model).ok());
+  arm_step("kafka.frames.acknowledged", {});
+
+  FilledEpoch again = next.fill({0}, 100, before).value();
+  EXPECT_TRUE(next.expect_fenced(again, model).ok()) << "another position than it expects";
+  ASSERT_TRUE(next.acquire({0}, model).ok()) << "from where the late one is";
+  FilledEpoch more = next.fill({0}, 100, model).value();
+  ASSERT_TRUE(next.commit_to(more, &model).ok());
+  FilledEpoch stale = old_owner.fill({0}, 100, model).value();
+  EXPECT_TRUE(old_owner.expect_fenced(stale, model).ok());
+  std::map<HarnessId, int> times;
+  for (const HarnessId& id : store.read().value().rows) ++times[id];
+  EXPECT_EQ(times.size(), late.rows.size() + more.rows.size());
 }
 
 TEST(KafkaSink, SaysWhatIsWrongWithItsTopics) {

@@ -174,8 +174,9 @@ def kill_and_account(options, place, broker, other, source, into, repeats, chanc
     if killed_by(last, 5):
         raise AssertionError("killed by somebody else")
     last.terminate()
-    for process, expected in ((last, 130), (relay.start(arguments=("--steps", "P", "--until-end")), 0)):
-        status = process.wait(timeout=120)
+    # One after the other: what the simulator sends while it stops is to be read, too.
+    for next_one, expected in ((lambda: last, 130), (lambda: relay.start(arguments=("--steps", "P", "--until-end")), 0)):
+        status = next_one().wait(timeout=120)
         if status != expected:
             raise AssertionError(f"the last run ended with status {status}\n{relay.log()}")
 

@@ -2,12 +2,14 @@
 """Several processes share one pipeline on Kafka, and come and go.
 
   scale.py --program TIDEMILL [--seconds N] [--seed N] [--workers N] [--protocol classic|consumer] [--into topic|postgres]
+           [--endpoint KIND]
 
 One process simulates; the others process, each with a data directory of its own, in one consumer group. At random
 instants one of them is killed, stopped, halted for longer than its session (so that it comes back as one that others
 took over from), or joined by another. At last they are stopped and one processes what is left. Kafka's own consumer
 then accounts for every event: none lost, none doubled, the order of each key kept; of a table psql gives the rows. Partitions that
-are added to the topic after that end the pipeline, as the state that is kept by key would stay behind. --seed replays the choices, not the instants at which the machine carries them out.
+are added to the topic after that end the pipeline, as the state that is kept by key would stay behind. --endpoint: the
+brokers can do less (endpoint.py); an event may then be in the topic again. --seed replays the choices, not the instants at which the machine carries them out.
 """
 import argparse
 import collections
@@ -23,6 +25,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from kafka import ROOT, SKIPPED, Broker, Place, missing, wait_for  # noqa: E402
+from endpoint import Endpoint  # noqa: E402
+from endpoint_proxy import HIDDEN  # noqa: E402
 import outside  # noqa: E402
 
 sys.path.insert(0, str(ROOT / "tests" / "postgres"))
@@ -181,14 +185,14 @@ def run(options, place, broker):
         sent, *rest = pool.map(lambda topic: outside.read_topic(jars, broker.address, topic, log4j), topics)
     if options.server is None:
         stored = rest[0]
-        faults, events = outside.account(sent, stored)
+        faults, events = outside.account(sent, stored, repeats=options.endpoint is not None)
     else:
         stored = options.server.psql('SELECT "eventId" FROM stored')
         faults, events = outside.account_ids(sent, stored)
     manifests = [json.loads(one.read_text()) for one in
                  pathlib.Path(place.path, "worker-sender").glob("scale/*/simulate/manifest-*.json")]
     acknowledged = sum(one["records_sent"] for one in manifests)
-    if acknowledged != len(sent):
+    if acknowledged != len(sent) and options.endpoint != "no-idempotence":
         faults.append(f"the manifests count {acknowledged} acknowledged records, the topic holds {len(sent)}")
     if events < 1500:
         faults.append(f"no more than {events} events were sent")
@@ -209,6 +213,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(os.environ.get("TIDEMILL_SEED", "1")))
     parser.add_argument("--protocol", choices=["classic", "consumer"])
     parser.add_argument("--into", choices=["topic", "postgres"])
+    parser.add_argument("--endpoint", choices=[kind for kind in HIDDEN if kind != "whole"])
     options = parser.parse_args()
     if missing():
         print("skipped: " + missing())
@@ -220,7 +225,7 @@ def main():
     print(f"seed {options.seed}; to replay: {sys.argv[0]} --program {options.program} --seconds {options.seconds} "
           f"--workers {options.workers} --seed {options.seed} --protocol {options.protocol} --into {options.into}", flush=True)
     place = Place("tidemill-scale-")
-    broker = Broker(place)
+    broker = Endpoint(place, options.endpoint, options.seed) if options.endpoint else Broker(place)
     options.server, options.serve, options.environment = None, TOPIC, None
     try:
         if options.into == "postgres":
