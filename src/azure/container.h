@@ -42,7 +42,7 @@ class Container {
 
   // Whether the container is there and may be listed; one try, or several.
   Status probe(bool patient);
-  // Where it is missing. With a SAS of the container alone this is not allowed.
+  // Where it is missing.
   Status create_if_missing();
 
   // Replaces what is there.
