@@ -46,7 +46,8 @@ SERVE = (("partition_by: [type]", {"type": "string"}), ("nested: columns, compre
 
 
 def visible(table):
-    return [path for path in pathlib.Path(table).rglob("*.parquet")]
+    # os.walk passes over a folder that goes away meanwhile.
+    return [pathlib.Path(folder, name) for folder, _, names in os.walk(table) for name in names if name.endswith(".parquet")]
 
 
 def whole(table, faults):
