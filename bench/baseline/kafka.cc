@@ -7,9 +7,11 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <unordered_set>
 #include <utility>
 
@@ -300,6 +302,19 @@ void kafka_create(const std::string& brokers, const std::string& topic, int part
   api().event_destroy(event);
   api().queue_destroy(queue);
   api().NewTopic_destroy(made);
+  // Its partitions answer when they have leaders.
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(kTimeoutMs);
+  for (int i = 0; i < partitions;) {
+    int64_t low = 0, high = 0;
+    const auto asked = api().query_watermark_offsets(handle, topic.c_str(), i, &low, &high, kTimeoutMs);
+    if (asked == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      ++i;
+    } else if (std::chrono::steady_clock::now() > give_up) {
+      expect(asked);
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
   api().destroy(handle);
 }
 
