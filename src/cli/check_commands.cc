@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/context.h"
 #include "solution/store_sql.h"
+#include "solution/verification.h"
 #include "solution/wire.h"
 
 namespace tidemill::cli {
@@ -109,6 +110,7 @@ int check(const Globals& globals, const SolutionOptions& options) {
   for (const solution::Solution* one : solution::with_branches(solution)) {
     Status store = solution::ask_store(*one);
     if (!store.ok()) add({"the store could not be asked: " + store.error().message}, &notes);
+    if (auto why = solution::why_unverified(*one)) add({"verify has nothing to go by: " + *why}, &notes);
   }
   const bool asked =
       std::all_of(stages->begin(), stages->end(), [](const auto& stage) { return stage.unasked.empty(); });

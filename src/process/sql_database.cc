@@ -68,10 +68,32 @@ Type type_of(const std::string& type) {
   return Type::kVarchar;
 }
 
-// Without what may stand behind a statement.
+// Behind the token that begins at `at`: a quoted name or text, a comment, or one byte.
+size_t token_end(std::string_view query, size_t at) {
+  const auto behind = [&](std::string_view close, size_t from) {
+    const size_t found = query.find(close, from);
+    return found == std::string_view::npos ? query.size() : found + close.size();
+  };
+  const std::string_view rest = query.substr(at);
+  if (rest.starts_with("--")) return behind("\n", at);
+  if (rest.starts_with("/*")) return behind("*/", at + 2);
+  if (rest[0] == '\'' || rest[0] == '"') return behind(rest.substr(0, 1), at + 1);
+  if (rest[0] != '$') return at + 1;
+  const size_t tag = query.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", at + 1);
+  if (tag == std::string_view::npos || query[tag] != '$') return at + 1;
+  return behind(query.substr(at, tag + 1 - at), tag + 1);
+}
+
+// Without what may stand behind a statement: semicolons, blanks, comments.
 std::string_view bare(std::string_view query) {
-  const size_t end = query.find_last_not_of("; \t\r\n");
-  return query.substr(0, end == std::string_view::npos ? 0 : end + 1);
+  size_t end = 0;
+  for (size_t at = 0; at < query.size();) {
+    const size_t next = token_end(query, at);
+    const bool comment = query.substr(at).starts_with("--") || query.substr(at).starts_with("/*");
+    if (!comment && std::string_view("; \t\r\n").find(query[at]) == std::string_view::npos) end = next;
+    at = next;
+  }
+  return query.substr(0, end);
 }
 
 struct ResultColumn {

@@ -137,6 +137,8 @@ TEST(Sql, TheResultsColumnsAreTheFieldsOfTheRows) {
   EXPECT_EQ(bind(options_of("SELECT sum(_partition_id) AS a, 1.5 AS b, [1, 2] AS c, true AS d, "
                             "max(_timestamp)::DATE AS e, 3::TINYINT AS f FROM input")),
             "a BIGINT, b DOUBLE, c JSON, d BOOLEAN, e TIMESTAMP, f INTEGER, ");
+  EXPECT_EQ(bind(options_of("SELECT ';--' AS a, $$;$$ AS \";\" ; -- each;\n ; /* ; */ ")),
+            "a VARCHAR, ; VARCHAR, ");
   // It does not run.
   EXPECT_EQ(bind(options_of("SELECT count(*) AS c FROM range(1000000000000) -- each")), "c BIGINT, ");
 }

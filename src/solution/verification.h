@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <string>
 
 #include "solution/socket.h"
 #include "verify/verify.h"
@@ -16,9 +18,13 @@ struct Solution;
 Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution, const std::string& scratch,
                                            const std::function<bool()>& stop = nullptr);
 
+// Why nothing can account for the events of a solution, or of a branch; nullopt: something can.
+std::optional<std::string> why_unverified(const Solution& solution);
+
 // Arguments: rules=strict|reference (default: the solution's), format=table|json. The last piece of the
 // answer is "\x01PASS" or
-// "\x01FAIL", for the exit status. Branches are verified one after another, and all must pass. Records the
+// "\x01FAIL", for the exit status. Branches are verified one after another, and all must pass; those that
+// cannot be are named, and with spare=1 there may be no other: the last piece is then "\x01NONE". Records the
 // verdict in run.json, and finishes the run with finish=1, or where all was sent and nothing is processed.
 // Errors: kStopped where `stop` said so before there was a verdict; then nothing is recorded.
 Status answer_verify(Host& host, const Request& request, const Reply& reply,

@@ -244,6 +244,17 @@ class Replay(UserTest):
         self.refused("run", "relay", "--from", "earliest", "--into", "relay-in", says="relay-in")
 
 
+class Unverified(UserTest):
+    def test_a_run_that_nothing_can_account_for_says_so_and_is_done(self):
+        counted = self.write("counted.yaml", "event: telemetry\nsimulate: {count: 500}\nprocess:\n  - sql:\n      every: 500ms\n"
+                             "      query: SELECT type, count(*) AS n FROM input GROUP BY type\nserve: {duckdb: {table: stats}}\n")
+        self.assertIn("verify has nothing to go by", self.do("check", counted).out)
+        self.assertIn("is not verified: the rows of process.sql are no events", self.do("run", counted).out)
+        self.assertGreater(self.rows("counted", "stats"), 0)
+        self.assertEqual(self.runs()["counted/1"]["state"], "finished")
+        self.refused("verify", "counted", says="process.sql.count")
+
+
 class Rekey(UserTest):
     def test_copies_without_keys_are_stored_once_after_a_rekey(self):
         text = ("event: {fields: {id: text required, customer: text required, n: bigint}, id: id}\n"
