@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/logging.h"
+#include "kafka/topic_pattern.h"
 
 namespace tidemill::ingest {
 
@@ -11,7 +13,9 @@ using pipeline::PollRequest;
 
 namespace {
 
-constexpr int64_t kMostMarkers = 1'000;  // that are looked through at an end
+constexpr int64_t kLookNs = 5'000'000'000;  // how often new topics are looked for
+constexpr size_t kNamed = 8;                // of the topics of a pattern
+constexpr int64_t kMostMarkers = 1'000;     // that are looked through at an end
 
 std::string lost(Offset from, Offset to) {
   return "events " + std::to_string(from.value()) + " to " + std::to_string(to.value() - 1) + " (" +
@@ -61,6 +65,7 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   void unassign(const std::vector<TopicPartition>& partitions) override { reader_->unassign(partitions); }
   Result<Polled> poll(const PollRequest& request) override {
     Polled polled;
+    TM_TRY(add_new_topics(&polled));
     auto batches = reader_->poll({request.max_events, request.max_bytes, request.timeout_us});
     if (!batches.ok() && batches.error().code == Code::kExists) return join_again(batches.error());
     if (!batches.ok() && batches.error().code == Code::kOutOfRange && source_.options_.skip_deleted) {
@@ -85,6 +90,7 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   }
 
  private:
+  Status add_new_topics(Polled* polled);
   Status check_number(const std::vector<TopicPartition>& partitions) const;
   Error join_again(const Error& why);
   Result<Position> behind_deleted(const TopicPartition& tp, const Position& position);
@@ -93,7 +99,19 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   KafkaSource& source_;
   const int task_;
   std::unique_ptr<kafka::Reader> reader_;
+  int64_t looked_ns_ = Clock::system().steady_ns();
 };
+
+// Where no group shares the partitions out: topics that have come to match the pattern are the first task's.
+Status KafkaSourceReader::add_new_topics(Polled* polled) {
+  const bool looks = task_ == 0 && !source_.options_.membership && kafka::is_pattern(source_.options_.topic);
+  const int64_t now_ns = Clock::system().steady_ns();
+  if (!looks || now_ns - looked_ns_ < kLookNs) return {};
+  looked_ns_ = now_ns;
+  TM_ASSIGN(std::vector<TopicPartition> added, source_.new_partitions());
+  if (!added.empty()) polled->changes.push_back({pipeline::AssignmentChange::kAssigned, std::move(added)});
+  return {};
+}
 
 Status KafkaSourceReader::check_position(const TopicPartition& tp, const Position& position) {
   TM_ASSIGN(auto begin, source_.admin_->offsets({tp}, {kafka::OffsetQuery::kEarliest, 0}));
@@ -200,9 +218,9 @@ Result<Position> KafkaSource::start_position(const TopicPartition& tp) {
       break;
     case KafkaSourceOptions::Start::kLatest:
       // Whoever was assigned it later begins there, too.
-      if (auto number = static_cast<size_t>(tp.partition.value()); number < latest_.size())
-        return latest_[number];
-      query.kind = kafka::OffsetQuery::kStableEnd;
+      if (auto found = latest_.find(tp); found != latest_.end()) return found->second;
+      // Of a topic that came to match since, nothing is passed over.
+      if (!kafka::is_pattern(options_.topic)) query.kind = kafka::OffsetQuery::kStableEnd;
       break;
     case KafkaSourceOptions::Start::kTime:
       query = {kafka::OffsetQuery::kTime, options_.start_time_us / 1000};
@@ -215,6 +233,11 @@ Result<Position> KafkaSource::start_position(const TopicPartition& tp) {
 Result<std::unique_ptr<KafkaSource>> KafkaSource::open(KafkaSourceOptions options) {
   auto source = std::unique_ptr<KafkaSource>(new KafkaSource(std::move(options)));
   TM_ASSIGN(source->admin_, kafka::Admin::open(source->options_.connection, source->options_.timeout_ms));
+  if (kafka::is_pattern(source->options_.topic)) {
+    TM_TRY(source->look_for_topics());
+    TM_TRY(source->note_latest());
+    return source;
+  }
   auto topic = source->admin_->describe(source->options_.topic);
   if (!topic.ok()) return std::move(topic).error().within("ingest.kafka");
   source->topic_ = *topic;
@@ -224,11 +247,40 @@ Result<std::unique_ptr<KafkaSource>> KafkaSource::open(KafkaSourceOptions option
                       std::to_string(topic->partitions) + " partitions, and none of the number " +
                       std::to_string(partition) + "; give 0 to " + std::to_string(topic->partitions - 1));
   }
-  if (source->options_.start == KafkaSourceOptions::Start::kLatest) {
-    TM_ASSIGN(std::vector<TopicPartition> all, source->partitions());
-    TM_ASSIGN(source->latest_, source->admin_->offsets(all, {kafka::OffsetQuery::kStableEnd, 0}));
-  }
+  TM_TRY(source->note_latest());
   return source;
+}
+
+Status KafkaSource::note_latest() {
+  if (options_.start != KafkaSourceOptions::Start::kLatest) return {};
+  TM_ASSIGN(std::vector<TopicPartition> all, partitions());
+  TM_ASSIGN(std::vector<Position> ends, admin_->offsets(all, {kafka::OffsetQuery::kStableEnd, 0}));
+  for (size_t i = 0; i < all.size(); ++i) latest_[all[i]] = ends[i];
+  return {};
+}
+
+Status KafkaSource::look_for_topics() {
+  TM_ASSIGN(auto found, admin_->matching(options_.topic));
+  topic_ = {0, TimestampType::kLogAppendTime};
+  for (const auto& [name, partitions] : found) {
+    TM_ASSIGN(kafka::TopicDescription one, admin_->describe(name));
+    topic_.partitions += partitions;
+    if (one.timestamp_type == TimestampType::kCreateTime) topic_.timestamp_type = one.timestamp_type;
+  }
+  std::lock_guard lock(mutex_);
+  topics_ = std::move(found);
+  return {};
+}
+
+Result<std::vector<TopicPartition>> KafkaSource::new_partitions() {
+  TM_ASSIGN(auto found, admin_->matching(options_.topic));
+  std::lock_guard lock(mutex_);
+  std::vector<TopicPartition> added;
+  for (const auto& [name, partitions] : found) {
+    for (int32_t i = topics_[name]; i < partitions; ++i) added.push_back({name, Partition(i)});
+    topics_[name] = std::max(topics_[name], partitions);
+  }
+  return added;
 }
 
 std::unique_ptr<KafkaSource> KafkaSource::assume(KafkaSourceOptions options, int32_t partitions) {
@@ -245,6 +297,17 @@ Result<std::string> KafkaSource::cluster_id() {
 pipeline::SourceTraits KafkaSource::traits() const {
   pipeline::SourceTraits traits;
   traits.system = "Kafka topic " + options_.topic + " at " + kafka::address_of(options_.connection);
+  if (kafka::is_pattern(options_.topic)) {
+    std::lock_guard lock(mutex_);
+    std::string names;
+    size_t named = 0;
+    for (const auto& [name, partitions] : topics_) {
+      if (++named <= kNamed) names += (named == 1 ? "" : ", ") + name;
+    }
+    if (named > kNamed) names += " and " + std::to_string(named - kNamed) + " more";
+    traits.system = "Kafka topics " + options_.topic + " at " + kafka::address_of(options_.connection) +
+                    (names.empty() ? ": none now" : ": " + names);
+  }
   traits.timestamp_type = topic_.timestamp_type;
   traits.assigns = options_.membership.has_value();
   traits.start_moves = options_.start == KafkaSourceOptions::Start::kLatest;
@@ -254,7 +317,11 @@ pipeline::SourceTraits KafkaSource::traits() const {
 
 Result<std::vector<TopicPartition>> KafkaSource::partitions() {
   std::vector<TopicPartition> all;
-  for (int32_t i = 0; i < topic_.partitions; ++i) all.push_back({options_.topic, Partition(i)});
+  std::lock_guard lock(mutex_);
+  const std::map<std::string, int32_t> one{{options_.topic, topic_.partitions}};
+  for (const auto& [name, count] : kafka::is_pattern(options_.topic) ? topics_ : one) {
+    for (int32_t i = 0; i < count; ++i) all.push_back({name, Partition(i)});
+  }
   return all;
 }
 
@@ -279,6 +346,8 @@ Result<std::unique_ptr<pipeline::SourceReader>> KafkaSource::open_reader(int tas
 
 Result<std::vector<std::pair<TopicPartition, Offset>>> KafkaSource::ends() {
   std::vector<std::pair<TopicPartition, Offset>> all;
+  // A group finds its topics itself.
+  if (kafka::is_pattern(options_.topic) && options_.membership) TM_TRY(new_partitions());
   TM_ASSIGN(std::vector<TopicPartition> partitions, this->partitions());
   TM_ASSIGN(auto found, admin_->offsets(partitions, {kafka::OffsetQuery::kStableEnd, 0}));
   for (size_t i = 0; i < partitions.size(); ++i) all.emplace_back(partitions[i], found[i].offset);

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <map>
+#include <mutex>
 
 #include "kafka/admin.h"
 #include "kafka/reader.h"
@@ -12,7 +13,7 @@ namespace tidemill::ingest {
 
 struct KafkaSourceOptions {
   kafka::Connection connection;
-  std::string topic;
+  std::string topic;     // or a pattern (kafka/topic_pattern.h): all that match, also those yet to come
   std::string pipeline;  // the group
   // The group shares the partitions out, to every task of every process of the pipeline (its `topic` is set
   // here, and each task's `instance`). Else this process reads all of them.
@@ -50,6 +51,10 @@ class KafkaSource final : public pipeline::Source {
 
  private:
   friend class KafkaSourceReader;
+  Status look_for_topics();
+  Status note_latest();
+  // Those that nobody was told of.
+  Result<std::vector<TopicPartition>> new_partitions();
   Result<Position> start_position(const TopicPartition& tp);
   Result<Position> given_start(const TopicPartition& tp, int64_t offset);
   Result<std::unique_ptr<kafka::Reader>> open_member(int task);
@@ -59,8 +64,10 @@ class KafkaSource final : public pipeline::Source {
   bool tells_group_ = false;
   std::atomic<bool> leaves_{false};
   std::unique_ptr<kafka::Admin> admin_;
-  kafka::TopicDescription topic_;
-  std::vector<Position> latest_;  // Start::kLatest: where the partitions ended when it was opened
+  kafka::TopicDescription topic_;              // of a pattern: of all of them
+  std::map<TopicPartition, Position> latest_;  // Start::kLatest: where they ended when it was opened
+  mutable std::mutex mutex_;
+  std::map<std::string, int32_t> topics_;  // of a pattern: what matched when it was last looked for
 };
 
 }  // namespace tidemill::ingest

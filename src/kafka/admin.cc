@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "kafka/group_commit.h"
+#include "kafka/topic_pattern.h"
 
 namespace tidemill::kafka {
 namespace {
@@ -109,6 +110,18 @@ Result<int32_t> Admin::partition_count(const std::string& topic) {
   }
   api().metadata_destroy(metadata);
   return count;
+}
+
+Result<std::map<std::string, int32_t>> Admin::matching(const std::string& pattern) {
+  TM_ASSIGN(const rd_kafka_metadata_t* metadata, client_->metadata("list of topics", true, timeout_ms_));
+  std::map<std::string, int32_t> found;
+  for (int i = 0; i < metadata->topic_cnt; ++i) {
+    const rd_kafka_metadata_topic_t& topic = metadata->topics[i];
+    if (topic.partition_cnt > 0 && matches_pattern(pattern, topic.topic))
+      found[topic.topic] = topic.partition_cnt;
+  }
+  api().metadata_destroy(metadata);
+  return found;
 }
 
 Result<TopicDescription> Admin::describe(const std::string& topic) {

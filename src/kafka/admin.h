@@ -61,6 +61,8 @@ class Admin {
   Result<TopicDescription> describe(const std::string& topic);
   // Partitions of the topic; 0: there is none.
   Result<int32_t> partition_count(const std::string& topic);
+  // The topics that match (topic_pattern.h), with their partitions.
+  Result<std::map<std::string, int32_t>> matching(const std::string& pattern);
   // In the order asked for.
   Result<std::vector<Position>> offsets(const std::vector<TopicPartition>& partitions,
                                         const OffsetQuery& query);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "kafka/group_commit.h"
+#include "kafka/topic_pattern.h"
 
 namespace tidemill::kafka {
 namespace {
@@ -16,6 +17,9 @@ constexpr int kProbeMs = 3'000;
 constexpr int64_t kLeaveNs = 2'000'000'000;  // how long leaving a group may take
 // A member that does not poll for so long is put out of its group. A restore of much state is one wait.
 constexpr int kMaxPollMs = 600'000;
+
+// How soon a new topic is found that matches a pattern.
+constexpr const char* kLookForTopicsMs = "5000";
 
 // Headers as Record::headers has them; empty where there are none.
 std::string headers_of(const rd_kafka_message_t* message) {
@@ -82,6 +86,10 @@ Result<std::unique_ptr<Reader>> Reader::open(const Connection& connection, Reade
       {"reconnect.backoff.max.ms", "1000"},
   };
   if (options.membership) add_membership(*options.membership, &made.properties);
+  if (options.membership && is_pattern(options.membership->topic)) {
+    made.properties.emplace_back("topic.metadata.refresh.interval.ms", kLookForTopicsMs);
+    made.properties.emplace_back("topic.blacklist", "^__");
+  }
   for (auto& property : options.properties) made.properties.push_back(std::move(property));
   if (options.membership) made.on_rebalance = &Reader::on_rebalance;
   // The callback's argument is the reader, which is there only once the client is.

@@ -17,7 +17,7 @@ namespace tidemill::kafka {
 
 // Membership of a consumer group, which says what is read.
 struct Membership {
-  std::string topic;
+  std::string topic;  // or a pattern (topic_pattern.h)
   enum class Protocol {
     kClassic,   // cooperative-sticky, KIP-429
     kConsumer,  // KIP-848; the session's length is the broker's

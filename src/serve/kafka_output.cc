@@ -112,7 +112,7 @@ void KafkaOutput::write_dead_letters(const Batch& batch) {
   for (const DeadLetter& letter : batch.dead_letters) {
     Outgoing out;
     out.dead = true;
-    out.partition = batch.source.partition;
+    out.partition = Partition(batch.source.partition.value() % layout_.dead_partitions);
     out.record.timestamp_ms = letter.timestamp_ms;
     out.record.has_key = letter.has_key;
     out.record.key = keep(letter.key);

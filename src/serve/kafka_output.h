@@ -17,6 +17,7 @@ struct KafkaLayout {
   std::string topic;
   int32_t partitions = 1;
   std::string dead_topic;
+  int32_t dead_partitions = 1;
   std::string rekey;  // the field that becomes the key; empty: keys are kept
   JsonForm form = JsonForm::kSplice;
   std::vector<Field> fields;  // of the sink's schema

@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "kafka/topic_pattern.h"
+
 namespace tidemill::serve {
 
 using pipeline::Committed;
@@ -43,6 +45,12 @@ Status decode_position_metadata(std::string_view text, Committed* out) {
   out->incarnation = Incarnation(static_cast<int32_t>(numbers[1]));
   out->counters = {numbers[2], numbers[3], numbers[4], numbers[5]};
   return {};
+}
+
+std::vector<TopicPartition> kept_of(const std::string& positions_topic, std::vector<TopicPartition> sources) {
+  if (kafka::is_pattern(positions_topic)) return sources;
+  for (TopicPartition& source : sources) source.topic = positions_topic;
+  return sources;
 }
 
 Result<HeldPositions> read_positions(kafka::Admin& admin, KafkaOwners& owners, const std::string& pipeline,

@@ -15,6 +15,10 @@ std::string encode_position_metadata(const pipeline::PartitionEpoch& part);
 // Errors: kCorrupt: somebody else committed it.
 Status decode_position_metadata(std::string_view text, pipeline::Committed* out);
 
+// Under which partitions the cluster keeps what it keeps of those of the source: of the positions' topic; of
+// topics by pattern their own.
+std::vector<TopicPartition> kept_of(const std::string& positions_topic, std::vector<TopicPartition> sources);
+
 struct HeldPositions {
   std::vector<pipeline::Committed> committed;
   std::vector<std::string> owners;  // their transactional ids

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/steps.h"
+#include "kafka/topic_pattern.h"
 #include "pipeline/kafka_changelog.h"
 #include "serve/dead_letters.h"
 #include "serve/kafka_steps_writer.h"
@@ -334,6 +335,7 @@ Status KafkaSink::check_source_topic() {
     return user_error("serve.kafka.topic: is the topic that is read from, " + options_.topic +
                       "; choose another one");
   }
+  if (kafka::is_pattern(options_.source_topic)) return {};
   TM_ASSIGN(int32_t sources, admin_->partition_count(options_.source_topic));
   if (sources > 0) return {};
   return user_error("serve.kafka: the cluster has no topic " + options_.source_topic +
@@ -349,6 +351,11 @@ Status KafkaSink::prepare_positions() {
     TM_ASSIGN(std::string cluster, admin_->cluster_id());
     if (cluster == options_.source_cluster) return check_source_topic();
   }
+  if (kafka::is_pattern(options_.source_topic)) {
+    return user_error(
+        "serve.kafka: topics by pattern, " + options_.source_topic +
+        ", need a sink in their own cluster, which keeps positions for them; serve a topic there");
+  }
   kafka::NewTopic topic;
   topic.name = positions_topic_ = options_.pipeline + "-positions-" + options_.source_topic;
   topic.partitions = options_.source_partitions;
@@ -358,9 +365,7 @@ Status KafkaSink::prepare_positions() {
 }
 
 std::vector<TopicPartition> KafkaSink::kept(const std::vector<TopicPartition>& sources) const {
-  std::vector<TopicPartition> all;
-  for (const TopicPartition& source : sources) all.push_back({positions_topic_, source.partition});
-  return all;
+  return kept_of(positions_topic_, sources);
 }
 
 Status KafkaSink::prepare(const Schema& schema) {
@@ -375,6 +380,7 @@ Status KafkaSink::prepare(const Schema& schema) {
     TM_TRY(pipeline::create_kafka_changelog(*admin_, options_.pipeline, sources, options_.replication));
   }
   layout_.partitions = options_.partitions > 0 ? options_.partitions : sources;
+  layout_.dead_partitions = sources;
   layout_.fields = schema.fields;
   if (!options_.create && options_.partitions == 0) {
     TM_ASSIGN(kafka::TopicDescription existing, admin_->describe(options_.topic));

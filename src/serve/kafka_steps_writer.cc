@@ -34,9 +34,7 @@ KafkaStepsWriter::KafkaStepsWriter(Store store, std::unique_ptr<KafkaRows> sende
       rows_(std::move(rows)) {}
 
 std::vector<TopicPartition> KafkaStepsWriter::kept(std::span<const TopicPartition> sources) const {
-  std::vector<TopicPartition> all;
-  for (const TopicPartition& source : sources) all.push_back({store_.positions_topic, source.partition});
-  return all;
+  return kept_of(store_.positions_topic, {sources.begin(), sources.end()});
 }
 
 Result<HeldPositions> KafkaStepsWriter::read(std::span<const TopicPartition> partitions, int patience_ms) {

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "base/text.h"
+#include "kafka/topic_pattern.h"
 #include "process/expression.h"
 #include "serve/parquet_table.h"
 #include "solution/between.h"
@@ -258,6 +259,7 @@ class Checker {
   void check_kafka_source() {
     if (!reads_kafka(solution_)) return;
     check_connection("ingest.kafka", solution_.ingest.kafka.connection);
+    if (kafka::is_pattern(solution_.ingest.kafka.topic)) check_pattern();
     for (const auto& [partition, offset] : solution_.ingest.kafka.start_offsets) {
       if (!is_number(partition, 9) || !is_number(offset, 18)) {
         report("ingest.kafka.start_offsets",
@@ -272,6 +274,49 @@ class Checker {
                "key, and read "
                "that one in a second solution");
       }
+    }
+  }
+
+  // Topics by pattern: what needs one topic, and what would read what it writes.
+  void check_pattern() {
+    const std::string& pattern = solution_.ingest.kafka.topic;
+    const std::string one = pattern.substr(0, kMaxCited) + " stands for several topics; ";
+    if (std::string fault = kafka::pattern_fault(pattern); !fault.empty()) {
+      report("ingest.kafka.topic", '"' + pattern.substr(0, kMaxCited) + "\" is not a pattern: " + fault);
+      return;
+    }
+    if (solution_.simulate.enabled)
+      report("ingest.kafka.topic", one + "name the one into which events are simulated");
+    if (solution_.ingest.kafka.protocol == kafka::Membership::Protocol::kConsumer) {
+      report("ingest.kafka.protocol",
+             one + "with consumer the brokers choose them, by another rule; leave it classic");
+    }
+    if (!solution_.ingest.kafka.start_offsets.empty())
+      report("ingest.kafka.start_offsets", one + "give start instead");
+    for (size_t i = 0; i < solution_.process.size(); ++i) {
+      if (solution_.process[i].kind != OperatorKind::kDedup) continue;
+      report(step_path(draft_, i),
+             one +
+                 "state is kept for one topic's partitions, and a new topic would move keys away from it. "
+                 "Write them to one topic, by key, and read that with dedup in a second solution");
+    }
+    const SinkKind kind = solution_.serve.kind;
+    if (kind == SinkKind::kFiles || kind == SinkKind::kParquet)
+      report("serve",
+             one + "files are kept by the partitions of one; serve Kafka, PostgreSQL, DuckDB or Delta");
+    std::vector<std::pair<std::string, std::string>> own;
+    if (kind == SinkKind::kKafka) {
+      own = {{"serve.kafka.topic", solution_.serve.kafka.topic},
+             {"dead_letters.name", solution_.dead_letters.name}};
+    }
+    for (size_t i = 0; i < solution_.process.size(); ++i) {
+      auto topic = topic_before(solution_, solution_.process[i]);
+      if (topic && topic->in_kafka) own.emplace_back(step_path(draft_, i) + ".topic", topic->name);
+    }
+    for (const auto& [path, topic] : own) {
+      if (kafka::matches_pattern(pattern, topic))
+        report(path, topic + " matches " + pattern.substr(0, kMaxCited) +
+                         ", so events would go in a circle; give another");
     }
   }
 
@@ -415,8 +460,12 @@ class Checker {
       topics.push_back({where, topic, path});
     };
     const bool from_kafka = reads_kafka(solution_);
-    use(from_kafka ? Where::kSourceCluster : Where::kLog,
-        from_kafka ? "ingest.kafka.topic" : "ingest.log.topic", input_topic(solution_));
+    const bool pattern = kafka::is_pattern(input_topic(solution_));
+    if (pattern && !from_kafka)
+      report("ingest.log.topic", "is a pattern, which only ingest.kafka takes; name a topic of the log");
+    if (!pattern)
+      use(from_kafka ? Where::kSourceCluster : Where::kLog,
+          from_kafka ? "ingest.kafka.topic" : "ingest.log.topic", input_topic(solution_));
     for (size_t i = 0; i < solution_.process.size(); ++i) {
       const OperatorConfig& step = solution_.process[i];
       if (step.kind == OperatorKind::kRekey && !step.rekey.topic.empty())

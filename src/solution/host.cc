@@ -6,6 +6,7 @@
 
 #include "base/logging.h"
 #include "event/timestamp.h"
+#include "kafka/topic_pattern.h"
 #include "log/owner.h"
 #include "serve/duckdb_sink.h"
 #include "solution/host_impl.h"
@@ -129,7 +130,8 @@ Status Host::serve_metrics() {
 
 Status Host::watch_stalls() {
   std::vector<std::pair<kafka::Connection, std::string>> topics;
-  if (reads_kafka(solution_)) topics.emplace_back(solution_.ingest.kafka.connection, input_topic(solution_));
+  if (reads_kafka(solution_) && !kafka::is_pattern(input_topic(solution_)))
+    topics.emplace_back(solution_.ingest.kafka.connection, input_topic(solution_));
   if (solution_.serve.kind == SinkKind::kKafka) {
     topics.emplace_back(solution_.serve.kafka.connection, solution_.serve.kafka.topic);
   }

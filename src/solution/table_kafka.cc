@@ -72,7 +72,10 @@ void add_connection(TableWriter& table, const std::string& section, At at, const
 
 void add_kafka_source_settings(TableWriter& table) {
   add_connection(table, "ingest.kafka", AT(ingest.kafka.connection), "required, or `event_hubs`");
-  table.text("ingest.kafka.topic", AT(ingest.kafka.topic), "the topic").derived("`name`");
+  table
+      .text("ingest.kafka.topic", AT(ingest.kafka.topic),
+            "the topic; a pattern, `^sensor-.*`, is every topic that matches, also those yet to come")
+      .derived("`name`");
   table.count("ingest.kafka.partitions", AT(ingest.kafka.partitions), "its partitions, when it is created")
       .range(1, 10'000);
   table.count("ingest.kafka.replication", AT(ingest.kafka.replication), "its copies, when it is created")

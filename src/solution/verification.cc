@@ -6,6 +6,7 @@
 
 #include "base/steps.h"
 #include "kafka/abilities.h"
+#include "kafka/topic_pattern.h"
 #include "observe/report.h"
 #include "simulate/manifest.h"
 #include "solution/between.h"
@@ -215,6 +216,11 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
     if (name.starts_with("manifest-") && name.ends_with(".json")) {
       request.manifests.push_back(join_path(join_path(host.directory(), "simulate"), name));
     }
+  }
+  if (reads_kafka(solution) && kafka::is_pattern(solution.ingest.kafka.topic)) {
+    return user_error("verify: " + solution.ingest.kafka.topic +
+                      " stands for several topics, into which nothing is simulated; name one in "
+                      "ingest.kafka.topic to verify what becomes of it");
   }
   auto from_kafka = [&](const kafka::Connection& connection, const std::string& topic) {
     return verify::copy_topic(connection, topic, files, scratch, stop);

@@ -8,6 +8,7 @@
 
 #include "ingest/kafka_source.h"
 #include "ingest/log_source.h"
+#include "kafka/topic_pattern.h"
 #include "pipeline/kafka_changelog.h"
 #include "pipeline/log_changelog.h"
 #include "process/dedup.h"
@@ -88,6 +89,13 @@ std::string in_run(const Ground& ground, const std::string& path) {
 bool reshapes(const std::vector<const OperatorConfig*>& operators) {
   return std::any_of(operators.begin(), operators.end(),
                      [](const OperatorConfig* op) { return op->kind == OperatorKind::kProject; });
+}
+
+// Of one topic. `else_so_many`: where there is none.
+int32_t most_partitions(const std::vector<TopicPartition>& sources, int32_t else_so_many) {
+  int32_t most = 0;
+  for (const TopicPartition& source : sources) most = std::max(most, source.partition.value() + 1);
+  return most > 0 ? most : else_so_many;
 }
 
 std::string source_name(const Ground& ground, const Stage& stage) {
@@ -226,7 +234,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.topic = into.empty() ? serve.kafka.topic : into;
       options.source_topic = stage.input_topic;
       TM_ASSIGN(std::vector<TopicPartition> sources, stage.source->partitions());
-      options.source_partitions = static_cast<int32_t>(sources.size());
+      options.source_partitions = most_partitions(sources, solution.ingest.kafka.partitions);
       options.source_cluster = stage.source_cluster;
       options.partitions = serve.kafka.partitions;
       // As the solution's input, not as the one partition that intervals come from: so it is for whoever
@@ -443,7 +451,8 @@ std::unique_ptr<pipeline::Sink> make_between_sink(const Solution& solution, cons
     options.source_topic = stage.input_topic;
     options.source_cluster = stage.source_cluster;
     auto sources = stage.source->partitions();
-    options.source_partitions = sources.ok() ? static_cast<int32_t>(sources->size()) : source.partitions;
+    options.source_partitions =
+        sources.ok() ? most_partitions(*sources, source.partitions) : source.partitions;
     options.partitions = topic.partitions;
     options.replication = source.replication > 0 ? source.replication : -1;
     options.create = source.create;
@@ -644,7 +653,7 @@ Status create_topics(const Solution& solution, log::Log& log) {
 }
 
 Status create_kafka_topic(const KafkaSource& source, const std::string& name, int32_t partitions) {
-  if (!source.create) return {};
+  if (!source.create || kafka::is_pattern(name)) return {};
   TM_ASSIGN(auto admin, kafka::Admin::open(source.connection));
   TM_ASSIGN(int32_t there, admin->partition_count(name));
   if (there > 0) return {};
