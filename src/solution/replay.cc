@@ -37,8 +37,6 @@ std::vector<std::string> names_in_use(const Solution& solution) {
       names.push_back(solution.serve.kind == SinkKind::kDelta     ? solution.serve.delta.table
                       : solution.serve.kind == SinkKind::kParquet ? solution.serve.parquet.directory
                                                                   : solution.serve.files.directory);
-      for (const char* own : {"log", "simulate", "run.json", "lock", "socket", "output.txt"})
-        names.emplace_back(own);
       break;
     case SinkKind::kNull:
       break;

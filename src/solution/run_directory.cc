@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "event/json_splice.h"
+#include "solution/names.h"
 
 namespace tidemill::solution {
 namespace {
@@ -24,15 +25,6 @@ std::string json_texts(const std::vector<std::string>& texts) {
   for (const std::string& text : texts) out += (out.empty() ? "" : ",") + json_text(text);
   return "[" + out + "]";
 }
-
-// What a run makes, by the first part of its path. Anything else in the directory is not ours.
-constexpr std::string_view kMade[] = {"run.json",     "run.json.tmp",     "lock",
-                                      "socket",       "socket.new",       "log",
-                                      "store.duckdb", "store.duckdb.wal", "store.duckdb.tmp",
-                                      "query.tmp",    "sql.tmp",          "simulate",
-                                      "files",        "output.txt",       "verify",
-                                      "state",        "stopped",          "stopped.tmp",
-                                      "delta.tmp"};
 
 // The number that a run's directory is named by, as this program writes it.
 std::optional<int64_t> run_number(const std::string& entry) {
@@ -234,7 +226,7 @@ RunStore::Contents RunStore::contents(const RunRecord& record) const {
   if (!entries.ok()) return contents;
   for (const std::string& entry : *entries) {
     std::string whole = join_path(path, entry);
-    bool made = std::find(std::begin(kMade), std::end(kMade), entry) != std::end(kMade) ||
+    bool made = is_of_run(entry) || entry == "files" ||
                 std::find(record.made.begin(), record.made.end(), entry) != record.made.end();
     (made ? contents.made : contents.foreign).push_back(whole);
     std::error_code ignored;
