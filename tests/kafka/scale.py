@@ -223,7 +223,7 @@ def main():
     if options.into is None:
         options.into = ("topic", "postgres", "topic")[options.seed // 2 % 3]
     print(f"seed {options.seed}; to replay: {sys.argv[0]} --program {options.program} --seconds {options.seconds} "
-          f"--workers {options.workers} --seed {options.seed} --protocol {options.protocol} --into {options.into}", flush=True)
+          f"--workers {options.workers} --seed {options.seed} --protocol {options.protocol} --into {options.into}" + (f" --endpoint {options.endpoint}" if options.endpoint else ""), flush=True)
     place = Place("tidemill-scale-")
     broker = Endpoint(place, options.endpoint, options.seed) if options.endpoint else Broker(place)
     options.server, options.serve, options.environment = None, TOPIC, None
