@@ -6,6 +6,8 @@
 #include <map>
 
 #include "base/text.h"
+#include "kafka/topic_pattern.h"
+#include "pipeline/kafka_changelog.h"
 #include "solution/between.h"
 #include "solution/delta_store.h"
 #include "solution/names.h"
@@ -113,6 +115,23 @@ const std::string& written_topic(const Solution& solution) {
   if (solution.serve.kind == SinkKind::kLog) return solution.serve.log.topic;
   if (solution.serve.kind == SinkKind::kKafka) return solution.serve.kafka.topic;
   return none;
+}
+
+// Of what a branch writes in Kafka, the first that the pattern matches; empty: none.
+std::string matched_of(const std::string& pattern, const Solution& branch) {
+  std::vector<std::string> topics;
+  if (branch.serve.kind == SinkKind::kKafka) topics = {branch.serve.kafka.topic, branch.dead_letters.name};
+  for (const BetweenTopic& topic : between_topics(branch)) {
+    if (topic.in_kafka) topics.insert(topics.end(), {topic.name, topic.dead_letters});
+  }
+  const bool state = std::any_of(branch.process.begin(), branch.process.end(), [](const auto& step) {
+    return step.kind == OperatorKind::kDedup || step.kind == OperatorKind::kSql;
+  });
+  if (state && reads_kafka(branch) && (branch.serve.kind == SinkKind::kKafka || shares_store(branch)))
+    topics.push_back(pipeline::kafka_changelog_topic(branch.name));
+  auto found = std::find_if(topics.begin(), topics.end(),
+                            [&](const std::string& topic) { return kafka::matches_pattern(pattern, topic); });
+  return found == topics.end() ? std::string() : *found;
 }
 
 // Where a branch reads: the solution's input, or what another pipeline's sink writes.
@@ -275,6 +294,15 @@ void Branches::check_written(const Branch& branch, const Solution& solution, con
                              Problems& problems) {
   const std::string path = std::string(kPrefix) + branch.name;
   const std::string read = "topic " + input_topic(whole) + (reads_kafka(whole) ? " of Kafka" : "");
+  // One that reads the pattern itself was checked against it.
+  const bool pattern = reads_kafka(whole) && kafka::is_pattern(input_topic(whole)) && !branch.from.empty() &&
+                       kafka::pattern_fault(input_topic(whole)).empty();
+  if (std::string topic = pattern ? matched_of(input_topic(whole), solution) : std::string();
+      !topic.empty()) {
+    problems.at_line(branch.line, path,
+                     "writes topic " + topic + ", which matches " + input_topic(whole) +
+                         ", so events would go in a circle; give another");
+  }
   for (const std::string& mine : written(solution)) {
     if (mine == read) {
       problems.at_line(

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "kafka/topic_pattern.h"
+#include "pipeline/kafka_changelog.h"
 #include "process/expression.h"
 #include "serve/parquet_table.h"
 #include "solution/between.h"
@@ -294,30 +295,51 @@ class Checker {
     if (!solution_.ingest.kafka.start_offsets.empty())
       report("ingest.kafka.start_offsets", one + "give start instead");
     for (size_t i = 0; i < solution_.process.size(); ++i) {
-      if (solution_.process[i].kind != OperatorKind::kDedup) continue;
+      const OperatorConfig& step = solution_.process[i];
+      const bool sql = step.kind == OperatorKind::kSql;
+      // What has a topic of its own before it reads that one.
+      if ((!sql && step.kind != OperatorKind::kDedup) || topic_before(solution_, step)) continue;
       report(step_path(draft_, i),
              one +
                  "state is kept for one topic's partitions, and a new topic would move keys away from it. "
-                 "Write them to one topic, by key, and read that with dedup in a second solution");
+                 "Write them to one topic, by key, and read that with " +
+                 (sql ? "sql in a second solution, or give scope: interval" : "dedup in a second solution"));
     }
     const SinkKind kind = solution_.serve.kind;
     if (kind == SinkKind::kFiles || kind == SinkKind::kParquet)
       report("serve",
              one + "files are kept by the partitions of one; serve Kafka, PostgreSQL, DuckDB or Delta");
+    // Positions of a stage that reads the pattern itself are kept beside what it writes.
+    if (kind == SinkKind::kKafka && between_topics(solution_).empty() &&
+        !kafka::same_cluster(solution_.serve.kafka.connection, solution_.ingest.kafka.connection)) {
+      report("serve.kafka",
+             one +
+                 "positions of theirs are kept only in their own cluster; serve a topic there, by the same " +
+                 "address");
+    }
+    for (const auto& [path, topic] : own_kafka_topics()) {
+      if (kafka::matches_pattern(pattern, topic))
+        report(path, topic + " matches " + pattern.substr(0, kMaxCited) +
+                         ", so events would go in a circle; give another");
+    }
+  }
+
+  // With the settings that name them.
+  std::vector<std::pair<std::string, std::string>> own_kafka_topics() const {
     std::vector<std::pair<std::string, std::string>> own;
-    if (kind == SinkKind::kKafka) {
+    if (solution_.serve.kind == SinkKind::kKafka) {
       own = {{"serve.kafka.topic", solution_.serve.kafka.topic},
              {"dead_letters.name", solution_.dead_letters.name}};
     }
     for (size_t i = 0; i < solution_.process.size(); ++i) {
       auto topic = topic_before(solution_, solution_.process[i]);
-      if (topic && topic->in_kafka) own.emplace_back(step_path(draft_, i) + ".topic", topic->name);
+      if (!topic || !topic->in_kafka) continue;
+      own.emplace_back(step_path(draft_, i) + ".topic", topic->name);
+      own.emplace_back(step_path(draft_, i) + ".topic", topic->dead_letters);
+      // Of what reads it.
+      own.emplace_back("name", pipeline::kafka_changelog_topic(solution_.name));
     }
-    for (const auto& [path, topic] : own) {
-      if (kafka::matches_pattern(pattern, topic))
-        report(path, topic + " matches " + pattern.substr(0, kMaxCited) +
-                         ", so events would go in a circle; give another");
-    }
+    return own;
   }
 
   static bool is_number(const std::string& text, size_t digits) {

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "event/timestamp.h"
+#include "kafka/topic_pattern.h"
 #include "solution/between.h"
 #include "solution/names.h"
 
@@ -70,6 +71,10 @@ Status check_name(const Solution& solution, const std::string& into) {
     if (fault.empty() && to_lower(used) == to_lower(into))
       fault = into + " is in use by " + solution.name + " itself; give another name";
   }
+  if (fault.empty() && solution.serve.kind == SinkKind::kKafka && kafka::is_pattern(input_topic(solution)) &&
+      kafka::matches_pattern(input_topic(solution), into))
+    fault =
+        into + " matches " + input_topic(solution) + ", so events would go in a circle; give another name";
   if (fault.empty()) return {};
   return user_error("--into: " + fault);
 }

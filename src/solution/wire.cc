@@ -412,6 +412,10 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   // Whether there is state decides what the sink prepares; what the sink needs decides the plan.
   stage.plan.stateful =
       std::any_of(operators.begin(), operators.end(), [](const auto& op) { return op->stateful(); });
+  if (stage.plan.stateful && stage.from_kafka && kafka::is_pattern(stage.input_topic)) {
+    return user_error("process: state is kept for one topic's partitions, and " + stage.input_topic +
+                      " stands for several topics; name one in ingest.kafka.topic");
+  }
   // A store of this process alone takes all partitions here, and a replay is nobody else's.
   const bool shared = (solution.serve.kind == SinkKind::kKafka || shares_store(solution)) && !replays;
   TM_ASSIGN(stage.source, stage.from_kafka ? make_kafka_source(solution, ground, stage, start, shared)
