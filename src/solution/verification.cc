@@ -193,6 +193,11 @@ std::string in_run(const Host& host, const std::string& path) {
 std::optional<std::string> why_unverified(const Solution& solution) {
   if (solution.serve.kind == SinkKind::kNull)
     return "a null sink keeps nothing to verify; serve with duckdb, log or files";
+  if (reads_kafka(solution) && kafka::is_pattern(solution.ingest.kafka.topic)) {
+    return solution.ingest.kafka.topic +
+           " stands for several topics, into which nothing is simulated; name one in ingest.kafka.topic to "
+           "verify what becomes of it";
+  }
   if (!solution.process.empty() && solution.process.back().kind == OperatorKind::kSql &&
       solution.process.back().sql.count.empty()) {
     return "the rows of process.sql are no events; name the column of its result that counts the events of a "
@@ -216,11 +221,6 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
     if (name.starts_with("manifest-") && name.ends_with(".json")) {
       request.manifests.push_back(join_path(join_path(host.directory(), "simulate"), name));
     }
-  }
-  if (reads_kafka(solution) && kafka::is_pattern(solution.ingest.kafka.topic)) {
-    return user_error("verify: " + solution.ingest.kafka.topic +
-                      " stands for several topics, into which nothing is simulated; name one in "
-                      "ingest.kafka.topic to verify what becomes of it");
   }
   auto from_kafka = [&](const kafka::Connection& connection, const std::string& topic) {
     return verify::copy_topic(connection, topic, files, scratch, stop);
