@@ -1,6 +1,7 @@
 #include "ingest/kafka_source.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/logging.h"
@@ -65,7 +66,7 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   void unassign(const std::vector<TopicPartition>& partitions) override { reader_->unassign(partitions); }
   Result<Polled> poll(const PollRequest& request) override {
     Polled polled;
-    TM_TRY(add_new_topics(&polled));
+    TM_TRY(add_new_topics());
     auto batches = reader_->poll({request.max_events, request.max_bytes, request.timeout_us});
     if (!batches.ok() && batches.error().code == Code::kExists) return join_again(batches.error());
     if (!batches.ok() && batches.error().code == Code::kOutOfRange && source_.options_.skip_deleted) {
@@ -75,6 +76,8 @@ class KafkaSourceReader final : public pipeline::SourceReader {
     TM_ASSIGN(polled.batches, std::move(batches));
     polled.caught_up = reader_->at_end();
     polled.idle = reader_->idle();
+    if (!added_.empty())
+      polled.changes.push_back({pipeline::AssignmentChange::kAssigned, std::exchange(added_, {})});
     for (kafka::GroupChange& change : reader_->take_changes()) {
       if (change.kind == kafka::GroupChange::kAssigned) TM_TRY(check_number(change.partitions));
       polled.changes.push_back({kind_of(change.kind), std::move(change.partitions)});
@@ -90,7 +93,7 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   }
 
  private:
-  Status add_new_topics(Polled* polled);
+  Status add_new_topics();
   Status check_number(const std::vector<TopicPartition>& partitions) const;
   Error join_again(const Error& why);
   Result<Position> behind_deleted(const TopicPartition& tp, const Position& position);
@@ -100,16 +103,17 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   const int task_;
   std::unique_ptr<kafka::Reader> reader_;
   int64_t looked_ns_ = Clock::system().steady_ns();
+  std::vector<TopicPartition> added_;  // and in no poll's answer yet: one that fails passes none over
 };
 
 // Where no group shares the partitions out: topics that have come to match the pattern are the first task's.
-Status KafkaSourceReader::add_new_topics(Polled* polled) {
+Status KafkaSourceReader::add_new_topics() {
   const bool looks = task_ == 0 && !source_.options_.membership && kafka::is_pattern(source_.options_.topic);
   const int64_t now_ns = Clock::system().steady_ns();
   if (!looks || now_ns - looked_ns_ < kLookNs) return {};
   looked_ns_ = now_ns;
   TM_ASSIGN(std::vector<TopicPartition> added, source_.new_partitions());
-  if (!added.empty()) polled->changes.push_back({pipeline::AssignmentChange::kAssigned, std::move(added)});
+  added_.insert(added_.end(), added.begin(), added.end());
   return {};
 }
 
@@ -268,6 +272,7 @@ Status KafkaSource::look_for_topics() {
     if (one.timestamp_type == TimestampType::kCreateTime) topic_.timestamp_type = one.timestamp_type;
   }
   std::lock_guard lock(mutex_);
+  told_ = found;
   topics_ = std::move(found);
   return {};
 }
@@ -277,10 +282,30 @@ Result<std::vector<TopicPartition>> KafkaSource::new_partitions() {
   std::lock_guard lock(mutex_);
   std::vector<TopicPartition> added;
   for (const auto& [name, partitions] : found) {
-    for (int32_t i = topics_[name]; i < partitions; ++i) added.push_back({name, Partition(i)});
-    topics_[name] = std::max(topics_[name], partitions);
+    int32_t& told = told_[name];
+    for (; told < partitions; ++told) added.push_back({name, Partition(told)});
   }
+  topics_ = std::move(found);
   return added;
+}
+
+Status KafkaSource::look_again() {
+  TM_ASSIGN(auto found, admin_->matching(options_.topic));
+  std::lock_guard lock(mutex_);
+  // A group finds its topics itself. Else nobody reads those that no reader was told of.
+  if (!options_.membership) {
+    for (auto& [name, partitions] : found) {
+      auto told = told_.find(name);
+      partitions = told == told_.end() ? 0 : std::min(partitions, told->second);
+    }
+    std::erase_if(found, [](const auto& one) { return one.second == 0; });
+  }
+  if (found.empty() && !std::exchange(said_none_, true)) {
+    log_warning("Kafka at " + kafka::address_of(options_.connection) + ": no topic matches " +
+                options_.topic + " now");
+  }
+  topics_ = std::move(found);
+  return {};
 }
 
 std::unique_ptr<KafkaSource> KafkaSource::assume(KafkaSourceOptions options, int32_t partitions) {
@@ -346,10 +371,18 @@ Result<std::unique_ptr<pipeline::SourceReader>> KafkaSource::open_reader(int tas
 
 Result<std::vector<std::pair<TopicPartition, Offset>>> KafkaSource::ends() {
   std::vector<std::pair<TopicPartition, Offset>> all;
-  // A group finds its topics itself.
-  if (kafka::is_pattern(options_.topic) && options_.membership) TM_TRY(new_partitions());
+  const bool pattern = kafka::is_pattern(options_.topic);
+  if (pattern) TM_TRY(look_again());
   TM_ASSIGN(std::vector<TopicPartition> partitions, this->partitions());
-  TM_ASSIGN(auto found, admin_->offsets(partitions, {kafka::OffsetQuery::kStableEnd, 0}));
+  if (partitions.empty()) return all;
+  auto asked = admin_->offsets(partitions, {kafka::OffsetQuery::kStableEnd, 0});
+  // A topic that was deleted since is not missed the next time.
+  if (pattern && !asked.ok() && asked.error().code == Code::kNotFound) {
+    Error error = std::move(asked).error();
+    error.retryable = true;
+    return error;
+  }
+  TM_ASSIGN(auto found, std::move(asked));
   for (size_t i = 0; i < partitions.size(); ++i) all.emplace_back(partitions[i], found[i].offset);
   return all;
 }

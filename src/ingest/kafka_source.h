@@ -53,8 +53,10 @@ class KafkaSource final : public pipeline::Source {
   friend class KafkaSourceReader;
   Status look_for_topics();
   Status note_latest();
-  // Those that nobody was told of.
+  // Those that nobody was told of; who asks is told.
   Result<std::vector<TopicPartition>> new_partitions();
+  // What matches of that which is read here, or by the group; what was deleted no longer does.
+  Status look_again();
   Result<Position> start_position(const TopicPartition& tp);
   Result<Position> given_start(const TopicPartition& tp, int64_t offset);
   Result<std::unique_ptr<kafka::Reader>> open_member(int task);
@@ -67,7 +69,10 @@ class KafkaSource final : public pipeline::Source {
   kafka::TopicDescription topic_;              // of a pattern: of all of them
   std::map<TopicPartition, Position> latest_;  // Start::kLatest: where they ended when it was opened
   mutable std::mutex mutex_;
-  std::map<std::string, int32_t> topics_;  // of a pattern: what matched when it was last looked for
+  // Of a pattern, with numbers of partitions: what matched when it was last looked for, and what readers were
+  // told of.
+  std::map<std::string, int32_t> topics_, told_;
+  bool said_none_ = false;
 };
 
 }  // namespace tidemill::ingest

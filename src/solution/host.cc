@@ -465,23 +465,25 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
   }
   for (size_t i = 0; i < stages; ++i) {
     // What the stage's input holds now: the stage before it has settled, so that nothing is missing.
-    Ends targets;
+    std::optional<Ends> targets;
     bool settled = false;
-    int64_t ask_ns = 0;
+    int64_t ask_ns = 0, ask_ends_ns = 0;
     while (!settled) {
       TM_TRY(go_on());
       {
         std::lock_guard lock(processing_mutex_);
         if (!running_ && !store_down_) return closing_ ? leaving() : was_stopped();
-        if (running_ && targets.empty()) {
+        if (running_ && !targets && Clock::system().steady_ns() >= ask_ends_ns) {
           auto ends = running_->stages[i].source->ends();
           if (!ends.ok() && !ends.error().retryable) return std::move(ends).error();
+          // None: nothing matches a pattern, and there is nothing to wait for.
           if (ends.ok()) targets = std::move(*ends);
+          ask_ends_ns = Clock::system().steady_ns() + kAskOthersNs;
         }
-        if (running_ && !targets.empty() && running_->pipelines[i]->settled()) {
+        if (running_ && targets && running_->pipelines[i]->settled()) {
           // What other processes read is asked for less often.
           const bool ask = Clock::system().steady_ns() >= ask_ns;
-          TM_ASSIGN(settled, reached_by_all(*running_, i, targets, ask));
+          TM_ASSIGN(settled, reached_by_all(*running_, i, *targets, ask));
           if (ask) ask_ns = Clock::system().steady_ns() + kAskOthersNs;
         }
       }
