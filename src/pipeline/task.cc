@@ -76,12 +76,14 @@ Status Task::take_over(const std::vector<TopicPartition>& partitions) {
   return reader_->assign(starts);
 }
 
-// Where the source assigns: what cannot be taken over now is taken over later, unless it is revoked by then.
+// What cannot be taken over now is taken over later, unless it is revoked by then. Fencing means that only
+// where the source assigns.
 Status Task::take_over_or_wait(const std::vector<TopicPartition>& partitions) {
   Status taken = take_over(partitions);
-  if (taken.ok() || !parts_.source->traits().assigns) return taken;
+  if (taken.ok()) return taken;
   const Error& why = taken.error();
-  if (!why.retryable && why.code != Code::kFenced) return taken;
+  const bool fenced = why.code == Code::kFenced && parts_.source->traits().assigns;
+  if (!why.retryable && !fenced) return taken;
   if (parts_.listener != nullptr) parts_.listener->on_retry("takeover: " + why.message + "; trying again");
   release(partitions);
   for (const TopicPartition& tp : partitions) awaited_[tp] = parts_.clock->steady_ns() + kAwaitNs;

@@ -325,6 +325,26 @@ TEST(Task, PartitionsMoveBetweenTasksUnderLoad) {
   }
 }
 
+// As of a topic that comes to match a pattern, of which the source tells once.
+TEST(Task, WhatCannotBeTakenOverWhileItRunsIsTakenOverLaterThoughNothingIsShared) {
+  World world;
+  SeededRandom random(7);
+  ASSERT_FALSE(world.source.traits().assigns);
+  auto task = world.open_task({world.topic->partition(0)});
+  world.append(random, 50);
+  world.store->fail_acquires(2);
+  world.topic->change(0, {AssignmentChange::kAssigned, {world.topic->partition(1)}});
+  for (int i = 0; i < 1'000 && task->progress().size() < 2; ++i) {
+    if (task->commit_waiting()) task->run_commit();
+    auto step = task->step(0);
+    ASSERT_TRUE(step.ok()) << step.error().message;
+    EXPECT_TRUE(task->progress().size() == 2 || !task->settled());
+    world.clock.advance_us(100'000);
+  }
+  ASSERT_TRUE(run_to_end(world, *task).ok());
+  world.expect_exactly_once();
+}
+
 // A stop must end, however long the store is down; a kill after it would lose nothing either.
 TEST(Task, ADrainWaitsForAFailingStoreForAWhileOnly) {
   for (Outcome outcome : {Outcome::kFailRetryable, Outcome::kLostAndUnknown}) {
