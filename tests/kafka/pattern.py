@@ -91,6 +91,7 @@ class Test:
     def check_words(self):
         status, said = self.ask(*self.tidemill("data", "check", self.solution))
         expect("check names the topics", status == 0 and "Kafka topics ^sensor-[a-z]$" in said and ": sensor-a, sensor-b\n" in said, said)
+        expect("check says that nothing verifies it", "verify has nothing to go by: ^sensor-[a-z]$ stands for several topics" in said, said)
         status, said = self.ask(*self.tidemill("data", "check", self.solution, "--set", "ingest.kafka.topic=^sensor-("))
         expect("no pattern", status == 2 and "is not a pattern" in said, said)
         circle = self.place.write("circle.yaml", SOLUTION.format(address=self.broker.address, serve="{kafka: {topic: sensor-x}}"))
@@ -100,6 +101,16 @@ class Test:
             "process: [", "process: [{dedup: {id: eventId, key: deviceId, last: 10}}, "))
         status, said = self.ask(*self.tidemill("data", "check", keyed))
         expect("a dedup", status == 2 and "stands for several topics; state is kept for one topic's partitions" in said, said)
+
+    def end_of_nothing(self):
+        """A run to the end ends, though nothing matches, and says so; nor is it verified, which is no error."""
+        run = self.tidemill("none", "run", self.solution, "--set", "ingest.kafka.topic=^nothing-", "--set", "name=none")
+        status, said = self.ask(*run, "--until-end")
+        expect("nothing matches", status == 0 and "no topic matches ^nothing- now" in said, said)
+        expect("it is not verified", "none is not verified: ^nothing- stands for several topics" in said, said)
+        if self.options.into == "topic":
+            status, said = self.ask(*run, "--from", "earliest", "--into", "nothing-new")
+            expect("a replay in a circle", status == 2 and "nothing-new matches ^nothing-, so events would go in a circle" in said, said)
 
     def kill(self, other):
         kills = 0
@@ -125,8 +136,10 @@ class Test:
         self.feed("sensor-10", 1)  # does not match
         for topic in ("sensor-a", "sensor-b", "sensor-10"):
             wait_for(topic, lambda: "run feed-" in open(os.path.join(self.place.path, topic + ".log")).read())
+        wait_for("both topics", lambda: ": sensor-a, sensor-b\n" in self.ask(*self.tidemill("data", "check", self.solution))[1])
         time.sleep(1)  # some events each
         self.check_words()
+        self.end_of_nothing()
         other = self.start("other") if self.options.into == "topic" else None
         kills = self.kill(other)
         # A topic that comes while it runs.
