@@ -52,6 +52,8 @@ struct SinkTraits {
   size_t preferred_bytes = 64u << 20;
   // The longest time that the store itself keeps rows from readers (Parquet: until its file ends).
   int64_t visibility_delay_us = 0;
+  // How often keep() is called; 0: never.
+  int64_t keep_every_us = 0;
   std::string weakness;  // as SourceTraits::weakness
 };
 
@@ -86,6 +88,10 @@ class SinkWriter {
   virtual Status commit(SinkOutput& output, const CommitRequest& request) = 0;
   // What the store holds now, without taking over; in the order asked for.
   virtual Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) = 0;
+  // Writes again what the store forgets in time though it is held: owner tokens and positions, unchanged.
+  // Called by the task thread, never while a commit runs. An error: nothing has changed, and it is tried
+  // again.
+  virtual Status keep() { return {}; }
 };
 
 // How the rows reach the sink.

@@ -126,8 +126,23 @@ Status Task::after_fencing(Status status) {
   return drop_all();
 }
 
+// Now and then, between two commits.
+void Task::keep_positions() {
+  const int64_t now_ns = parts_.clock->steady_ns();
+  if (traits_.keep_every_us == 0 || now_ns - kept_ns_ < traits_.keep_every_us * 1000) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (slot_state_ != Slot::kFree) return;
+  }
+  kept_ns_ = now_ns;
+  Status kept = writer_->keep();
+  if (!kept.ok() && parts_.listener != nullptr)
+    parts_.listener->on_retry("positions: " + kept.error().message + "; written again later");
+}
+
 Result<Task::Step> Task::step(int64_t timeout_us) {
   TM_TRY(after_fencing(collect_commit()));
+  keep_positions();
   if (ended_) {
     {
       std::lock_guard lock(mutex_);

@@ -107,6 +107,7 @@ class Task {
   Status take_over(const std::vector<TopicPartition>& partitions);
   Status take_over_or_wait(const std::vector<TopicPartition>& partitions);
   Status take_awaited();
+  void keep_positions();
   Status drop_all();
   Status after_fencing(Status status);
   Status collect_commit();
@@ -135,6 +136,7 @@ class Task {
 
   TaskParts parts_;
   SinkTraits traits_;
+  int64_t kept_ns_ = 0;  // when keep() was called last
   std::unique_ptr<SourceReader> reader_;
   std::unique_ptr<SinkWriter> writer_;
   std::unique_ptr<Committer> committer_;

@@ -54,6 +54,11 @@ Result<std::vector<std::optional<KafkaOwners::Claim>>> KafkaOwners::claims(
   return held;
 }
 
+kafka::Producer::GroupCommit KafkaOwners::commit_of(const std::vector<TopicPartition>& partitions,
+                                                    const std::vector<Claim>& claims) const {
+  return {group(), offsets_of(partitions, claims)};
+}
+
 Status KafkaOwners::take(const std::vector<TopicPartition>& partitions, const Decide& decide,
                          int patience_ms) {
   const int64_t deadline = Clock::system().steady_ns() + int64_t{patience_ms} * 1'000'000;
@@ -126,7 +131,7 @@ Result<KafkaOwners::Outcome> KafkaOwners::try_take(const std::vector<TopicPartit
   for (const std::string& id : gone) TM_TRY(fence(id, patience_ms));
   commit_step("kafka.fenced");
 
-  const kafka::Producer::GroupCommit claim{group(), offsets_of(partitions, wanted)};
+  const kafka::Producer::GroupCommit claim = commit_of(partitions, wanted);
   Status done = producer->begin();
   if (done.ok()) done = producer->send_offsets(claim, patience_ms);
   Error why;

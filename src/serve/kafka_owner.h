@@ -37,6 +37,10 @@ class KafkaOwners {
   // In the order asked for; nullopt: nobody ever claimed it.
   Result<std::vector<std::optional<Claim>>> claims(const std::vector<TopicPartition>& partitions);
 
+  // Claims as a commit of their group, for the transaction of the producer that holds them.
+  kafka::Producer::GroupCommit commit_of(const std::vector<TopicPartition>& partitions,
+                                         const std::vector<Claim>& claims) const;
+
   // Claims partitions: `decide` says for what is claimed now what is to be claimed instead, or gives up.
   // Every id that is claimed now and no longer afterwards is fenced before the new claim holds. Tried again
   // where another takeover came between.

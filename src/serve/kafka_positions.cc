@@ -26,6 +26,16 @@ std::string encode_position_metadata(const pipeline::PartitionEpoch& part) {
   return text;
 }
 
+PartitionEpoch epoch_of(const TopicPartition& source, const Committed& committed) {
+  PartitionEpoch part;
+  part.source = source;
+  part.epoch = committed.epoch;
+  part.owner = committed.incarnation;
+  part.next = *committed.position;
+  part.counters = committed.counters;
+  return part;
+}
+
 Status decode_position_metadata(std::string_view text, Committed* out) {
   std::vector<uint64_t> numbers;
   const bool ours = text.starts_with(kMetadataVersion);

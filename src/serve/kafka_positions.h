@@ -12,6 +12,8 @@ namespace tidemill::serve {
 
 // "tidemill-1 <epoch> <incarnation> <read> <stored> <dead> <dropped>", which kafka-consumer-groups can print.
 std::string encode_position_metadata(const pipeline::PartitionEpoch& part);
+// What is committed, as the epoch that committed it. Precondition: it has a position.
+pipeline::PartitionEpoch epoch_of(const TopicPartition& source, const pipeline::Committed& committed);
 // Errors: kCorrupt: somebody else committed it.
 Status decode_position_metadata(std::string_view text, pipeline::Committed* out);
 

@@ -37,11 +37,12 @@ class KafkaWriter final : public pipeline::SinkWriter {
   }
   Status commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) override;
   Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override;
+  Status keep() override;
 
  private:
   struct Owned {
     Incarnation token;
-    std::optional<Position> position;  // committed
+    Committed last;
   };
   Status open_producer();
   Status reclaim();
@@ -80,12 +81,15 @@ Result<std::vector<Committed>> KafkaWriter::acquire(std::span<const TopicPartiti
   for (const TopicPartition& source : all) owned_.erase(source);
   if (producer_ == nullptr) TM_TRY(reclaim());
   std::vector<Incarnation> tokens;
+  // Of a claim that the cluster has forgotten the last commit still tells.
+  TM_ASSIGN(std::vector<Committed> former, read(partitions, kMarkersMs, true));
   TM_TRY(
       sink_.owners_->take(sink_.kept(all), [&](const auto& held) -> Result<std::vector<KafkaOwners::Claim>> {
         std::vector<KafkaOwners::Claim> wanted;
         tokens.clear();
-        for (const auto& claim : held) {
-          tokens.push_back(claim ? claim->token.next() : Incarnation(1));
+        for (size_t i = 0; i < held.size(); ++i) {
+          const Incarnation seen = held[i] ? held[i]->token : Incarnation(0);
+          tokens.push_back(std::max(seen, former[i].incarnation).next());
           wanted.push_back({tokens.back(), id_});
         }
         return wanted;
@@ -96,7 +100,7 @@ Result<std::vector<Committed>> KafkaWriter::acquire(std::span<const TopicPartiti
       return external_error(all[i].to_string() + ": another owner took over in the same moment",
                             Code::kFenced);
     }
-    owned_[all[i]] = {tokens[i], result[i].position};
+    owned_[all[i]] = {tokens[i], result[i]};
   }
   return result;
 }
@@ -174,7 +178,7 @@ Result<std::vector<Committed>> KafkaWriter::committed(std::span<const TopicParti
   TM_ASSIGN(std::vector<Committed> result, read(partitions, kMarkersMs, true));
   for (size_t i = 0; i < partitions.size(); ++i) {
     auto owned = owned_.find(partitions[i]);
-    if (owned != owned_.end()) owned->second.position = result[i].position;
+    if (owned != owned_.end()) owned->second.last = result[i];
   }
   return result;
 }
@@ -183,7 +187,7 @@ Status KafkaWriter::check_owned(const pipeline::CommitRequest& request) const {
   for (const PartitionEpoch& part : request.partitions) {
     auto owned = owned_.find(part.source);
     if (owned == owned_.end() || owned->second.token != part.owner ||
-        owned->second.position != part.expected) {
+        owned->second.last.position != part.expected) {
       return external_error("Kafka: " + part.source.to_string() + ": another owner took over", Code::kFenced);
     }
   }
@@ -220,8 +224,47 @@ Status KafkaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitR
       return after_doubt(request, why);
   }
   commit_step("kafka.committed");
-  for (const PartitionEpoch& part : request.partitions) owned_.at(part.source).position = part.next;
+  for (const PartitionEpoch& part : request.partitions) {
+    Committed& last = owned_.at(part.source).last;
+    last.position = part.next;
+    last.epoch = part.epoch;
+    last.incarnation = part.owner;
+    last.counters = part.counters;
+  }
   return {};
+}
+
+// In one transaction of its own: whoever has taken over a partition meanwhile has fenced it.
+Status KafkaWriter::keep() {
+  if (producer_ == nullptr || owned_.empty()) return {};
+  std::vector<TopicPartition> places;
+  std::vector<KafkaOwners::Claim> claims;
+  kafka::Producer::GroupCommit positions;
+  positions.group = sink_.options_.pipeline;
+  for (const auto& [source, owned] : owned_) {
+    places.push_back(sink_.kept({source}).front());
+    claims.push_back({owned.token, id_});
+    if (!owned.last.position) continue;
+    positions.offsets.emplace_back(
+        places.back(),
+        kafka::GroupOffset{*owned.last.position, encode_position_metadata(epoch_of(source, owned.last))});
+  }
+  const int timeout_ms = sink_.options_.transaction_timeout_ms;
+  Status filled = producer_->begin();
+  if (filled.ok()) filled = producer_->send_offsets(sink_.owners_->commit_of(places, claims), timeout_ms);
+  if (filled.ok() && !positions.offsets.empty()) filled = producer_->send_offsets(positions, timeout_ms);
+  Error why;
+  kafka::Producer::End end = kafka::Producer::End::kUnknown;
+  if (filled.ok()) {
+    end = producer_->commit(timeout_ms, &why);
+  } else {
+    why = std::move(filled).error();
+    end = producer_->abort(timeout_ms, why);
+  }
+  if (end == kafka::Producer::End::kDone) return {};
+  // The next commit finds out who owns what, under another id.
+  if (end != kafka::Producer::End::kAborted) producer_.reset();
+  return why;
 }
 
 Status KafkaWriter::fill_transaction(KafkaOutput& output, const pipeline::CommitRequest& request) {
@@ -288,6 +331,7 @@ pipeline::SinkTraits KafkaSink::traits() const {
   pipeline::SinkTraits traits;
   traits.store = "Kafka topic " + options_.topic + " at " + kafka::address_of(options_.connection);
   traits.changelog_in_transaction = true;
+  traits.keep_every_us = options_.keep_every_us;
   traits.preferred_rows = 16'384;
   if (options_.at_least_once || !options_.abilities.transactions)
     traits.capability = pipeline::Capability::kAtLeastOnce;

@@ -39,6 +39,7 @@ struct KafkaSinkOptions {
   JsonForm form = JsonForm::kSplice;
   Compression compression = Compression::kNone;
   int transaction_timeout_ms = 60'000;
+  int64_t keep_every_us = 600'000'000;  // how often claims and positions are written again
 };
 
 // Thread-safe. It must outlive its writers.

@@ -44,11 +44,12 @@ Result<HeldPositions> KafkaStepsWriter::read(std::span<const TopicPartition> par
 Result<std::vector<Committed>> KafkaStepsWriter::acquire(std::span<const TopicPartition> partitions) {
   for (const TopicPartition& source : partitions) owned_.erase(source);
   const std::vector<TopicPartition> places = kept(partitions);
-  TM_ASSIGN(auto held, store_.owners.claims(places));
+  TM_ASSIGN(HeldPositions held, read(partitions, store_.timeout_ms));
   std::vector<KafkaOwners::Claim> wanted;
-  for (const auto& claim : held) {
+  for (const Committed& one : held.committed) {
+    // Where the cluster has forgotten a claim, or an older one has come late, the last commit tells.
     const auto step = static_cast<int32_t>(1 + Random::system().below(kTokenStride));
-    wanted.push_back({Incarnation((claim ? claim->token.value() : 0) + step), id_});
+    wanted.push_back({Incarnation(std::max(one.owner, one.incarnation).value() + step), id_});
   }
   TM_TRY(store_.owners.claim(places, wanted, store_.timeout_ms));
   commit_step("kafka.claimed");
@@ -89,6 +90,28 @@ Result<std::vector<Committed>> KafkaStepsWriter::committed(std::span<const Topic
     if (owned != owned_.end()) owned->second.position = now.committed[i].position;
   }
   return now.committed;
+}
+
+// Members of a group keep its positions themselves.
+Status KafkaStepsWriter::keep() {
+  std::vector<TopicPartition> sources;
+  for (const auto& [source, owned] : owned_) sources.push_back(source);
+  if (sources.empty()) return {};
+  TM_ASSIGN(HeldPositions now, read(sources, store_.timeout_ms));
+  std::vector<TopicPartition> places;
+  std::vector<KafkaOwners::Claim> claims;
+  pipeline::CommitRequest positions;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const Owned& owned = owned_.at(sources[i]);
+    const Committed& one = now.committed[i];
+    if (now.owners[i] != id_ || one.owner != owned.token || one.position != owned.position) continue;
+    places.push_back(kept({&sources[i], 1}).front());
+    claims.push_back({owned.token, id_});
+    if (one.position) positions.partitions.push_back(epoch_of(sources[i], one));
+  }
+  if (!places.empty()) TM_TRY(store_.owners.claim(places, claims, store_.timeout_ms));
+  if (store_.as_member || positions.partitions.empty()) return {};
+  return commit_positions(positions);
 }
 
 Status KafkaStepsWriter::check_owned(const pipeline::CommitRequest& request) const {

@@ -46,6 +46,7 @@ class KafkaStepsWriter final : public pipeline::SinkWriter {
   }
   Status commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) override;
   Result<std::vector<pipeline::Committed>> committed(std::span<const TopicPartition> partitions) override;
+  Status keep() override;
 
  private:
   struct Owned {

@@ -173,6 +173,7 @@ struct KafkaSink {
   Delivery delivery = Delivery::kAuto;
   Compression compression = Compression::kNone;
   int64_t transaction_timeout_us = 60'000'000;
+  int64_t keep_every_us = 600'000'000;
 };
 enum class Nested : uint8_t {
   kStruct,   // complexData.moreData0 … become one STRUCT column complexData

@@ -134,6 +134,12 @@ void add_kafka_sink_settings(TableWriter& table) {
       .duration("serve.kafka.transaction_timeout", AT(serve.kafka.transaction_timeout_us),
                 "a commit that takes longer is aborted and tried again")
       .range(kSecond, 15 * kMinute);
+  table
+      .duration(
+          "serve.kafka.positions_refresh", AT(serve.kafka.keep_every_us),
+          "how often owners and positions are written again, also of partitions where nothing comes: brokers "
+          "forget them after their offsets.retention.minutes")
+      .range(kSecond, 24 * 60 * kMinute);
 }
 
 #undef AT

@@ -246,6 +246,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.at_least_once = serve.kafka.delivery == Delivery::kAtLeastOnce;
       options.compression = serve.kafka.compression;
       options.transaction_timeout_ms = static_cast<int>(serve.kafka.transaction_timeout_us / 1000);
+      options.keep_every_us = serve.kafka.keep_every_us;
       options.dead_topic = dead;
       options.stateful = stage.plan.stateful;
       if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;

@@ -216,6 +216,45 @@ TEST(KafkaSink, StartsOverWhereALateOwnerCommitted) {
   EXPECT_EQ(times.size(), late.rows.size() + more.rows.size());
 }
 
+// Brokers forget owners and positions of groups without members. What is written again is what was there, and
+// never over another owner's; where a claim is gone all the same, the next token is beyond the last commit's.
+TEST(KafkaSink, KeepsWhatBrokersForget) {
+  for (const bool transactions : {true, false}) {
+    KafkaStore store;
+    store.share_cluster();
+    store.options.abilities.transactions = transactions;
+    auto sink = store.sut.open().value();
+    ASSERT_TRUE(sink->prepare(harness_schema()).ok());
+    StoreModel model;
+    SinkSession first = SinkSession::open(*sink, 0).value();
+    ASSERT_TRUE(first.acquire({0, 1}, model).ok());
+    EXPECT_TRUE(first.writer().keep().ok()) << "of partitions without a position, too";
+    for (int turn = 0; turn < 2; ++turn) {
+      FilledEpoch epoch = first.fill({0, 1}, 50, model).value();
+      ASSERT_TRUE(first.commit_to(epoch, &model).ok());
+      EXPECT_TRUE(first.writer().keep().ok());
+      EXPECT_TRUE(first.check(model).ok());
+    }
+    SinkSession next = SinkSession::open(*sink, 1).value();
+    ASSERT_TRUE(next.acquire({0}, model).ok());
+    // All that one transaction holds is fenced; step by step only what is another's is left out.
+    EXPECT_EQ(first.writer().keep().ok(), !transactions);
+    EXPECT_TRUE(next.check(model).ok());
+    FilledEpoch more = next.fill({0}, 50, model).value();
+    ASSERT_TRUE(next.commit_to(more, &model).ok());
+    EXPECT_TRUE(next.writer().keep().ok());
+
+    auto admin = kafka::Admin::open(broker()).value();
+    serve::KafkaOwners owners(broker(), *admin, store.options.pipeline);
+    const std::vector<TopicPartition> place = {{kHarnessTopic, Partition(0)}};
+    ASSERT_TRUE(owners.claim(place, {{pipeline::Incarnation(0), {}}}, 5'000).ok());
+    SinkSession last = SinkSession::open(*sink, 2).value();
+    ASSERT_TRUE(last.acquire({0}, model).ok());
+    const auto held = last.writer().committed(place).value();
+    EXPECT_GT(held.front().owner, held.front().incarnation);
+  }
+}
+
 TEST(KafkaSink, SaysWhatIsWrongWithItsTopics) {
   KafkaStore store;
   store.share_cluster();
