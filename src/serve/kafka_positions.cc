@@ -9,6 +9,7 @@ namespace tidemill::serve {
 using pipeline::Committed;
 using pipeline::Epoch;
 using pipeline::Incarnation;
+using pipeline::PartitionEpoch;
 
 namespace {
 
@@ -16,7 +17,7 @@ constexpr std::string_view kMetadataVersion = "tidemill-1";
 
 }  // namespace
 
-std::string encode_position_metadata(const pipeline::PartitionEpoch& part) {
+std::string encode_position_metadata(const PartitionEpoch& part) {
   std::string text(kMetadataVersion);
   text += ' ' + std::to_string(part.epoch.value()) + ' ' + std::to_string(part.owner.value());
   for (uint64_t count :
