@@ -352,6 +352,25 @@ TEST(DeltaUpkeep, AVacuumKeepsWhatVersionsWithinItsRetentionNeed) {
   kept.check();
 }
 
+TEST(DeltaUpkeep, AVacuumLeavesATableInATableAlone) {
+  DeltaTable table("delta-nested");
+  Upkept kept(table);
+  kept.append(1);
+  const std::string inner = table.options.folder + "/inner/of-another";
+  std::filesystem::create_directories(inner + "/_delta_log");
+  std::filesystem::create_directories(inner + "/day=1");
+  std::filesystem::create_directories(table.options.folder + "/day=1");
+  for (const std::string& path :
+       {inner + "/_delta_log/00000000000000000000.json", inner + "/a.parquet", inner + "/day=1/b.parquet",
+        table.options.folder + "/inner/c.parquet", table.options.folder + "/day=1/d.parquet"})
+    std::ofstream(path) << "x";
+  EXPECT_EQ(kept.upkeep(2, -10'000'000).vacuum().value(), 2u);
+  EXPECT_TRUE(std::filesystem::exists(inner + "/a.parquet"));
+  EXPECT_TRUE(std::filesystem::exists(inner + "/day=1/b.parquet"));
+  EXPECT_FALSE(std::filesystem::exists(table.options.folder + "/inner/c.parquet"));
+  kept.check();
+}
+
 TEST(DeltaUpkeep, OfTwoMergesOfTheSameFilesOneIsGivenUp) {
   DeltaTable table("delta-two-merges");
   Upkept kept(table);

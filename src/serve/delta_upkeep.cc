@@ -29,6 +29,24 @@ bool is_data_file(const std::string& name) {
   return !hidden && name.ends_with(".parquet");
 }
 
+// Folders, with their '/', that are tables of their own below this one: what is in them is not its.
+std::set<std::string> other_tables(const std::vector<StoredObject>& objects) {
+  constexpr std::string_view kLog = "/_delta_log/";
+  std::set<std::string> folders;
+  for (const StoredObject& object : objects) {
+    const size_t at = object.name.find(kLog);
+    if (at != std::string::npos) folders.insert(object.name.substr(0, at + 1));
+  }
+  return folders;
+}
+
+bool is_in_one_of(const std::set<std::string>& folders, const std::string& name) {
+  for (size_t at = name.find('/'); at != std::string::npos && !folders.empty(); at = name.find('/', at + 1)) {
+    if (folders.contains(name.substr(0, at + 1))) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 DeltaUpkeep::DeltaUpkeep(DeltaLog& log, std::shared_ptr<duck::Database> database, Clock& clock,
@@ -176,8 +194,10 @@ Result<DeltaVacuumed> vacuum_delta(DeltaLog& log, Clock& clock, const DeltaVacuu
     }
   }));
   DeltaVacuumed removed;
+  const std::set<std::string> others = other_tables(objects);
   for (const StoredObject& object : objects) {
     if (!is_data_file(object.name) || needed.contains(object.name)) continue;
+    if (is_in_one_of(others, object.name)) continue;
     if (!expired.contains(object.name) && object.modified_ms >= unnamed_before_ms) continue;
     Status gone = vacuum.dry_run ? ok_status() : log.store().remove(object.name);
     if (!gone.ok() && gone.error().code == Code::kNotFound) continue;  // by another process

@@ -43,8 +43,8 @@ struct DeltaVacuumed {
   int64_t bytes = 0;
 };
 // Removes the files of a table that no version within the retention needs: those that were taken out of it
-// before, and those that no version names and that are older than that, too. Beside writers and other
-// vacuums.
+// before, and those that no version names and that are older than that, too. Folders with a log of their own
+// are other tables, and stay as they are. Beside writers and other vacuums.
 Result<DeltaVacuumed> vacuum_delta(DeltaLog& log, Clock& clock, const DeltaVacuum& vacuum);
 
 class DeltaUpkeep {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <map>
 
 #include "base/text.h"
@@ -54,18 +53,11 @@ bool is_taken_name(const std::string& name) {
   return name == "to-intervals" || name.starts_with("rekey-") || name.starts_with("into-");
 }
 
-std::string normal_path(const std::string& path) {
-  if (azure::is_azure_url(path)) return table_url(path);
-  std::string normal = std::filesystem::path(path).lexically_normal().string();
-  while (normal.size() > 1 && normal.ends_with("/")) normal.pop_back();
-  return normal;
-}
-
 // Each is one of written(): the same, or a folder in the other.
 bool meet(const std::string& one, const std::string& other) {
   if (one == other) return true;
   if (!one.starts_with("folder ") || !other.starts_with("folder ")) return false;
-  return one.starts_with(other + "/") || other.starts_with(one + "/");
+  return folders_meet(one, other);
 }
 
 // What its sinks write, and where: no two pipelines may write the same.
@@ -86,21 +78,22 @@ std::vector<std::string> written(const Solution& solution) {
       break;
     case SinkKind::kDuckDb:
       for (const std::string& table : {serve.duckdb.table, dead})
-        all.push_back("table " + to_lower(table) + " of " + normal_path(serve.duckdb.database));
+        all.push_back("table " + to_lower(table) + " of " + normal_folder(serve.duckdb.database));
       break;
     case SinkKind::kPostgres:
       all.insert(all.end(),
                  {"table " + serve.postgres.table + " of PostgreSQL", "table " + dead + " of PostgreSQL"});
       break;
     case SinkKind::kFiles:
-      all.insert(all.end(), {"folder " + normal_path(serve.files.directory), "folder " + normal_path(dead)});
+      all.insert(all.end(),
+                 {"folder " + normal_folder(serve.files.directory), "folder " + normal_folder(dead)});
       break;
     case SinkKind::kDelta:
     case SinkKind::kParquet: {
       const bool delta = serve.kind == SinkKind::kDelta;
-      const std::string table = normal_path(delta ? serve.delta.table : serve.parquet.directory);
+      const std::string table = normal_folder(delta ? serve.delta.table : serve.parquet.directory);
       all.insert(all.end(),
-                 {"folder " + table, "folder " + normal_path(join_path(parent_path(table), dead))});
+                 {"folder " + table, "folder " + normal_folder(join_path(parent_path(table), dead))});
       break;
     }
     case SinkKind::kNull:

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/file_system.h"
 #include "base/text.h"
 #include "kafka/topic_pattern.h"
 #include "pipeline/kafka_changelog.h"
@@ -250,11 +251,23 @@ class Checker {
       }
     } else if (solution_.serve.kind == SinkKind::kFiles) {
       check_fault("serve.files.directory", folder_fault(solution_.serve.files.directory));
-      check_fault("dead_letters.name", folder_fault(letters));
-      if (letters == solution_.serve.files.directory) {
-        report("dead_letters.name", letters + " is the folder of the events; give another");
-      }
+      check_letters_folder(solution_.serve.files.directory, letters, "folder");
     }
+  }
+
+  // That of the dead letters, `letters`, is apart from that of the events: neither is in the other.
+  void check_letters_folder(const std::string& events, const std::string& letters, const char* what) {
+    const std::string& name = solution_.dead_letters.name;
+    const std::string fault = folder_fault(name);
+    check_fault("dead_letters.name", fault);
+    const std::string one = normal_folder(events), other = normal_folder(letters);
+    if (!fault.empty() || !folders_meet(one, other)) return;
+    const char* is = one == other ? " is the " : other.starts_with(one) ? " is in the " : " has in it the ";
+    report("dead_letters.name", name + is + what + " of the events; give another");
+  }
+  // Of dead letters that are beside a table.
+  std::string beside(const std::string& table) const {
+    return join_path(parent_path(normal_folder(table)), normal_folder(solution_.dead_letters.name));
   }
 
   void check_kafka_source() {
@@ -418,9 +431,7 @@ class Checker {
     } else if (!sink.table.starts_with("/")) {
       check_fault("serve.delta.table", folder_fault(sink.table));
     }
-    check_fault("dead_letters.name", folder_fault(solution_.dead_letters.name));
-    if (solution_.dead_letters.name == sink.table)
-      report("dead_letters.name", sink.table + " is the table of the events; give another");
+    check_letters_folder(sink.table, beside(sink.table), "table");
     for (const std::string& column : sink.partition_by) need_field("serve.delta.partition_by", column);
     if (!sink.stored_at.empty() && knows(sink.stored_at))
       report("serve.delta.stored_at", sink.stored_at + " is a field of the event; give another name, or off");
@@ -429,9 +440,7 @@ class Checker {
   void check_parquet(const ParquetSink& sink) {
     if (!sink.directory.starts_with("/"))
       check_fault("serve.parquet.directory", folder_fault(sink.directory));
-    check_fault("dead_letters.name", folder_fault(solution_.dead_letters.name));
-    if (solution_.dead_letters.name == sink.directory)
-      report("dead_letters.name", sink.directory + " is the folder of the events; give another");
+    check_letters_folder(sink.directory, beside(sink.directory), "folder");
     for (const std::string& partition : sink.partition_by) {
       const std::string time = serve::derived_from(partition);
       need_field("serve.parquet.partition_by", time.empty() ? partition : time);

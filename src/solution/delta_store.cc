@@ -56,6 +56,18 @@ std::string table_url(const std::string& table) {
          place->endpoint.substr(common.size()) + "/" + place->path;
 }
 
+std::string normal_folder(const std::string& folder) {
+  std::string normal = azure::is_azure_url(folder)
+                           ? table_url(folder)
+                           : std::filesystem::path(folder).lexically_normal().string();
+  while (normal.size() > 1 && normal.ends_with("/")) normal.pop_back();
+  return normal;
+}
+
+bool folders_meet(const std::string& one, const std::string& other) {
+  return one == other || one.starts_with(other + "/") || other.starts_with(one + "/");
+}
+
 Result<std::shared_ptr<serve::ObjectStore>> open_delta_objects(const DeltaSink& sink,
                                                                const std::string& table,
                                                                const std::string& scratch) {

@@ -31,6 +31,11 @@ Result<azure::Access> azure_access(const DeltaSink& sink, const std::string& tab
 // take; others as they are.
 std::string table_url(const std::string& table);
 
+// A folder or URL in the form in which two of them are compared: "./t/" as "t", URLs as table_url() has them.
+std::string normal_folder(const std::string& folder);
+// Of two in that form: they are the same, or one is in the other.
+bool folders_meet(const std::string& one, const std::string& other);
+
 // One of the tables. `scratch`: a folder of this machine for copies of its files, if it is in Azure; nobody
 // else's.
 Result<std::shared_ptr<serve::ObjectStore>> open_delta_objects(const DeltaSink& sink,

@@ -374,6 +374,28 @@ TEST(Load, ShowsEveryValueAndWhereItCameFrom) {
   EXPECT_TRUE(is_valid_json_object(show_json(*loaded)));
 }
 
+TEST(Load, DeadLettersAreApartFromTheEvents) {
+  const auto error = [](const std::string& serve, const std::string& letters) {
+    return error_of(request("event: telemetry\nserve: {" + serve + "}\ndead_letters: " + letters + "\n"));
+  };
+  const std::string azure = "abfss://data@acme.dfs.core.windows.net/tables/lake/";
+  for (const char* table : {"lake", "a/lake", "./a//lake/", "/data/lake", azure.c_str(),
+                            "https://acme.blob.core.windows.net/data/tables/lake"}) {
+    const std::string delta = "delta: {table: '" + std::string(table) + "', azure.key: c2VjcmV0}";
+    const std::string parquet = "parquet: {directory: '" + std::string(table) + "'}";
+    EXPECT_THAT(error(delta, "lake/dead"),
+                HasSubstr("dead_letters.name: lake/dead is in the table of the events; give another"));
+    EXPECT_THAT(error(delta, "./lake"),
+                HasSubstr("dead_letters.name: ./lake is the table of the events; give another"));
+    EXPECT_EQ(error(delta, "lake-dead"), "no error");
+    if (azure::is_azure_url(table)) continue;
+    EXPECT_THAT(error(parquet, "lake/dead"), HasSubstr("lake/dead is in the folder of the events"));
+    EXPECT_EQ(error(parquet, "lake-dead"), "no error");
+  }
+  EXPECT_THAT(error("files: {directory: a/b}", "a"), HasSubstr("a has in it the folder of the events"));
+  EXPECT_EQ(error("files: {directory: a/b}", "a/c"), "no error");
+}
+
 TEST(Load, OwnFieldsMakeASchema) {
   Result<Loaded> loaded = load_solution(request(R"(
 event:
