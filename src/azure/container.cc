@@ -293,15 +293,21 @@ Result<std::string> Container::get(const std::string& blob, uint64_t limit) {
 }
 
 Status Container::download(const std::string& blob, const std::string& path) {
-  TM_ASSIGN(auto file, FileSystem::posix().open(path, OpenMode::kCreate));
-  TM_TRY(file->truncate(0));
+  // What is at `path` stays as it is until there is something in its place.
+  std::unique_ptr<File> file;
+  const auto begin = [&]() -> Status {
+    if (file) return {};
+    TM_ASSIGN(file, FileSystem::posix().open(path, OpenMode::kCreate));
+    return file->truncate(0);
+  };
   uint64_t have = 0;
   std::optional<Error> disk;
   Request request;
   request.verb = "GET";
   request.blob = blob;
   request.take = [&](std::string_view piece) {
-    Status written = file->write_at(have, piece);
+    Status written = begin();
+    if (written.ok()) written = file->write_at(have, piece);
     if (written.ok()) have += piece.size();
     if (!written.ok()) disk = std::move(written).error();
     return !disk;
@@ -313,7 +319,7 @@ Status Container::download(const std::string& blob, const std::string& path) {
     const Answer answer = transport_.send(request, clock_.wall_us() / 1'000'000, kErrorLimit);
     if (answer.ok() && before > 0 && answer.status != 206)
       return external_error(blob + ": Azure sends all of it where a part was asked for");
-    if (answer.ok()) return {};
+    if (answer.ok()) return begin();
     if (disk) return std::move(*disk);
     if (have > before) attempt = 0;
     if (!again(answer, attempt)) return error_of(request, answer);

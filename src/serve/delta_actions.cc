@@ -3,12 +3,35 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <algorithm>
+
 #include "event/json_splice.h"
 
 namespace tidemill::serve {
 namespace {
 
 namespace dom = simdjson::dom;
+
+bool is_scheme(std::string_view text) {
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  return !text.empty() && letter(text.front()) && std::all_of(text.begin(), text.end(), [&](char c) {
+    return letter(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+  });
+}
+
+// Of a URI as the log has it: relative, without ".." once it is decoded.
+bool is_below_table(std::string_view uri) {
+  if (const size_t colon = uri.find(":/"); colon != std::string_view::npos && is_scheme(uri.substr(0, colon)))
+    return false;
+  const std::string path = delta_path(uri);
+  if (path.starts_with('/') || path.find('\0') != std::string::npos) return false;
+  for (size_t at = 0; at <= path.size();) {
+    const size_t end = std::min(path.find('/', at), path.size());
+    if (std::string_view(path).substr(at, end - at) == "..") return false;
+    at = end + 1;
+  }
+  return true;
+}
 
 std::string json_quoted(std::string_view value) {
   std::string out;
@@ -76,14 +99,26 @@ DeltaMetaData meta_data_of(const dom::object& object) {
   return data;
 }
 
+// It is read, copied and removed at that path below the table: one that leads out of it must not be followed.
+Status take_path(const char* action, const dom::object& object, std::string* path) {
+  constexpr size_t kMostCited = 200;
+  *path = value_or<std::string_view>(object, "path", "");
+  if (path->empty()) return internal_error(fmt::format("{}: no path", action), Code::kCorrupt);
+  if (is_below_table(*path)) return {};
+  return user_error(
+      fmt::format("{}: the path {} is not below the table; tables whose files are elsewhere, as "
+                  "those of shallow clones, are not supported",
+                  action, json_quoted(std::string_view(*path).substr(0, kMostCited))),
+      Code::kCorrupt);
+}
+
 Status parse_line(dom::parser& parser, std::string_view line, DeltaActions* into) {
   dom::object action, object;
   if (parser.parse(line.data(), line.size()).get_object().get(action) != simdjson::SUCCESS)
     return internal_error("a line is no JSON object", Code::kCorrupt);
   if (member(action, "add", &object)) {
     DeltaAdd add;
-    add.path = value_or<std::string_view>(object, "path", "");
-    if (add.path.empty()) return internal_error("add: no path", Code::kCorrupt);
+    TM_TRY(take_path("add", object, &add.path));
     add.partition = partition_of(object);
     add.size_bytes = value_or<int64_t>(object, "size", 0);
     add.data_change = value_or<bool>(object, "dataChange", true);
@@ -93,8 +128,7 @@ Status parse_line(dom::parser& parser, std::string_view line, DeltaActions* into
     into->adds.push_back(std::move(add));
   } else if (member(action, "remove", &object)) {
     DeltaRemove remove;
-    remove.path = value_or<std::string_view>(object, "path", "");
-    if (remove.path.empty()) return internal_error("remove: no path", Code::kCorrupt);
+    TM_TRY(take_path("remove", object, &remove.path));
     remove.deleted_ms = value_or<int64_t>(object, "deletionTimestamp", 0);
     remove.json = whole("remove", object);
     into->removes.push_back(std::move(remove));

@@ -58,7 +58,8 @@ struct DeltaActions {
 };
 
 // Of lines that each hold one action, others null or missing (a commit; rows of a checkpoint as JSON).
-// Unknown actions are passed over. Errors (kCorrupt): what is no JSON, or lacks what it must have.
+// Unknown actions are passed over. Errors (kCorrupt): what is no JSON, or lacks what it must have; a file
+// that is not below the table.
 Status parse_delta_actions(std::string_view lines, DeltaActions* into);
 
 // A line each, with its line break.

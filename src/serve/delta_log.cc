@@ -69,6 +69,14 @@ Status check_supported(const DeltaState& state, const std::string& place) {
   return {};
 }
 
+// Of a file of the log, which errors name.
+Status parse_file(const ObjectStore& store, const std::string& name, std::string_view lines,
+                  DeltaActions* into) {
+  Status parsed = parse_delta_actions(lines, into);
+  if (!parsed.ok()) return std::move(parsed).error().within(store.where(name));
+  return {};
+}
+
 }  // namespace
 
 std::string delta_commit_name(int64_t version) {
@@ -121,7 +129,7 @@ Status DeltaLog::load_first(int64_t at_most, DeltaState* state, int64_t* newest)
   for (;;) {
     TM_ASSIGN(size_t count, rows->next());
     if (count == 0) break;
-    for (size_t i = 0; i < count; ++i) TM_TRY(parse_delta_actions(rows->text(0, i), &actions));
+    for (size_t i = 0; i < count; ++i) TM_TRY(parse_file(*store_, name, rows->text(0, i), &actions));
   }
   state->apply(std::move(actions), checkpoint);
   return {};
@@ -134,8 +142,7 @@ Result<bool> DeltaLog::load_next(DeltaState* state) {
   if (!content.ok() && content.error().code == Code::kNotFound) return false;
   if (!content.ok()) return std::move(content).error();
   DeltaActions actions;
-  Status parsed = parse_delta_actions(*content, &actions);
-  if (!parsed.ok()) return std::move(parsed).error().within(store_->where(delta_commit_name(next)));
+  TM_TRY(parse_file(*store_, delta_commit_name(next), *content, &actions));
   for (const DeltaAdd& add : actions.adds) {
     if (add.deletion_vector)
       return user_error("Delta table " + store_->place() +
@@ -237,7 +244,7 @@ Result<DeltaState> DeltaLog::at(int64_t version, int64_t time_ms) {
       auto content = store_->get(delta_commit_name(version));
       if (!content.ok()) break;
       DeltaActions actions;
-      TM_TRY(parse_delta_actions(*content, &actions));
+      TM_TRY(parse_file(*store_, delta_commit_name(version), *content, &actions));
       if (actions.time_ms >= 0 && actions.time_ms <= time_ms) break;
     }
     state = {};

@@ -44,7 +44,7 @@ Status DeltaCopy::take_files(const std::vector<std::string>& paths) {
   const std::string prefix = container_->place().path + "/";
   std::set<std::string> wanted;
   for (const std::string& path : paths) {
-    if (!path.starts_with(below))
+    if (!std::filesystem::path(path).lexically_normal().string().starts_with(below))
       return user_error(path + ": the table's log names a file that is elsewhere");
     if (!std::filesystem::exists(path)) wanted.insert(path.substr(below.size()));
   }
