@@ -189,6 +189,52 @@ TEST(Place, TakesAConnectionString) {
   EXPECT_THAT(refused.error().message, Not(HasSubstr("SECRET")));
 }
 
+// A variable of the environment for as long as this lives.
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) { EXPECT_EQ(::setenv(name, value, 1), 0); }
+  ~Variable() { EXPECT_EQ(::unsetenv(name_), 0); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* const name_;
+};
+
+TEST(Place, TakesTheAccountOfTheEnvironmentBesideAKeyOfTheSettings) {
+  const Variable account("AZURE_STORAGE_ACCOUNT", "acme");
+  auto access = find_access("az://data/a", with_key());
+  ASSERT_TRUE(access.ok()) << access.error().message;
+  EXPECT_EQ(access->place.endpoint, "https://acme.blob.core.windows.net");
+  Settings sas;
+  sas.sas = "sv=1&sig=a";
+  EXPECT_EQ(find_access("az://data/a", sas)->place.account, "acme");
+  // Whatever names one itself is stronger.
+  EXPECT_EQ(find_access("abfss://data@other/a", with_key())->place.account, "other");
+  sas.account = "another";
+  EXPECT_EQ(find_access("az://data/a", sas)->place.account, "another");
+  // With a key of the environment it is that key's account.
+  const Variable key("AZURE_STORAGE_KEY", "c2VjcmV0");
+  EXPECT_EQ(find_access("az://data/a", {})->place.account, "acme");
+  EXPECT_THAT(find_access("abfss://data@other/a", {}).error().message,
+              HasSubstr("it is in account other, but the credentials are those of account acme"));
+}
+
+TEST(Place, TakesASignatureWithWhatSurroundsIt) {
+  Settings settings;
+  for (const char* sas : {"sv=1&sig=a%3D", "?sv=1&sig=a%3D", "sv=1&sig=a%3D\n", " ?sv=1&sig=a%3D\r\n"}) {
+    settings.sas = sas;
+    auto access = find_access("abfss://data@acme/a", settings);
+    ASSERT_TRUE(access.ok()) << access.error().message;
+    EXPECT_EQ(access->sas, "sv=1&sig=a%3D");
+  }
+  settings.sas = "sv=1&SECRET";
+  auto refused = find_access("abfss://data@acme/a", settings);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, HasSubstr("no shared access signature"));
+  EXPECT_THAT(refused.error().message, Not(HasSubstr("SECRET")));
+}
+
 constexpr const char* kPage = R"(<?xml version="1.0" encoding="utf-8"?>
 <EnumerationResults ServiceEndpoint="https://acme/" ContainerName="data"><Prefix>t/</Prefix><Blobs>
 <Blob><Name>t/type=a&amp;b &lt;&#x263A;&#33;.parquet</Name><Properties><Last-Modified>Fri, 26 Jun 2015 23:39:12 GMT</Last-Modified>

@@ -99,6 +99,7 @@ Status parse_abfs(std::string_view rest, const Settings& settings, Place* place)
 Status parse_az(std::string_view rest, const Settings& settings, Place* place) {
   place->account = settings.account;
   if (place->account.empty() && !settings.endpoint.empty()) place->account = account_of(settings.endpoint);
+  if (place->account.empty()) place->account = settings.otherwise_account;
   if (place->account.empty()) {
     return user_error(
         "az:// names no account; set serve.delta.azure.account or serve.delta.azure.connection, or "
@@ -165,11 +166,15 @@ Result<Place> parse_place(std::string_view url, const Settings& settings) {
 }
 
 Settings with_environment(Settings settings) {
-  if (!settings.connection.empty() || !settings.key.empty() || !settings.sas.empty()) return settings;
   const auto take = [](const char* name, std::string* to) {
     const char* value = std::getenv(name);
-    if (to->empty() && value != nullptr) *to = value;
+    if (to->empty() && value != nullptr) *to = trim(value);
   };
+  if (!settings.connection.empty()) return settings;
+  if (!settings.key.empty() || !settings.sas.empty()) {
+    take("AZURE_STORAGE_ACCOUNT", &settings.otherwise_account);
+    return settings;
+  }
   take("AZURE_STORAGE_CONNECTION_STRING", &settings.connection);
   if (!settings.connection.empty()) return settings;
   take("AZURE_STORAGE_ACCOUNT", &settings.account);
@@ -222,7 +227,9 @@ Result<Access> find_access(std::string_view url, const Settings& settings) {
   TM_ASSIGN(Settings whole, with_connection(with_environment(settings)));
   Access access;
   TM_ASSIGN(access.place, parse_place(url, whole));
-  access.sas = whole.sas.substr(whole.sas.starts_with('?') ? 1 : 0);
+  // Out of a file it comes with a line's end.
+  const std::string_view sas = trim(whole.sas);
+  access.sas = sas.substr(sas.starts_with('?') ? 1 : 0);
   if (!access.sas.empty()) {
     if (access.sas.find("sig=") == std::string::npos)
       return user_error("serve.delta.azure.sas is no shared access signature; it reads sv=…&…&sig=…");

@@ -15,7 +15,9 @@ struct Settings {
   std::string account;     // where neither place nor connection name it
   std::string key;         // Base64
   std::string sas;         // a shared access signature: sv=…&sig=…, with or without a '?' before it
-  std::string endpoint;  // of the account's blobs, where it is no common one; http://127.0.0.1:10000/account
+  std::string
+      otherwise_account;  // that of az:// where nothing else says it; no other place is held against it
+  std::string endpoint;   // of the account's blobs, where it is no common one; http://127.0.0.1:10000/account
 };
 
 struct Place {
@@ -42,6 +44,7 @@ Result<Place> parse_place(std::string_view url, const Settings& settings);
 
 // Environment variables as Azure's own tools know them, where the settings name neither key nor SAS:
 // AZURE_STORAGE_CONNECTION_STRING, else AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN.
+// Beside a key or SAS of the settings AZURE_STORAGE_ACCOUNT is otherwise_account.
 Settings with_environment(Settings settings);
 // The settings with what the connection string says where they say nothing. Errors (kUser): it is none.
 Result<Settings> with_connection(Settings settings);
