@@ -66,6 +66,9 @@ int check(const Globals& globals, const SolutionOptions& options) {
   auto resolved = resolve_solution(options);
   if (!resolved.ok()) return report_error(resolved.error());
   const solution::Solution& solution = resolved->loaded.solution;
+  for (const solution::Solution* one : solution::with_branches(solution)) {
+    if (Status known = solution::check_credentials(*one); !known.ok()) return report_error(known.error());
+  }
   auto scratch = Scratch::make(solution, join_path(join_path(globals.root, solution.name), "<number>"));
   if (!scratch.ok()) return report_error(scratch.error());
   auto stages = solution::wire_all(solution, (*scratch)->ground());

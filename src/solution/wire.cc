@@ -578,6 +578,14 @@ pg::Options postgres_connection(const PostgresSink& sink) {
   return options;
 }
 
+Status check_credentials(const Solution& solution) {
+  if (solution.serve.kind != SinkKind::kDelta || !is_in_azure(solution.serve.delta)) return {};
+  auto access = azure_access(solution.serve.delta, solution.serve.delta.table);
+  if (access.ok()) return {};
+  Error error = std::move(access).error();
+  return solution.branch.empty() ? error : std::move(error).within("branches." + solution.branch);
+}
+
 Status ask_store(const Solution& solution) {
   if (solution.serve.kind == SinkKind::kDelta && is_in_azure(solution.serve.delta))
     return ask_azure(solution.serve.delta);

@@ -70,6 +70,8 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
 Result<std::vector<Stage>> wire_all(const Solution& solution, const Ground& ground);
 
 pg::Options postgres_connection(const PostgresSink& sink);
+// What is wrong with the credentials of the store that shows without asking it. Errors (kUser).
+Status check_credentials(const Solution& solution);
 // Whether the store has a server of its own that does not answer now, and why; ok where it answers, or has
 // none, or is Kafka, which wire() asks.
 Status ask_store(const Solution& solution);

@@ -84,8 +84,16 @@ class Trouble:
                 self.faults.append(f"{arguments} prints a secret")
         return done
 
-    def refused(self, what, env, *says, table=None):
-        done = self.call("run", self.solution(table or self.table("t")), "--fresh", env=env)
+    def refused(self, what, env, *says, table=None, offline=False):
+        solution = self.solution(table or self.table("t"))
+        self.expect_refusal(what, self.call("run", solution, "--fresh", env=env), says)
+        # What shows without asking is a fault for check, too; the rest it notes.
+        if offline:
+            self.expect_refusal("check: " + what, self.call("check", solution, env=env), says)
+        elif (status := self.call("check", solution, env=env).returncode) != 0:
+            self.faults.append(f"check: {what}: status {status}")
+
+    def expect_refusal(self, what, done, says):
         missing = [text for text in says if text not in done.stderr]
         if done.returncode == 0 or missing:
             self.faults.append(f"{what}: status {done.returncode}, without {missing}: {done.stderr[-1500:]}")
@@ -96,7 +104,7 @@ class Trouble:
     def refusals(self):
         server = self.server
         good = {"AZURE_STORAGE_CONNECTION_STRING": server.connection()}
-        self.refused("no credentials", {}, "there are no credentials for account", "AZURE_STORAGE_KEY")
+        self.refused("no credentials", {}, "there are no credentials for account", "AZURE_STORAGE_KEY", offline=True)
         self.refused("no container", good, f"container {CONTAINER} of Azure storage account {server.account} does not exist",
                      "az storage container create", "serve.delta.azure.create: on")
         server.ask("PUT", CONTAINER, {"restype": "container"})
@@ -104,16 +112,17 @@ class Trouble:
         self.secrets.append(wrong)
         self.refused("a wrong key", {"AZURE_STORAGE_CONNECTION_STRING": server.connection(key=wrong)},
                      f"the key is not that of account {server.account}", "403")
-        self.refused("a key that is none", {"AZURE_STORAGE_KEY": "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXkr!"}, "not Base64")
+        self.refused("a key that is none", {"AZURE_STORAGE_KEY": "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXkr!"}, "not Base64", offline=True)
+        self.refused("a signature that is none", {"AZURE_STORAGE_SAS_TOKEN": "sv=1&sp=rwcdl"}, "no shared access signature", offline=True)
         self.refused("another account", good, "but the credentials are those of account",
-                     table=f"abfss://{CONTAINER}@other.dfs.core.windows.net/t")
+                     table=f"abfss://{CONTAINER}@other.dfs.core.windows.net/t", offline=True)
         self.refused("no host", {"AZURE_STORAGE_KEY": server.key}, "nowhere.invalid", "resolve", "is the account's name right",
                      table=f"https://nowhere.invalid/account/{CONTAINER}/t")
         self.refused("nobody there", {"AZURE_STORAGE_KEY": server.key}, "Connection refused",
                      table=f"http://127.0.0.1:1/{server.account}/{CONTAINER}/t")
         signature = server.sas("rwdl")
         pasted = f"{server.url}/{CONTAINER}/t?{signature}"
-        self.refused("a signature in the URL", {}, "serve.delta.azure.sas", table=pasted)
+        self.refused("a signature in the URL", {}, "serve.delta.azure.sas", table=pasted, offline=True)
         plain = f"{server.url}/{CONTAINER}/t"
         self.refused("a signature that may only read", {"AZURE_STORAGE_SAS_TOKEN": server.sas("rl")},
                      "the shared access signature does not permit it", "rwcdl", table=plain)
