@@ -15,6 +15,7 @@
 #include "azure/api.h"
 #include "azure/digest.h"
 #include "azure/sign.h"
+#include "base/text.h"
 
 namespace tidemill::azure {
 namespace {
@@ -194,11 +195,20 @@ Status Container::put_whole(const std::string& blob, std::string_view content, b
   return error_of(request, answer);
 }
 
+Status Container::check_size(const std::string& blob, std::string_view content) const {
+  if (content.size() <= options_.most_bytes) return {};
+  return external_error(fmt::format("{} would have {}; read as a whole it may have {} at most", blob,
+                                    format_bytes(static_cast<int64_t>(content.size())),
+                                    format_bytes(static_cast<int64_t>(options_.most_bytes))));
+}
+
 Status Container::put(const std::string& blob, std::string_view content) {
+  TM_TRY(check_size(blob, content));
   return put_whole(blob, content, false);
 }
 
 Status Container::put_if_absent(const std::string& blob, std::string_view content) {
+  TM_TRY(check_size(blob, content));
   const Request request = put_request(blob, content, true);
   bool may_be_done = false;
   const Answer answer = send(request, &may_be_done);
@@ -273,20 +283,25 @@ Status Container::put_blocks(const std::string& blob, File& file, uint64_t size,
   return error_of(request, answer);
 }
 
-Result<std::string> Container::get(const std::string& blob, uint64_t limit) {
+Result<std::string> Container::get(const std::string& blob) {
   std::string content;
+  bool too_long = false;
   Request request;
   request.verb = "GET";
   request.blob = blob;
   request.take = [&](std::string_view piece) {
-    if (content.size() + piece.size() > limit) return false;
-    content += piece;
-    return true;
+    too_long = content.size() + piece.size() > options_.most_bytes;
+    if (!too_long) content += piece;
+    return !too_long;
   };
   for (int attempt = 0;; ++attempt) {
     content.clear();
     const Answer answer = transport_.send(request, clock_.wall_us() / 1'000'000, kErrorLimit);
     if (answer.ok()) return content;
+    if (too_long) {
+      return external_error(fmt::format("{} is longer than {}, which is the most that is read as a whole",
+                                        blob, format_bytes(static_cast<int64_t>(options_.most_bytes))));
+    }
     if (!again(answer, attempt)) return error_of(request, answer);
     pause(attempt);
   }

@@ -26,6 +26,7 @@ struct ContainerOptions {
   int timeout_s = 20;               // without a byte, of a connection or an answer
   int attempts = 8;                 // of one request
   uint64_t block_bytes = 8u << 20;  // of larger files, in memory one of each that is sent at a time
+  uint64_t most_bytes = 1u << 30;   // of what is put or got as one text
 };
 
 // Does `one` for 0 … count-1, a few at a time; the first error, after which no more begin.
@@ -45,15 +46,15 @@ class Container {
   // Where it is missing.
   Status create_if_missing();
 
-  // Replaces what is there.
+  // Replaces what is there. Errors, here, too: content of more than most_bytes, which could not be got.
   Status put(const std::string& blob, std::string_view content);
   // Errors: kExists where there is another content; kUnknown where no answer says whether it is there now.
   // `content` must be nobody else's: one that is there already is taken for the own.
   Status put_if_absent(const std::string& blob, std::string_view content);
   // The same of a file of this machine, in bounded memory. kExists, too, where it is the same content.
   Status put_file(const std::string& blob, const std::string& path, bool if_absent);
-  Result<std::string> get(const std::string& blob, uint64_t limit = 64u << 20);  // kNotFound
-  Status download(const std::string& blob, const std::string& path);             // kNotFound
+  Result<std::string> get(const std::string& blob);                   // kNotFound
+  Status download(const std::string& blob, const std::string& path);  // kNotFound
   // All blobs whose names begin with `prefix`; without `deep` those only that have no '/' behind it.
   Status list(const std::string& prefix, bool deep, const std::function<void(ListedBlob&&)>& each);
   Status remove(const std::string& blob);  // kNotFound
@@ -67,6 +68,7 @@ class Container {
   void pause(int attempt);
   Error error_of(const Request& request, const Answer& answer) const;
   std::string denied(const Answer& answer) const;
+  Status check_size(const std::string& blob, std::string_view content) const;
   Status put_whole(const std::string& blob, std::string_view content, bool if_absent);
   Status put_blocks(const std::string& blob, File& file, uint64_t size, bool if_absent);
 

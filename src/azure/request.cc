@@ -199,7 +199,7 @@ Answer Transport::send(const Request& request, int64_t now_s, uint64_t body_limi
       answer.trouble += std::string(" (") + std::strerror(static_cast<int>(number)) + ")";
     if (receiver.too_long)
       answer.trouble = "it is longer than " + format_bytes(static_cast<int64_t>(body_limit));
-    if (receiver.refused) answer.trouble = "the file of this machine cannot be written";
+    if (receiver.refused) answer.trouble = "it cannot be taken here";
   }
   release(handle);
   curl.slist_free_all(lines);

@@ -240,6 +240,40 @@ TEST(AzureContainer, SendsLargeFilesInBlocksAndReadsThemBack) {
   }
 }
 
+TEST(AzureContainer, TakesNoTextThatItCouldNotReadAgain) {
+  auto container = open_container("long");
+  ASSERT_TRUE(container->create_if_missing().ok());
+  const std::string most(70 << 20, 'x');  // a commit of many thousand files
+  ASSERT_TRUE(container->put_if_absent("long/commit", most).ok());
+  EXPECT_EQ(container->get("long/commit").value(), most);
+  azure::ContainerOptions options;
+  options.most_bytes = most.size() - 1;
+  auto shorter = open_container("long", options);
+  EXPECT_EQ(shorter->get("long/commit").error().message,
+            "long/commit is longer than 73400319B, which is the most that is read as a whole");
+  options.most_bytes = most.size();
+  EXPECT_EQ(open_container("long", options)->get("long/commit").value(), most);
+  for (const Status& put : {shorter->put_if_absent("long/next", most), shorter->put("long/next", most)})
+    EXPECT_NE(put.error().message.find("long/next would have 70MiB; read as a whole it may have"),
+              std::string::npos)
+        << put.error().message;
+  EXPECT_EQ(container->get("long/next").error().code, Code::kNotFound);
+}
+
+TEST(AzureContainer, LeavesAFileAloneUntilThereIsSomethingForIt) {
+  serve::Scratch scratch("azure-untouched");
+  auto container = open_container("untouched");
+  ASSERT_TRUE(container->create_if_missing().ok());
+  std::ofstream(scratch.path("file")) << "mine";
+  EXPECT_EQ(container->download("untouched/nothing", scratch.path("file")).error().code, Code::kNotFound);
+  EXPECT_EQ(read_file(FileSystem::posix(), scratch.path("file")).value(), "mine");
+  EXPECT_EQ(container->download("untouched/nothing", scratch.path("new")).error().code, Code::kNotFound);
+  EXPECT_FALSE(std::filesystem::exists(scratch.path("new")));
+  ASSERT_TRUE(container->put("untouched/empty", "").ok());
+  ASSERT_TRUE(container->download("untouched/empty", scratch.path("file")).ok());
+  EXPECT_EQ(read_file(FileSystem::posix(), scratch.path("file")).value(), "");
+}
+
 TEST(AzureContainer, ListsPastAPage) {
   azure::ContainerOptions options;
   options.page = 7;
