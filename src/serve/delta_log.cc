@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <iterator>
 #include <set>
 #include <utility>
 
@@ -17,6 +16,9 @@ namespace {
 constexpr const char* kLogFolder = "_delta_log";
 constexpr int kMostConflicts = 1000;
 constexpr size_t kVersionDigits = 20;
+// How far the clocks of a table's writers may be apart: behind a commit that is older there may be newer
+// ones.
+constexpr int64_t kMostSkewMs = 24ll * 3600 * 1000;
 
 // Versions of the protocol that this program keeps to. Higher ones, and tables with features by name, may ask
 // for what it does not do.
@@ -276,8 +278,11 @@ Result<std::vector<DeltaRemove>> DeltaLog::removed_since(int64_t time_ms) {
     if (!content.ok()) return std::move(content).error();
     DeltaActions actions;
     TM_TRY(parse_delta_actions(*content, &actions));
-    if (actions.time_ms >= 0 && actions.time_ms < time_ms) break;
-    std::move(actions.removes.begin(), actions.removes.end(), std::back_inserter(removed));
+    const bool older = actions.time_ms >= 0 && actions.time_ms < time_ms;
+    if (older && actions.time_ms < time_ms - kMostSkewMs) break;
+    for (DeltaRemove& remove : actions.removes) {
+      if (!older || remove.deleted_ms >= time_ms) removed.push_back(std::move(remove));
+    }
   }
   return removed;
 }

@@ -57,7 +57,7 @@ class DeltaLog {
   // The state at a version, or the last one not after a time; -1: no limit.
   Result<DeltaState> at(int64_t version, int64_t time_ms);
   // Files that commits since a time took out of the table, from the commits themselves, as far back as they
-  // are there: for times before those that checkpoints know of.
+  // are there: for times before those that checkpoints know of. Writers' clocks may be a day apart.
   Result<std::vector<DeltaRemove>> removed_since(int64_t time_ms);
 
   ObjectStore& store() { return *store_; }
