@@ -98,6 +98,7 @@ Result<std::unique_ptr<Reader>> Reader::open(const Connection& connection, Reade
   TM_ASSIGN(auto client, Client::open(connection, std::move(made)));
   auto reader =
       std::unique_ptr<Reader>(new Reader(std::move(client), std::move(self), options.membership.has_value()));
+  reader->by_pattern_ = options.membership && is_pattern(options.membership->topic);
   if (options.membership) TM_TRY(reader->join(options.membership->topic));
   return reader;
 }
@@ -386,6 +387,8 @@ Status Reader::take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& ke
       error.code = Code::kExists;
       return error;
     }
+    // A topic that was deleted matches no longer; the group revokes it.
+    if (by_pattern_ && code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return {};
     // librdkafka goes on by itself after those.
     if (error.retryable) return {};
     return error;

@@ -118,6 +118,7 @@ class Reader {
   // Of a member.
   std::unique_ptr<Reader*> self_;  // what the client's callback is given
   const bool member_;
+  bool by_pattern_ = false;  // of topics
   std::string token_;
   bool joined_ = false;
   bool ever_assigned_ = false;  // anything, by the group

@@ -16,6 +16,7 @@
 #include "process/filter.h"
 #include "process/project.h"
 #include "process/sql.h"
+#include "serve/dead_letters.h"
 #include "serve/delta_sink.h"
 #include "serve/duckdb_sink.h"
 #include "serve/files_sink.h"
@@ -96,6 +97,27 @@ int32_t most_partitions(const std::vector<TopicPartition>& sources, int32_t else
   int32_t most = 0;
   for (const TopicPartition& source : sources) most = std::max(most, source.partition.value() + 1);
   return most > 0 ? most : else_so_many;
+}
+
+// As many as the topic has, which was made when other topics matched. Where it is missing, or nobody can say,
+// `otherwise`: whoever prepares it next has the error.
+int32_t partitions_there(const Ground& ground, const kafka::Connection& connection, const std::string& topic,
+                         int32_t otherwise) {
+  if (ground.dry) return otherwise;
+  auto admin = kafka::Admin::open(connection);
+  if (!admin.ok()) return otherwise;
+  auto there = (*admin)->partition_count(topic);
+  return there.ok() && *there > 0 ? *there : otherwise;
+}
+
+// Dead letters have the partitions of what is read; so has what is served, unless the solution says.
+void fit_to_pattern(const Ground& ground, bool serves, serve::KafkaSinkOptions* options) {
+  if (!kafka::is_pattern(options->source_topic)) return;
+  const int32_t most = options->source_partitions;
+  const std::string dead = serve::dead_letter_name(options->dead_topic, options->topic, ".dead");
+  options->source_partitions = partitions_there(ground, options->connection, dead, most);
+  if (serves && options->create && options->partitions == 0)
+    options->partitions = partitions_there(ground, options->connection, options->topic, most);
 }
 
 std::string source_name(const Ground& ground, const Stage& stage) {
@@ -249,6 +271,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.keep_every_us = serve.kafka.keep_every_us;
       options.dead_topic = dead;
       options.stateful = stage.plan.stateful;
+      fit_to_pattern(ground, true, &options);
       if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::KafkaSink>(std::move(options)));
     }
@@ -463,6 +486,7 @@ std::unique_ptr<pipeline::Sink> make_between_sink(const Solution& solution, cons
     options.create = source.create;
     options.stateful = stage.plan.stateful;
     options.form = form;
+    fit_to_pattern(ground, false, &options);
     return std::make_unique<serve::KafkaSink>(std::move(options));
   }
   serve::LogSinkOptions options;

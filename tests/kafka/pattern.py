@@ -4,7 +4,7 @@
   pattern.py --program TIDEMILL [--seconds N] [--seed N] [--into topic|duckdb]
 
 Simulators write into two topics of different numbers of partitions, later into a third that is new, and into one that
-does not match. Two processes that share the work (into a topic) or one (into a table) are killed at commit steps and at
+does not match; a fourth is deleted. Two processes that share the work (into a topic) or one (into a table) are killed at commit steps and at
 random instants for --seconds. Then every event of each matching topic is there once, unchanged and in order for each
 key, and none of the other topic. `check` names the topics, and says what does not go with a pattern.
 """
@@ -140,12 +140,14 @@ class Test:
         time.sleep(1)  # some events each
         self.check_words()
         self.end_of_nothing()
+        self.tool("org.apache.kafka.tools.TopicCommand", "--create", "--topic", "sensor-d", "--partitions", "1")
         other = self.start("other") if self.options.into == "topic" else None
         kills = self.kill(other)
-        # A topic that comes while it runs.
+        # A topic that goes while it runs, and one that comes, of more partitions than any had.
         last = self.start()
         expect("killed by somebody else", not killed_by(last, 3), self.log())
-        self.feed("sensor-c", 2)
+        self.tool("org.apache.kafka.tools.TopicCommand", "--delete", "--topic", "sensor-d")
+        self.feed("sensor-c", 7)
         expect("killed by somebody else", not killed_by(last, 10), self.log())
         running = self.stored_topics(last)
         for process in self.feeds:
