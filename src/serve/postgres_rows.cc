@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
+#include <cmath>
 #include <cstring>
 
 #include "serve/dead_letters.h"
+#include "serve/postgres_numeric.h"
 
 namespace tidemill::serve {
 namespace {
@@ -49,6 +52,17 @@ void put_time(int64_t us, std::string* to) {
   put_word(static_cast<uint64_t>(us - kEpochUs), to);
 }
 
+// What a column of integers holds of a field: the row was screened.
+int64_t whole_at(const Column& column, uint32_t row) {
+  return column.type() == Type::kDouble ? static_cast<int64_t>(column.double_at(row)) : column.int64_at(row);
+}
+
+void put_numeric(const Column& column, uint32_t row, std::string* to) {
+  if (column.type() != Type::kDouble) return Decimal::of(column.int64_at(row)).append_numeric(to);
+  const double value = column.double_at(row);
+  std::isnan(value) ? append_numeric_nan(to) : Decimal::of(value).append_numeric(to);
+}
+
 void put_value(const PostgresColumn& as, const Column& column, uint32_t row, std::string* to) {
   switch (as.type) {
     case PostgresType::kBoolean:
@@ -57,17 +71,24 @@ void put_value(const PostgresColumn& as, const Column& column, uint32_t row, std
       return;
     case PostgresType::kSmallint:
       put32(2, to);
-      put16(static_cast<int16_t>(column.int64_at(row)), to);
+      put16(static_cast<int16_t>(whole_at(column, row)), to);
       return;
     case PostgresType::kInteger:
       put32(4, to);
-      put32(static_cast<int32_t>(column.int64_at(row)), to);
+      put32(static_cast<int32_t>(whole_at(column, row)), to);
       return;
     case PostgresType::kBigint:
-      put_word(static_cast<uint64_t>(column.int64_at(row)), to);
+      put_word(static_cast<uint64_t>(whole_at(column, row)), to);
       return;
     case PostgresType::kDouble:
       put_word(std::bit_cast<uint64_t>(column.double_at(row)), to);
+      return;
+    case PostgresType::kReal:
+      put32(4, to);
+      put32(std::bit_cast<int32_t>(static_cast<float>(column.double_at(row))), to);
+      return;
+    case PostgresType::kNumeric:
+      put_numeric(column, row, to);
       return;
     case PostgresType::kText:
     case PostgresType::kVarchar:
@@ -141,6 +162,15 @@ bool number_fits(std::string_view number) {
   return before + exponent <= kBefore && behind - exponent <= kBehind;
 }
 
+std::string out_of_range(PostgresType type) {
+  return " is out of the range of " + std::string(postgres_type_name(type));
+}
+
+std::string shortest(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
 constexpr std::string_view kNul = "U+0000, which PostgreSQL cannot hold in a text";
 
 class Screen {
@@ -178,6 +208,15 @@ class Screen {
       case PostgresType::kInteger:
         check_range(*column, name, INT32_MIN, INT32_MAX, as.type);
         return;
+      case PostgresType::kBigint:
+        check_range(*column, name, INT64_MIN, INT64_MAX, as.type);
+        return;
+      case PostgresType::kReal:
+        check_real(*column, name);
+        return;
+      case PostgresType::kNumeric:
+        check_numeric(as, *column, name);
+        return;
       case PostgresType::kTimestamptz:
       case PostgresType::kTimestamp:
         each(*column, name, [&](uint32_t row) {
@@ -198,7 +237,6 @@ class Screen {
         check_json(*column, name);
         return;
       case PostgresType::kBoolean:
-      case PostgresType::kBigint:
       case PostgresType::kDouble:
       case PostgresType::kJson:
         return;
@@ -207,10 +245,48 @@ class Screen {
 
   void check_range(const Column& column, const std::string& name, int64_t least, int64_t most,
                    PostgresType type) {
+    if (column.type() == Type::kDouble) return check_whole(column, name, least, type);
+    if (type == PostgresType::kBigint) return;
     each(column, name, [&](uint32_t row) {
       const int64_t value = column.int64_at(row);
       if (value >= least && value <= most) return std::string();
-      return std::to_string(value) + " is out of the range of " + std::string(postgres_type_name(type));
+      return std::to_string(value) + out_of_range(type);
+    });
+  }
+
+  // A double where integers from `least` to -least - 1 stand.
+  void check_whole(const Column& column, const std::string& name, int64_t least, PostgresType type) {
+    const auto lowest = static_cast<double>(least);
+    each(column, name, [&](uint32_t row) {
+      const double value = column.double_at(row);
+      if (std::trunc(value) != value)
+        return shortest(value) + " is no whole number, as " + std::string(postgres_type_name(type)) +
+               " wants";
+      return value >= lowest && value < -lowest ? std::string() : shortest(value) + out_of_range(type);
+    });
+  }
+
+  // It rounds to the nearest; what would become 0 or infinite does not fit.
+  void check_real(const Column& column, const std::string& name) {
+    each(column, name, [&](uint32_t row) {
+      const double value = column.double_at(row);
+      const auto narrow = static_cast<float>(value);
+      const bool fits = std::isfinite(value) ? std::isfinite(narrow) && (narrow != 0 || value == 0) : true;
+      return fits ? std::string() : shortest(value) + out_of_range(PostgresType::kReal);
+    });
+  }
+
+  void check_numeric(const PostgresColumn& as, const Column& column, const std::string& name) {
+    const bool real = column.type() == Type::kDouble;
+    if (!real && as.precision == 0) return;
+    each(column, name, [&](uint32_t row) {
+      const double value = real ? column.double_at(row) : 0;
+      if (std::isnan(value)) return std::string();
+      if (std::isinf(value)) return shortest(value) + out_of_range(as.type);
+      const Decimal decimal = real ? Decimal::of(value) : Decimal::of(column.int64_at(row));
+      if (decimal.fits(as.precision, as.scale)) return std::string();
+      return (real ? shortest(value) : std::to_string(column.int64_at(row))) + out_of_range(as.type) + "(" +
+             std::to_string(as.precision) + "," + std::to_string(as.scale) + ")";
     });
   }
 
@@ -322,9 +398,14 @@ void screen_postgres_rows(const PostgresTable& table, const std::vector<Field>& 
   move_to_dead_letters(Screen(table, fields, batch).faults(), batch);
 }
 
-PostgresRows::PostgresRows(const PostgresTable& table) : table_(table) {
+PostgresRows::PostgresRows(const PostgresTable& table, bool keys) : table_(table) {
   for (const PostgresColumn& column : table.columns) writers_.emplace_back(column.object_layout);
   stored_at_ = table.columns.back().kind == PostgresColumn::kStoredAt;
+  for (size_t k = 0; keys && k < table.key.size(); ++k) {
+    size_t c = 0;
+    while (table.columns[c].name != table.key[k]) ++c;
+    key_columns_.push_back(c);
+  }
 }
 
 void PostgresRows::append(const Batch& batch, const std::vector<Field>& fields) {
@@ -342,7 +423,8 @@ void PostgresRows::append(const Batch& batch, const std::vector<Field>& fields) 
     const size_t before = chunk.bytes.size();
     append_row(columns, objects, row, &chunk.bytes);
     bytes_ += chunk.bytes.size() - before;
-    if (stored_at_) chunk.row_ends.push_back(static_cast<uint32_t>(chunk.bytes.size()));
+    chunk.row_ends.push_back(static_cast<uint32_t>(chunk.bytes.size()));
+    if (!key_columns_.empty()) append_key(columns, row);
     ++rows_;
   }
 }
@@ -365,18 +447,48 @@ void PostgresRows::append_row(const std::vector<const Column*>& columns,
   }
 }
 
+void PostgresRows::append_key(const std::vector<const Column*>& columns, uint32_t row) {
+  const size_t before = keys_.size();
+  put16(static_cast<int16_t>(key_columns_.size() + 1), &keys_);
+  for (size_t c : key_columns_) {
+    const Column* column = columns[table_.columns[c].field];
+    TM_CHECK(column != nullptr && column->valid(row), "a key is of required fields");
+    put_value(table_.columns[c], *column, row, &keys_);
+  }
+  put32(4, &keys_);
+  put32(static_cast<int32_t>(rows_), &keys_);
+  bytes_ += keys_.size() - before;
+}
+
 void PostgresRows::set_stored_at(int64_t us) {
+  if (!stored_at_) return;
   const uint64_t big = __builtin_bswap64(static_cast<uint64_t>(us - kEpochUs));
   for (Chunk& chunk : chunks_) {
     for (uint32_t end : chunk.row_ends) std::memcpy(chunk.bytes.data() + end - sizeof big, &big, sizeof big);
   }
 }
 
-std::vector<std::string_view> PostgresRows::chunks() const {
+std::vector<std::string_view> PostgresRows::chunks(const std::vector<uint32_t>& without) const {
   std::vector<std::string_view> all{kHeader};
-  for (const Chunk& chunk : chunks_) all.push_back(chunk.bytes);
+  size_t first = 0;  // row of the chunk
+  auto skipped = without.begin();
+  for (const Chunk& chunk : chunks_) {
+    size_t from = 0;
+    for (; skipped != without.end() && *skipped < first + chunk.row_ends.size(); ++skipped) {
+      const size_t row = *skipped - first;
+      const size_t begin = row == 0 ? 0 : chunk.row_ends[row - 1];
+      if (begin > from) all.push_back(std::string_view(chunk.bytes).substr(from, begin - from));
+      from = chunk.row_ends[row];
+    }
+    if (from < chunk.bytes.size()) all.push_back(std::string_view(chunk.bytes).substr(from));
+    first += chunk.row_ends.size();
+  }
   all.push_back(kTrailer);
   return all;
+}
+
+std::vector<std::string_view> PostgresRows::key_chunks() const {
+  return {kHeader, keys_, kTrailer};
 }
 
 std::string postgres_dead_letters_sql(const std::string& sql_name) {

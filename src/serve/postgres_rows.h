@@ -25,7 +25,8 @@ void screen_postgres_rows(const PostgresTable& table, const std::vector<Field>& 
 // Rows of one COPY, encoded; those of dead letters likewise.
 class PostgresRows {
  public:
-  explicit PostgresRows(const PostgresTable& table);
+  // `keys`: of the rows, too.
+  PostgresRows(const PostgresTable& table, bool keys);
 
   // The selected rows, which screen_postgres_rows() has let pass.
   void append(const Batch& batch, const std::vector<Field>& fields);
@@ -33,14 +34,18 @@ class PostgresRows {
   size_t bytes() const { return bytes_; }
   // Writes the time of storing into every row.
   void set_stored_at(int64_t us);
-  // One after another they are the whole COPY. Views into this.
-  std::vector<std::string_view> chunks() const;
+  // One after another they are the whole COPY, without the rows of these numbers, which ascend. Views into
+  // this.
+  std::vector<std::string_view> chunks(const std::vector<uint32_t>& without = {}) const;
+  // The same of another COPY: each row's columns of the key, and its number, an integer from 0 on.
+  std::vector<std::string_view> key_chunks() const;
 
  private:
   struct Chunk {
     std::string bytes;
-    std::vector<uint32_t> row_ends;  // where the time of storing is the last of a row's bytes
+    std::vector<uint32_t> row_ends;  // the time of storing is the last of a row's bytes
   };
+  void append_key(const std::vector<const Column*>& columns, uint32_t row);
   void append_row(const std::vector<const Column*>& columns,
                   const std::vector<std::vector<const Column*>>& objects, uint32_t row,
                   std::string* to) const;
@@ -48,6 +53,8 @@ class PostgresRows {
   const PostgresTable& table_;
   std::vector<JsonWriter> writers_;  // of the objects, by column number
   bool stored_at_ = false;
+  std::vector<size_t> key_columns_;  // by number; empty: keys are not asked for
+  std::string keys_;
   std::vector<Chunk> chunks_;
   size_t rows_ = 0;
   size_t bytes_ = 0;

@@ -19,6 +19,8 @@ using pipeline::PartitionEpoch;
 namespace {
 
 constexpr const char* kStaging = "pg_temp.tidemill_staging";
+constexpr const char* kKeys = "pg_temp.tidemill_keys";
+constexpr const char* kRowNumber = "\"tidemill row\"";
 constexpr const char* kPositions = "tidemill_positions";
 constexpr const char* kPrepareLock = "SELECT pg_advisory_xact_lock(7449921375)";
 
@@ -41,7 +43,8 @@ Error fenced(const std::string& what) {
 // The rows of an epoch, encoded.
 class PostgresOutput final : public pipeline::SinkOutput {
  public:
-  explicit PostgresOutput(const PostgresSink& sink) : fields_(sink.fields_), rows_(sink.table_) {}
+  explicit PostgresOutput(const PostgresSink& sink)
+      : fields_(sink.fields_), rows_(sink.table_, sink.options_.table.mode == PostgresMode::kInsertNew) {}
 
   Status write(BatchPtr& batch) override {
     for (DeadLetter& letter : batch->dead_letters) {
@@ -83,10 +86,14 @@ class PostgresWriter final : public pipeline::SinkWriter {
 
  private:
   const PostgresSinkOptions& options() const { return sink_.options_; }
+  std::string key_list() const;  // "a", "b"
   Status check_owned(const pipeline::CommitRequest& request) const;
   Status begin_transaction();
   Status fill_transaction(PostgresOutput& output, const pipeline::CommitRequest& request);
   Status copy_rows(PostgresRows& rows);
+  Status copy_new_rows(PostgresRows& rows);
+  Result<std::vector<uint32_t>> rows_that_are_there(const PostgresRows& rows);
+  Status copy_through_staging(PostgresRows& rows);
   Status copy_dead_letters(const std::vector<DeadLetter>& letters, int64_t stored_at_us);
   Status copy(const std::string& into, const std::vector<std::string_view>& chunks);
   Error after_failure(const pipeline::CommitRequest& request, Error why);
@@ -96,7 +103,8 @@ class PostgresWriter final : public pipeline::SinkWriter {
   std::mutex mutex_;
   std::unique_ptr<pg::Connection> connection_;
   std::map<TopicPartition, Incarnation> owned_;
-  bool in_doubt_ = false;  // the last commit's answer was lost: its transaction may go on
+  bool in_doubt_ = false;   // the last commit's answer was lost: its transaction may go on
+  bool copies_new_ = true;  // the table takes rows by COPY
 };
 
 Status PostgresWriter::connect() {
@@ -108,6 +116,14 @@ Status PostgresWriter::connect() {
     TM_TRY(opened->execute("CREATE TEMP TABLE tidemill_staging ON COMMIT DELETE ROWS AS SELECT " +
                            sink_.table_.column_list() + " FROM " + sink_.table_.sql_name() +
                            " WITH NO DATA"));
+  }
+  if (options().table.mode == PostgresMode::kInsertNew) {
+    TM_TRY(opened->execute("CREATE TEMP TABLE tidemill_keys ON COMMIT DELETE ROWS AS SELECT " + key_list() +
+                           ", 0 AS " + kRowNumber + " FROM " + sink_.table_.sql_name() + " WITH NO DATA"));
+    // Each key is looked up in its index, however little the server knows of a temporary table; and nothing
+    // of that is worth being compiled.
+    TM_TRY(opened->execute(
+        "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"));
   }
   connection_ = std::move(opened);
   return {};
@@ -197,32 +213,90 @@ Status PostgresWriter::fill_transaction(PostgresOutput& output, const pipeline::
   return {};
 }
 
+std::string PostgresWriter::key_list() const {
+  std::string key;
+  for (const std::string& column : sink_.table_.key)
+    key += (key.empty() ? "" : ", ") + quote_identifier(column);
+  return key;
+}
+
 Status PostgresWriter::copy_rows(PostgresRows& rows) {
   const PostgresTable& table = sink_.table_;
-  const PostgresMode mode = options().table.mode;
-  const std::string columns = table.column_list();
-  const std::string into = mode == PostgresMode::kAppend ? table.sql_name() : kStaging;
-  Status copied = copy(into + " (" + columns + ")", rows.chunks());
-  if (copied.ok() && mode != PostgresMode::kAppend) {
-    std::string key;
-    for (const std::string& column : table.key) key += (key.empty() ? "" : ", ") + quote_identifier(column);
-    std::string sql = "INSERT INTO " + table.sql_name() + " (" + columns + ") SELECT ";
-    if (mode == PostgresMode::kInsertNew) {
-      sql += columns + " FROM " + kStaging + " ON CONFLICT (" + key + ") DO NOTHING";
-    } else {
-      // Of rows with one key in the same epoch the last one counts, as if they had come one by one.
-      std::string set;
-      for (const PostgresColumn& column : table.columns) {
-        const std::string name = quote_identifier(column.name);
-        set += (set.empty() ? "" : ", ") + name + " = EXCLUDED." + name;
-      }
-      sql += "DISTINCT ON (" + key + ") " + columns + " FROM " + kStaging + " ORDER BY " + key +
-             ", ctid DESC ON CONFLICT (" + key + ") DO UPDATE SET " + set;
-    }
-    auto moved = connection_->execute(sql);
-    if (!moved.ok()) copied = std::move(moved).error();
+  Status copied;
+  switch (options().table.mode) {
+    case PostgresMode::kAppend:
+      copied = copy(table.sql_name() + " (" + table.column_list() + ")", rows.chunks());
+      break;
+    case PostgresMode::kInsertNew:
+      copied = copies_new_ ? copy_new_rows(rows) : copy_through_staging(rows);
+      break;
+    case PostgresMode::kUpsert:
+      copied = copy_through_staging(rows);
+      break;
   }
   if (!copied.ok()) return std::move(copied).error().within("table " + table.sql_name());
+  return {};
+}
+
+// COPY writes whole pages, where INSERT writes row by row, but stops at a key that is there: such rows are
+// left out before. What another transaction inserts meanwhile shows by that error, and then INSERT decides.
+Status PostgresWriter::copy_new_rows(PostgresRows& rows) {
+  constexpr std::string_view kUniqueViolation = "[SQLSTATE 23505]";
+  TM_TRY(connection_->execute("SAVEPOINT tidemill_copy"));
+  auto there = rows_that_are_there(rows);
+  Status copied;
+  if (!there.ok()) {
+    copied = std::move(there).error();
+  } else if (there->size() < rows.rows()) {
+    const PostgresTable& table = sink_.table_;
+    copied = copy(table.sql_name() + " (" + table.column_list() + ")", rows.chunks(*there));
+  }
+  if (copied.ok() || copied.error().retryable || !connection_->alive()) return copied;
+  // Or the table takes none by COPY, as under row level security.
+  copies_new_ = copied.error().message.find(kUniqueViolation) != std::string::npos;
+  TM_TRY(connection_->execute("ROLLBACK TO SAVEPOINT tidemill_copy"));
+  return copy_through_staging(rows);
+}
+
+// Their numbers, ascending: rows whose key the table holds, or an earlier row of the same commit has.
+Result<std::vector<uint32_t>> PostgresWriter::rows_that_are_there(const PostgresRows& rows) {
+  const std::string key = key_list();
+  TM_TRY(copy(std::string(kKeys) + " (" + key + ", " + kRowNumber + ")", rows.key_chunks()));
+  std::string same;
+  for (const std::string& column : sink_.table_.key) {
+    const std::string name = quote_identifier(column);
+    same += (same.empty() ? "t." : " AND t.") + name + " = k." + name;
+  }
+  const std::string number = std::string("k.") + kRowNumber;
+  TM_ASSIGN(
+      pg::Answer answer,
+      connection_->execute("SELECT " + number + " FROM " + kKeys + " k WHERE EXISTS (SELECT FROM " +
+                           sink_.table_.sql_name() + " t WHERE " + same + ") UNION SELECT n FROM (SELECT " +
+                           kRowNumber + " AS n, row_number() OVER (PARTITION BY " + key + " ORDER BY " +
+                           kRowNumber + ") AS nth FROM " + kKeys + ") AS same WHERE nth > 1 ORDER BY 1"));
+  std::vector<uint32_t> numbers;
+  for (size_t i = 0; i < answer.rows(); ++i) numbers.push_back(static_cast<uint32_t>(answer.integer(i, 0)));
+  return numbers;
+}
+
+Status PostgresWriter::copy_through_staging(PostgresRows& rows) {
+  const PostgresTable& table = sink_.table_;
+  const std::string columns = table.column_list(), key = key_list();
+  TM_TRY(copy(std::string(kStaging) + " (" + columns + ")", rows.chunks()));
+  std::string sql = "INSERT INTO " + table.sql_name() + " (" + columns + ") SELECT ";
+  if (options().table.mode == PostgresMode::kInsertNew) {
+    sql += columns + " FROM " + kStaging + " ON CONFLICT (" + key + ") DO NOTHING";
+  } else {
+    // Of rows with one key in the same epoch the last one counts, as if they had come one by one.
+    std::string set;
+    for (const PostgresColumn& column : table.columns) {
+      const std::string name = quote_identifier(column.name);
+      set += (set.empty() ? "" : ", ") + name + " = EXCLUDED." + name;
+    }
+    sql += "DISTINCT ON (" + key + ") " + columns + " FROM " + kStaging + " ORDER BY " + key +
+           ", ctid DESC ON CONFLICT (" + key + ") DO UPDATE SET " + set;
+  }
+  TM_TRY(connection_->execute(sql));
   return {};
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <map>
 #include <set>
 
@@ -15,12 +16,15 @@ using pg::quote_literal;
 
 namespace {
 
-constexpr size_t kLongestName = 63;  // longer ones PostgreSQL cuts off
-constexpr std::array<std::string_view, 12> kTypeNames = {"boolean",
+constexpr size_t kLongestName = 63;    // longer ones PostgreSQL cuts off
+constexpr int32_t kMostDigits = 1000;  // of numeric(precision, scale)
+constexpr std::array<std::string_view, 14> kTypeNames = {"boolean",
                                                          "smallint",
                                                          "integer",
                                                          "bigint",
                                                          "double precision",
+                                                         "real",
+                                                         "numeric",
                                                          "text",
                                                          "character varying",
                                                          "uuid",
@@ -35,6 +39,7 @@ std::optional<PostgresType> parse_type_name(std::string_view name) {
       {"bool", PostgresType::kBoolean},       {"int2", PostgresType::kSmallint},
       {"int", PostgresType::kInteger},        {"int4", PostgresType::kInteger},
       {"int8", PostgresType::kBigint},        {"float8", PostgresType::kDouble},
+      {"float4", PostgresType::kReal},        {"decimal", PostgresType::kNumeric},
       {"varchar", PostgresType::kVarchar},    {"timestamptz", PostgresType::kTimestamptz},
       {"timestamp", PostgresType::kTimestamp}};
   if (auto alias = kAliases.find(name); alias != kAliases.end()) return alias->second;
@@ -71,9 +76,9 @@ std::vector<PostgresType> fitting_types(Type type) {
       return {kBoolean};
     case Type::kInteger:
     case Type::kBigint:
-      return {kBigint, kInteger, kSmallint};
+      return {kBigint, kInteger, kSmallint, kNumeric};
     case Type::kDouble:
-      return {kDouble};
+      return {kDouble, kReal, kNumeric, kBigint, kInteger, kSmallint};
     case Type::kTimestamp:
       return {kTimestamptz, kTimestamp};
     case Type::kVarchar:
@@ -82,11 +87,6 @@ std::vector<PostgresType> fitting_types(Type type) {
       return {kJsonb, kJson, kText};
   }
   return {};
-}
-std::vector<PostgresType> fitting_types(const PostgresColumn& column, const Schema& schema) {
-  if (column.kind == PostgresColumn::kObject) return fitting_types(Type::kJson);
-  if (column.kind == PostgresColumn::kStoredAt) return fitting_types(Type::kTimestamp);
-  return fitting_types(schema.fields[column.field].type);
 }
 bool contains(const std::vector<PostgresType>& types, PostgresType type) {
   return std::find(types.begin(), types.end(), type) != types.end();
@@ -102,6 +102,7 @@ PostgresColumn object_column(const Schema& schema, const std::vector<size_t>& fi
   PostgresColumn column;
   column.kind = PostgresColumn::kObject;
   column.name = std::move(name);
+  column.from = Type::kJson;
   column.type = nested == PostgresNested::kText ? PostgresType::kText : PostgresType::kJsonb;
   column.object_fields = fields;
   for (size_t field : fields) {
@@ -150,24 +151,47 @@ const PostgresColumn* column_of(const PostgresTable& table, const Schema& schema
   return nullptr;
 }
 
+// "varchar(10)", "numeric(12, 3)"; false where it is no type.
+bool set_type(const std::string& asked, PostgresColumn* column) {
+  std::string type = to_lower(asked);
+  std::vector<int32_t> sizes;
+  if (const size_t open = type.find('('); open != std::string::npos && type.back() == ')') {
+    const std::string inside = type.substr(open + 1, type.size() - open - 2);
+    for (size_t at = 0; at <= inside.size();) {
+      const size_t end = std::min(inside.find(',', at), inside.size());
+      const std::string_view number = trim(std::string_view(inside).substr(at, end - at));
+      int32_t size = 0;
+      const auto read = std::from_chars(number.data(), number.data() + number.size(), size);
+      if (number.empty() || read.ec != std::errc{} || read.ptr != number.data() + number.size()) return false;
+      sizes.push_back(size);
+      at = end + 1;
+    }
+    type = trim(std::string_view(type).substr(0, open));
+  }
+  auto parsed = parse_type_name(type);
+  if (!parsed) return false;
+  column->type = *parsed;
+  if (sizes.empty()) return true;
+  if (*parsed == PostgresType::kVarchar) {
+    column->max_chars = sizes[0];
+    return sizes.size() == 1 && sizes[0] > 0;
+  }
+  column->precision = sizes[0];
+  column->scale = sizes.size() > 1 ? sizes[1] : 0;
+  return *parsed == PostgresType::kNumeric && sizes.size() <= 2 && column->precision > 0 &&
+         column->precision <= kMostDigits && column->scale >= 0 && column->scale <= column->precision;
+}
+
 Status set_types(const Schema& schema, const PostgresTableOptions& options, PostgresTable* table) {
   for (const auto& [field, name] : options.types) {
     const PostgresColumn* found = column_of(*table, schema, field);
     if (found == nullptr) return user_error("serve.postgres.types." + field + ": no column is made of it");
     PostgresColumn& column = table->columns[static_cast<size_t>(found - table->columns.data())];
-    std::string type = to_lower(name);
-    if (const size_t open = type.find('('); open != std::string::npos && type.back() == ')') {
-      column.max_chars = std::atoi(type.c_str() + open + 1);
-      type.erase(open);
-    }
-    auto parsed = parse_type_name(type);
-    const std::vector<PostgresType> fitting = fitting_types(column, schema);
-    const bool sized = column.max_chars == 0 || (parsed == PostgresType::kVarchar && column.max_chars > 0);
-    if (!parsed || !sized || !contains(fitting, *parsed)) {
+    const std::vector<PostgresType> fitting = fitting_types(column.from);
+    if (!set_type(name, &column) || !contains(fitting, column.type)) {
       return user_error("serve.postgres.types." + field + ": " + name + " does not fit; it may be " +
                         list_types(fitting));
     }
-    column.type = *parsed;
   }
   return {};
 }
@@ -232,16 +256,25 @@ Result<std::string> index_columns(const PostgresTable& table, const std::string&
 
 std::string full_type(const PostgresColumn& column) {
   std::string type(postgres_type_name(column.type));
+  if (column.precision > 0)
+    return type + "(" + std::to_string(column.precision) + "," + std::to_string(column.scale) + ")";
   return column.max_chars > 0 ? type + "(" + std::to_string(column.max_chars) + ")" : type;
 }
 
 struct Described {
   std::string type;
   int32_t max_chars = 0;
+  int32_t precision = 0, scale = 0;
   bool not_null = false;
   bool fills_itself = false;  // has a default
   bool generated = false;
 };
+
+// The scale has 11 bits, and may be negative.
+void set_numeric(int64_t modifier, Described* column) {
+  column->precision = static_cast<int32_t>(modifier >> 16);
+  column->scale = static_cast<int32_t>((modifier & 0x7FF) ^ 0x400) - 0x400;
+}
 
 Result<std::map<std::string, Described>> describe(pg::Connection& connection, const std::string& oid) {
   TM_ASSIGN(
@@ -256,6 +289,7 @@ Result<std::map<std::string, Described>> describe(pg::Connection& connection, co
     one.type = answer.text(i, 1);
     if (one.type == "character varying" && answer.integer(i, 2) > 4)
       one.max_chars = static_cast<int32_t>(answer.integer(i, 2)) - 4;
+    if (one.type == "numeric" && answer.integer(i, 2) > 4) set_numeric(answer.integer(i, 2) - 4, &one);
     one.not_null = answer.text(i, 3) == "t";
     one.fills_itself = answer.text(i, 4) == "t";
     one.generated = answer.text(i, 5) == "t";
@@ -274,30 +308,7 @@ Status compare(std::map<std::string, Described> is, PostgresTable* table) {
     }
     const Described& have = found->second;
     auto type = parse_type_name(have.type);
-    // What may stand there instead follows from the type that the schema gives.
-    std::vector<PostgresType> fitting;
-    switch (column.type) {
-      case PostgresType::kSmallint:
-      case PostgresType::kInteger:
-      case PostgresType::kBigint:
-        fitting = fitting_types(Type::kBigint);
-        break;
-      case PostgresType::kTimestamptz:
-      case PostgresType::kTimestamp:
-        fitting = fitting_types(Type::kTimestamp);
-        break;
-      case PostgresType::kJson:
-      case PostgresType::kJsonb:
-        fitting = fitting_types(Type::kJson);
-        break;
-      case PostgresType::kText:
-      case PostgresType::kVarchar:
-      case PostgresType::kUuid:
-        fitting = fitting_types(column.kind == PostgresColumn::kField ? Type::kVarchar : Type::kJson);
-        break;
-      default:
-        fitting = {column.type};
-    }
+    const std::vector<PostgresType> fitting = fitting_types(column.from);
     if (!type || !contains(fitting, *type) || have.generated) {
       return user_error(place + quote_identifier(column.name) + " is " + have.type +
                         (have.generated ? ", generated" : "") + ", where it must be " + list_types(fitting) +
@@ -308,7 +319,12 @@ Status compare(std::map<std::string, Described> is, PostgresTable* table) {
                         kWayOut);
     }
     column.type = *type;
+    if (have.scale < 0)
+      return user_error(place + quote_identifier(column.name) +
+                        " is numeric with a negative scale, which rounds whole numbers" + kWayOut);
     column.max_chars = have.max_chars;
+    column.precision = have.precision;
+    column.scale = have.scale;
     is.erase(found);
   }
   for (const auto& [name, extra] : is) {
@@ -387,7 +403,8 @@ Result<PostgresTable> make_postgres_table(const Schema& schema, const PostgresTa
     if (path.size() == 1 || options.nested == PostgresNested::kColumns) {
       PostgresColumn column;
       column.name = join(path, "_");
-      column.type = usual_type(schema.fields[i].type);
+      column.from = schema.fields[i].type;
+      column.type = usual_type(column.from);
       column.not_null = !schema.fields[i].nullable;
       column.field = i;
       table.columns.push_back(std::move(column));
@@ -402,6 +419,7 @@ Result<PostgresTable> make_postgres_table(const Schema& schema, const PostgresTa
     PostgresColumn column;
     column.kind = PostgresColumn::kStoredAt;
     column.name = options.stored_at;
+    column.from = Type::kTimestamp;
     column.type = PostgresType::kTimestamptz;
     column.not_null = true;
     table.columns.push_back(std::move(column));

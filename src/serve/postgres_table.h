@@ -32,6 +32,8 @@ enum class PostgresType : uint8_t {
   kInteger,
   kBigint,
   kDouble,
+  kReal,
+  kNumeric,
   kText,
   kVarchar,
   kUuid,
@@ -45,8 +47,11 @@ std::string_view postgres_type_name(PostgresType type);
 struct PostgresColumn {
   enum Kind : uint8_t { kField, kObject, kStoredAt } kind = kField;
   std::string name;
+  Type from = Type::kVarchar;  // what is stored in it: a field's type, JSON of an object, a time
   PostgresType type = PostgresType::kText;
   int32_t max_chars = 0;  // of a varchar(n); 0: no limit
+  // Of a numeric(precision, scale), which rounds; precision 0: no limit.
+  int32_t precision = 0, scale = 0;
   bool not_null = false;
   size_t field = 0;                   // kField: index into the schema's fields
   std::vector<size_t> object_fields;  // kObject: the fields of the object

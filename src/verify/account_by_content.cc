@@ -115,6 +115,7 @@ class ByContent {
     for (size_t f = 0; f < values.size(); ++f) {
       if (only_ && f != *only_) values[f] = {};
       if (shape.has_field[f] == 0) values[f] = {};
+      values[f] = shape.as_stored(f, values[f]);
     }
     return content_hash(values);
   }

@@ -244,10 +244,11 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
   bool altered = !row.wrong.empty();
   const StoreShape& shape = run_.rows->shape();
   for (size_t n = 0; n < expected.size() && !altered; ++n) {
-    if (shape.has_field[n] == 0 || (row.unreadable[n] == 0 && same_value(row.fields[n], expected[n])))
-      continue;
+    if (shape.has_field[n] == 0) continue;
+    const FieldValue value = shape.as_stored(n, expected[n]);
+    if (row.unreadable[n] == 0 && same_value(row.fields[n], value)) continue;
     altered = true;
-    wrong = run_.fields[n].name + " is " + display(row.fields[n]) + " instead of " + display(expected[n]);
+    wrong = run_.fields[n].name + " is " + display(row.fields[n]) + " instead of " + display(value);
   }
   std::optional<int64_t> enqueued_us = row.enqueued_us;
   if (positions_) {

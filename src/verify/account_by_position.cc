@@ -112,9 +112,10 @@ Status ByPosition::check_row(const StoredRow& row, size_t n) {
       created_us = expected[f].integer;
     }
     if (altered || fate == Fate::kDead || fate == Fate::kUnsure || shape.has_field[f] == 0) continue;
-    if (row.unreadable[f] == 0 && same_value(row.fields[f], expected[f])) continue;
+    const FieldValue value = shape.as_stored(f, expected[f]);
+    if (row.unreadable[f] == 0 && same_value(row.fields[f], value)) continue;
     altered = true;
-    wrong = spec.name + " is " + display(row.fields[f]) + " instead of " + display(expected[f]);
+    wrong = spec.name + " is " + display(row.fields[f]) + " instead of " + display(value);
   }
   std::optional<int64_t> enqueued_us = row.enqueued_us;
   if (record->append_time) {

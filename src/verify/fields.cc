@@ -5,6 +5,7 @@
 #include <bit>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 
 namespace tidemill::verify {
@@ -21,6 +22,41 @@ bool same_value(const FieldValue& a, const FieldValue& b) {
     default:
       return a.integer == b.integer;
   }
+}
+
+namespace {
+
+// The decimal of the fewest digits that read back to the same double, rounded.
+double rounded(double value, int32_t scale) {
+  char text[400];
+  const auto end = std::to_chars(text, text + sizeof text, std::abs(value), std::chars_format::fixed).ptr;
+  std::string digits(text, end);
+  size_t point = digits.find('.');
+  if (point == std::string::npos) return value;
+  const size_t kept = point + 1 + static_cast<size_t>(scale);
+  if (kept >= digits.size()) return value;
+  const bool up = digits[kept] >= '5';
+  digits.resize(kept);
+  digits.insert(0, 1, '0');
+  for (size_t at = digits.size(); up && at-- > 0;) {
+    if (digits[at] == '.') continue;
+    digits[at] = digits[at] == '9' ? '0' : static_cast<char>(digits[at] + 1);
+    if (digits[at] != '0') break;
+  }
+  double result = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), result);
+  return value < 0 ? -result : result;
+}
+
+}  // namespace
+
+FieldValue narrowed(const FieldValue& value, const Narrowing& by) {
+  if (value.kind != FieldValue::Kind::kDouble || by.kind == Narrowing::Kind::kNone || std::isnan(value.real))
+    return value;
+  if (by.kind == Narrowing::Kind::kReal)
+    return FieldValue::of_double(static_cast<double>(static_cast<float>(value.real)));
+  const double result = by.kind == Narrowing::Kind::kRounded ? rounded(value.real, by.scale) : value.real;
+  return FieldValue::of_double(result + 0.0);  // -0.0 + 0.0 is 0.0
 }
 
 std::string display(const FieldValue& value) {

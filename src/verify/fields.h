@@ -36,6 +36,13 @@ struct FieldValue {
 // Integers and doubles by their bits, timestamps by their microseconds, text by its bytes. A double
 // is never equal to an integer, nor 0.0 to -0.0.
 bool same_value(const FieldValue& a, const FieldValue& b);
+// What a column keeps of a double where that is less than the double.
+struct Narrowing {
+  enum class Kind : uint8_t { kNone, kReal, kDecimal, kRounded } kind = Kind::kNone;
+  int32_t scale = 0;  // kRounded: digits behind the point, the nearest, away from 0 in the middle
+};
+// Doubles only; kReal: to the nearest float; the others have no -0.0. Twice is as once.
+FieldValue narrowed(const FieldValue& value, const Narrowing& by);
 // For people: "63.09999999999999", "'TEMP'", "NULL", "2026-11-21 09:07:00.123456".
 std::string display(const FieldValue& value);
 

@@ -121,6 +121,27 @@ TEST(Windows, CoverEverythingOnce) {
   }
 }
 
+TEST(Fields, ANarrowColumnKeepsWhatTheDatabaseWould) {
+  using Kind = Narrowing::Kind;
+  const auto kept = [](double value, Kind kind, int32_t scale = 0) {
+    const FieldValue once = narrowed(FieldValue::of_double(value), {kind, scale});
+    EXPECT_TRUE(same_value(narrowed(once, {kind, scale}), once)) << value;
+    return display(once);
+  };
+  EXPECT_EQ(kept(63.09999999999999, Kind::kNone), "63.09999999999999");
+  EXPECT_EQ(kept(63.09999999999999, Kind::kRounded, 2), "63.1");
+  EXPECT_EQ(kept(-99.995, Kind::kRounded, 2), "-100");
+  EXPECT_EQ(kept(0.005, Kind::kRounded, 2), "0.01");
+  EXPECT_EQ(kept(-0.004, Kind::kRounded, 2), "0");
+  EXPECT_EQ(kept(9.5, Kind::kRounded), "10");
+  EXPECT_EQ(kept(1e300, Kind::kRounded, 2), "1e+300");
+  EXPECT_EQ(kept(5e-324, Kind::kRounded, 1000), "5e-324");
+  EXPECT_EQ(kept(-0.0, Kind::kReal), "-0");
+  EXPECT_EQ(kept(-0.0, Kind::kDecimal), "0");
+  EXPECT_EQ(kept(0.1, Kind::kReal), "0.10000000149011612");
+  EXPECT_TRUE(same_value(narrowed(FieldValue::of_integer(7), {Kind::kReal, 0}), FieldValue::of_integer(7)));
+}
+
 TEST(Fields, ValuesAreComparedByTheirBits) {
   EXPECT_FALSE(same_value(FieldValue::of_double(0.0), FieldValue::of_double(-0.0)));
   EXPECT_TRUE(same_value(FieldValue::of_double(std::nan("")), FieldValue::of_double(std::nan(""))));

@@ -41,6 +41,12 @@ struct StoreShape {
   bool unordered = false;          // nobody can tell in which order the rows were stored
   bool in_order = false;           // the rows of an output partition stand in the order of the input's
   std::vector<uint8_t> has_field;  // per field asked for
+  std::vector<Narrowing> narrows;  // the same; empty: none is narrowed
+
+  // What the store must hold of an event's value.
+  FieldValue as_stored(size_t field, const FieldValue& value) const {
+    return narrows.empty() ? value : narrowed(value, narrows[field]);
+  }
 };
 
 // A store that can be gone through any number of times.

@@ -79,11 +79,22 @@ class Cursor {
   size_t at_ = 0;
 };
 
-std::optional<int64_t> to_integer(std::string_view text) {
-  int64_t value = 0;
+template <class Number>
+std::optional<Number> to_number(std::string_view text) {
+  Number value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
   return value;
+}
+
+std::optional<int64_t> to_integer(std::string_view text) {
+  return to_number<int64_t>(text);
+}
+// "17.00" → "17", as numeric(10,2) holds it.
+std::string_view whole(std::string_view text) {
+  const size_t point = text.find('.');
+  if (point == text.npos || text.find_first_not_of('0', point + 1) != text.npos) return text;
+  return text.substr(0, point);
 }
 
 // "2026-11-21 09:07:00.123456+00"; without an offset it is UTC.
@@ -126,7 +137,8 @@ class PostgresRowStore final : public RowStore {
 
  private:
   friend class PostgresRows;
-  std::string expression_of(const FieldSpec& spec) const;
+  std::string expression_of(const FieldSpec& spec, Narrowing* narrows) const;
+  Narrowing narrowing_of(const std::string& column) const;
   int add_extra(const std::string& name);
   bool has(const std::string& name) const { return types_.contains(name); }
 
@@ -134,6 +146,7 @@ class PostgresRowStore final : public RowStore {
   const std::vector<FieldSpec> fields_;
   StoreShape shape_;
   std::map<std::string, std::string> types_;  // of the table's columns
+  std::map<std::string, int64_t> modifiers_;  // of the same
   std::vector<std::string> expressions_;      // per field; "NULL" where the table has none
   std::vector<std::string> extras_;
   int partition_ = -1, offset_ = -1, enqueued_ = -1, stored_ = -1;
@@ -141,11 +154,13 @@ class PostgresRowStore final : public RowStore {
 
 // The ways in which the table may hold a field: a column of its name, of its path joined by an underscore, a
 // member of one that holds JSON.
-std::string PostgresRowStore::expression_of(const FieldSpec& spec) const {
+std::string PostgresRowStore::expression_of(const FieldSpec& spec, Narrowing* narrows) const {
   std::string scored;
   for (const std::string& name : spec.path) scored += (scored.empty() ? "" : "_") + name;
   for (const std::string& name : {spec.name, scored}) {
-    if (has(name)) return pg::quote_identifier(name);
+    if (!has(name)) continue;
+    *narrows = narrowing_of(name);
+    return pg::quote_identifier(name);
   }
   if (spec.path.size() < 2 || !has(spec.path[0])) return "NULL";
   std::string expression = pg::quote_identifier(spec.path[0]);
@@ -156,6 +171,18 @@ std::string PostgresRowStore::expression_of(const FieldSpec& spec) const {
   return "(" + expression + ")";
 }
 
+Narrowing PostgresRowStore::narrowing_of(const std::string& column) const {
+  using Kind = Narrowing::Kind;
+  const std::string& type = types_.at(column);
+  if (type == "real") return {Kind::kReal, 0};
+  if (type == "smallint" || type == "integer" || type == "bigint") return {Kind::kDecimal, 0};
+  if (type != "numeric") return {};
+  // atttypmod: -1, or 4 + (precision << 16 | scale), of which the scale has 11 bits with its sign.
+  const int64_t modifier = modifiers_.at(column) - 4;
+  const int32_t scale = (static_cast<int32_t>(modifier & 0x7FF) ^ 0x400) - 0x400;
+  return modifier < 0 || scale < 0 ? Narrowing{Kind::kDecimal, 0} : Narrowing{Kind::kRounded, scale};
+}
+
 int PostgresRowStore::add_extra(const std::string& name) {
   if (name.empty() || !has(name)) return -1;
   extras_.push_back(pg::quote_identifier(name));
@@ -164,16 +191,19 @@ int PostgresRowStore::add_extra(const std::string& name) {
 
 Status PostgresRowStore::prepare(const StoreColumns& names) {
   const std::string table = session_->sql_name(session_->table.table);
-  TM_ASSIGN(
-      pg::Answer columns,
-      session_->connection->execute(
-          "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = to_regclass(" +
-          pg::quote_literal(table) + ") AND attnum > 0 AND NOT attisdropped"));
+  TM_ASSIGN(pg::Answer columns, session_->connection->execute(
+                                    "SELECT attname, format_type(atttypid, NULL), atttypmod FROM "
+                                    "pg_attribute WHERE attrelid = to_regclass(" +
+                                    pg::quote_literal(table) + ") AND attnum > 0 AND NOT attisdropped"));
   if (columns.rows() == 0)
     return user_error(session_->connection->place() + " has no table " + table, Code::kNotFound);
-  for (size_t n = 0; n < columns.rows(); ++n) types_.emplace(columns.text(n, 0), columns.text(n, 1));
+  for (size_t n = 0; n < columns.rows(); ++n) {
+    types_.emplace(columns.text(n, 0), columns.text(n, 1));
+    modifiers_.emplace(columns.text(n, 0), columns.integer(n, 2));
+  }
   for (const FieldSpec& spec : fields_) {
-    expressions_.push_back(expression_of(spec));
+    shape_.narrows.emplace_back();
+    expressions_.push_back(expression_of(spec, &shape_.narrows.back()));
     shape_.has_field.push_back(expressions_.back() == "NULL" ? 0 : 1);
   }
   partition_ = add_extra(names.partition);
@@ -219,14 +249,15 @@ void PostgresRows::read_field(size_t field, StoredRow* row) {
       break;
     case FieldType::kInteger:
     case FieldType::kBigint:
-      if (auto number = to_integer(text)) value = FieldValue::of_integer(*number);
+      if (auto number = to_integer(whole(text))) value = FieldValue::of_integer(*number);
       break;
-    case FieldType::kDouble: {
-      double real = 0;
-      auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), real);
-      if (error == std::errc{} && end == text.data() + text.size()) value = FieldValue::of_double(real);
+    case FieldType::kDouble:
+      if (store_.shape_.narrows[field].kind == Narrowing::Kind::kReal) {
+        if (auto real = to_number<float>(text)) value = FieldValue::of_double(static_cast<double>(*real));
+      } else if (auto real = to_number<double>(text)) {
+        value = FieldValue::of_double(*real);
+      }
       break;
-    }
     case FieldType::kTimestamp:
       if (auto us = to_time(text)) value = FieldValue::of_timestamp(*us);
       break;

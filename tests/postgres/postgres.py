@@ -43,9 +43,9 @@ serve:
   postgres: {{connection: "{url}", table: stored, {serve}}}
 pipeline: {{tasks: 2, snapshot_min: 64KiB}}
 """
-SERVE = {"append": "types: {eventId: uuid}, indexes: ['deviceId, deviceSequenceNumber desc']",
-         "upsert": "mode: upsert, key: [eventId, deviceId], partitions: 4, nested: text",
-         "insert-new": "mode: insert-new, key: eventId, nested: columns"}
+SERVE = {"append": "types: {eventId: uuid, value: real, deviceSequenceNumber: numeric}, indexes: ['deviceId, deviceSequenceNumber desc']",
+         "upsert": "mode: upsert, key: [eventId, deviceId], partitions: 4, nested: text, types: {value: numeric}",
+         "insert-new": "mode: insert-new, key: eventId, nested: columns, types: {value: 'numeric(12,3)', complexData.moreData0: real}"}
 
 
 class Server:
