@@ -8,14 +8,17 @@ import os
 import pathlib
 import random
 import re
+import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONTAINER = "kills"
+SAVED_SECONDS = 6  # Azurite writes its index down every 5 s, if there is anything new
 
 
 class Server:
@@ -36,9 +39,23 @@ class Server:
         return subprocess.run([ROOT / "tools" / "azurite", *arguments, "--dir", self.directory], stdout=subprocess.PIPE, text=True)
 
     def restart(self):
-        # Not by SIGKILL: Azurite writes down what it holds every few seconds, and at its end.
         if self.tool("stop").returncode != 0 or self.tool("start").returncode != 0:
             raise AssertionError("Azurite did not come back")
+
+    def crash(self, writers):
+        """SIGKILL of the server in the middle of what the processes `writers` write. They stand still until it has written
+        down what it has acknowledged: of that it keeps an index in memory, for some seconds."""
+        for process in writers:
+            process.send_signal(signal.SIGSTOP)
+        indexes = [pathlib.Path(self.directory, "data", f"__azurite_db_{name}__.json") for name in ("blob", "blob_extent")]
+        before, deadline = [one.stat().st_mtime for one in indexes], time.monotonic() + SAVED_SECONDS
+        while any(one.stat().st_mtime == at for one, at in zip(indexes, before)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        crashed = self.tool("stop", "--kill").returncode == 0 and self.tool("start").returncode == 0
+        for process in writers:
+            process.send_signal(signal.SIGCONT)
+        if not crashed:
+            raise AssertionError("Azurite did not come back from a crash")
 
     def connection(self, port=None, key=None):
         endpoint = self.url.replace(f":{self.port}/", f":{port or self.port}/")

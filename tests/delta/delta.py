@@ -79,6 +79,9 @@ class Folders:
         """What may happen to a store, beside the death of who writes to it."""
         return False
 
+    def crash(self, writers):
+        """Of the store itself, if it can."""
+
     def quiet(self):
         return ""
 
@@ -117,10 +120,13 @@ class Azure:
             self.server.restart()
         return 0.5 < what < 0.7 or what > 0.85
 
+    def crash(self, writers):
+        self.server.crash(writers)
+
     def quiet(self):
         self.proxy.lose = self.proxy.busy = 0.0
         return (f"; {self.proxy.lost} answers lost, {self.proxy.refused} requests refused, connections cut {self.proxy.cuts} times, "
-                f"{self.restarts} restarts of the server")
+                f"{self.restarts} restarts of the server, and one crash")
 
 
 class Run:
@@ -217,6 +223,7 @@ def at_random(runs, chance, seconds):
         live[n].wait()
         kills += 1
         live[n] = runs[n].start()
+    runs[0].store.crash(live)
     quiet = runs[0].store.quiet()
     for run, process in zip(runs, live):
         moved(run)
