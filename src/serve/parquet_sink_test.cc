@@ -102,7 +102,8 @@ struct ParquetFolder {
     TM_ASSIGN(auto connection, database->connect());
     TM_ASSIGN(auto table, read_parquet_table(files, options.directory));
     if (!table) return stored;
-    TM_ASSIGN(std::string sql, parquet_rows_sql(*table, options.directory, !visible().empty()));
+    TM_ASSIGN(std::string sql,
+              parquet_rows_sql(*table, visible().empty() ? "" : parquet_glob(options.directory)));
     TM_ASSIGN(auto rows, connection->query(sql));
     for (;;) {
       TM_ASSIGN(size_t count, rows->next());
@@ -209,6 +210,16 @@ TEST(ParquetSink, FilesAreNamedByPartitionAndStart) {
             (std::vector<std::string>{
                 "harness-0-00000000000000000100.parquet", "harness-0-00000000000000000150.parquet",
                 "harness-1-00000000000000000101.parquet", "harness-1-00000000000000000151.parquet"}));
+}
+
+TEST(ParquetSink, KnowsTheNamesOfItsOwnFiles) {
+  for (const char* own : {"in-0-00000000000000000100.parquet", "a-b%2F-12-00000000000000000000-3.parquet"})
+    EXPECT_TRUE(is_parquet_name(own)) << own;
+  for (const char* foreign :
+       {"part-00000.parquet", "in-00000000000000000100.parquet", "-0-00000000000000000100.parquet",
+        "in-0-100.parquet", "in-0-00000000000000000100-.parquet", "in-0-00000000000000000100-1-2.parquet",
+        "in-0-00000000000000000100.new", ".parquet", "00000000000000000100.parquet"})
+    EXPECT_FALSE(is_parquet_name(foreign)) << foreign;
 }
 
 TEST(ParquetSink, NeverReplacesAFile) {

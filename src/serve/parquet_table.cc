@@ -166,8 +166,8 @@ Result<Described> describe(const ParquetTable& table) {
   return described;
 }
 
-std::string scan_of(const std::string& directory, const std::string& types) {
-  return "read_parquet(" + parquet_glob(directory) +
+std::string scan_of(const std::string& files, const std::string& types) {
+  return "read_parquet(" + files +
          ", hive_partitioning = " + (types.empty() ? "false" : "true, hive_types = {" + types + "}") + ")";
 }
 
@@ -175,19 +175,37 @@ std::string scan_of(const std::string& directory, const std::string& types) {
 
 Result<std::string> parquet_scan_sql(const ParquetTable& table, const std::string& directory) {
   TM_ASSIGN(Described described, describe(table));
-  return scan_of(directory, described.hive_types);
+  return scan_of(parquet_glob(directory), described.hive_types);
 }
 
-Result<std::string> parquet_rows_sql(const ParquetTable& table, const std::string& directory, bool any) {
+bool is_parquet_name(std::string_view name) {
+  constexpr std::string_view kEnding = ".parquet";
+  constexpr size_t kOffsetDigits = 20;
+  if (!name.ends_with(kEnding)) return false;
+  name.remove_suffix(kEnding.size());
+  // Takes "-17" off its end; how many digits that has.
+  const auto take = [&]() -> size_t {
+    const size_t dash = name.find_last_not_of("0123456789");
+    if (dash == std::string_view::npos || name[dash] != '-') return 0;
+    const size_t digits = name.size() - dash - 1;
+    name = name.substr(0, dash);
+    return digits;
+  };
+  size_t digits = take();
+  if (digits != kOffsetDigits && digits > 0) digits = take();
+  return digits == kOffsetDigits && take() > 0 && !name.empty();
+}
+
+Result<std::string> parquet_rows_sql(const ParquetTable& table, const std::string& files) {
   TM_ASSIGN(Described described, describe(table));
   std::string list;
   for (const DeltaColumn& column : described.columns) {
     const std::string name = quote_identifier(column.name);
-    list += (list.empty() ? "" : ", ") + ("CAST(" + (any ? name : "NULL") + " AS " + column.type + ") AS ") +
-            name;
+    list += (list.empty() ? "" : ", ") +
+            ("CAST(" + (files.empty() ? "NULL" : name) + " AS " + column.type + ") AS ") + name;
   }
-  if (!any) return "SELECT " + list + " WHERE false";
-  return "SELECT " + list + " FROM " + scan_of(directory, described.hive_types);
+  if (files.empty()) return "SELECT " + list + " WHERE false";
+  return "SELECT " + list + " FROM " + scan_of(files, described.hive_types);
 }
 
 }  // namespace tidemill::serve

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file_system.h"
@@ -42,7 +43,10 @@ std::string derived_from(const std::string& partition);
 std::string parquet_glob(const std::string& directory);
 // DuckDB's reading of them, as what stands behind FROM.
 Result<std::string> parquet_scan_sql(const ParquetTable& table, const std::string& directory);
-// A query of its rows; `any`: there are files that the pattern finds.
-Result<std::string> parquet_rows_sql(const ParquetTable& table, const std::string& directory, bool any);
+// A query of the rows of `files`, a pattern or a list of paths in DuckDB's SQL; empty: there are none.
+Result<std::string> parquet_rows_sql(const ParquetTable& table, const std::string& files);
+
+// Whether the sink gives its files such names: "telemetry-0-00000000000000000150.parquet", "…-1.parquet".
+bool is_parquet_name(std::string_view name);
 
 }  // namespace tidemill::serve

@@ -210,8 +210,8 @@ Status Host::note_made(const std::string& replay_into) {
   }
   const SinkKind kind = solution_.serve.kind;
   const bool delta = kind == SinkKind::kDelta && !is_in_azure(solution_.serve.delta);
-  if (!replay_into.empty() && (kind == SinkKind::kFiles || delta)) paths.push_back(replay_into);
-  if (!replay_into.empty() && kind == SinkKind::kParquet)
+  if (!replay_into.empty() && kind == SinkKind::kFiles) paths.push_back(replay_into);
+  if (!replay_into.empty() && (kind == SinkKind::kParquet || delta))
     paths.insert(paths.end(), {replay_into, replay_into + "_dead_letters"});
   RunRecord record = this->record();
   for (const std::string& path : paths) {
@@ -222,8 +222,14 @@ Status Host::note_made(const std::string& replay_into) {
       continue;
     record.made.push_back(entry);
   }
-  if (record.made == this->record().made) return {};
-  return save_record([&](RunRecord& kept) { kept.made = record.made; });
+  if (!replay_into.empty() && !std::count(record.replays.begin(), record.replays.end(), replay_into))
+    record.replays.push_back(replay_into);
+  const RunRecord now = this->record();
+  if (record.made == now.made && record.replays == now.replays) return {};
+  return save_record([&](RunRecord& kept) {
+    kept.made = record.made;
+    kept.replays = record.replays;
+  });
 }
 
 Result<std::shared_ptr<duck::Database>> Host::database(const DuckDbSink& sink) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/text.h"
 #include "event/json_splice.h"
 #include "event/timestamp.h"
 #include "solution/host.h"
@@ -108,7 +109,14 @@ Result<std::shared_ptr<duck::Database>> open_query_database(const Host& host, co
                                {"max_temp_directory_size", std::to_string(query.spill_bytes) + "B"}});
 }
 
-Result<QueryStore> open_query_store(Host& host, const Solution& solution) {
+std::vector<std::string> replays_in(const Host& host, const std::string& query) {
+  std::vector<std::string> named = host.record().replays;
+  const std::string sql = to_lower(query);
+  std::erase_if(named, [&](const std::string& into) { return sql.find(to_lower(into)) == sql.npos; });
+  return named;
+}
+
+Result<QueryStore> open_query_store(Host& host, const Solution& solution, const std::string& query) {
   QueryStore store;
   switch (solution.serve.kind) {
     case SinkKind::kDuckDb: {
@@ -134,9 +142,9 @@ Result<QueryStore> open_query_store(Host& host, const Solution& solution) {
     case SinkKind::kPostgres:
       return internal_error("PostgreSQL answers queries itself");
     case SinkKind::kDelta:
-      return open_delta_store(host, solution, -1, -1);
+      return open_delta_store(host, solution, query, -1, -1);
     case SinkKind::kParquet:
-      return open_parquet_store(host, solution);
+      return open_parquet_store(host, solution, query);
     case SinkKind::kNull:
       return user_error(solution.name + " serves nothing that could be queried; serve with duckdb or files");
   }
@@ -150,11 +158,11 @@ Result<QueryStore> open_old_store(Host& host, const Solution& solution, const Re
   if (solution.serve.kind != SinkKind::kDelta)
     return user_error("--version, --time: only a Delta table keeps what it was; " + solution.name +
                       " serves " + sink_summary(solution));
-  const std::string time = request.get("time");
-  if (time.empty()) return open_delta_store(host, solution, request.number("version", -1), -1);
+  const std::string time = request.get("time"), query = request.get("sql");
+  if (time.empty()) return open_delta_store(host, solution, query, request.number("version", -1), -1);
   auto us = parse_timestamp_us(time);
   if (!us) return user_error("--time: '" + time + "' is not a time like 2026-01-31T12:00:00Z");
-  return open_delta_store(host, solution, -1, *us / 1000);
+  return open_delta_store(host, solution, query, -1, *us / 1000);
 }
 
 }  // namespace
@@ -164,8 +172,8 @@ Status answer_query(Host& host, const Request& request, const Reply& reply, cons
   TM_ASSIGN(const Solution* solution, find_branch(host.solution(), request.get("branch")));
   if (solution->serve.kind == SinkKind::kPostgres && !old)
     return query_postgres(host, *solution, request, reply, gone);
-  TM_ASSIGN(QueryStore store,
-            old ? open_old_store(host, *solution, request) : open_query_store(host, *solution));
+  TM_ASSIGN(QueryStore store, old ? open_old_store(host, *solution, request)
+                                  : open_query_store(host, *solution, request.get("sql")));
   QueryLimits limits;
   limits.timeout_us = solution->query.timeout_us;
   limits.memory_bytes = solution->query.memory_bytes;

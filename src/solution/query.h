@@ -22,7 +22,10 @@ Status answer_query(Host& host, const Request& request, const Reply& reply, cons
 Result<std::shared_ptr<duck::Database>> open_query_database(const Host& host, const Solution& solution);
 
 // What queries of the store run on that the solution, or a branch of it, serves. Does not need the log.
-Result<QueryStore> open_query_store(Host& host, const Solution& solution);
+// `query`: the SQL, which tells what of other tables is asked for.
+Result<QueryStore> open_query_store(Host& host, const Solution& solution, const std::string& query);
+// Of the run's replays (run --into) those whose names stand in the SQL `query`.
+std::vector<std::string> replays_in(const Host& host, const std::string& query);
 
 // Streams a result as text to `reply`.
 Status print_rows(duck::Rows& rows, const std::string& format, int64_t max_rows, const Reply& reply);

@@ -48,17 +48,23 @@ Result<std::string> view_of_table(Host& host, const Solution& solution, const st
 
 }  // namespace
 
-Result<QueryStore> open_delta_store(Host& host, const Solution& solution, int64_t version, int64_t time_ms) {
+Result<QueryStore> open_delta_store(Host& host, const Solution& solution, const std::string& query,
+                                    int64_t version, int64_t time_ms) {
   const DeltaFolders folders = delta_folders(solution, host.directory());
   QueryStore store;
   TM_ASSIGN(store.database, open_query_database(host, solution));
   std::vector<std::string> places;
   TM_ASSIGN(store.prepare, view_of_table(host, solution, folders.table, version, time_ms, &store, &places));
-  auto dead = view_of_table(host, solution, folders.dead_letters, -1, -1, &store, &places);
-  if (dead.ok()) {
-    store.prepare += *dead;
-  } else if (dead.error().code != Code::kNotFound) {
-    return std::move(dead).error();
+  std::vector<std::string> others{folders.dead_letters};
+  for (const std::string& into : replays_in(host, query)) {
+    const std::string folder = join_path(parent_path(folders.table), into);
+    others.insert(others.end(), {folder, folder + "_dead_letters"});
+  }
+  for (const std::string& other : others) {
+    auto view = view_of_table(host, solution, other, -1, -1, &store, &places);
+    if (!view.ok() && view.error().code == Code::kNotFound) continue;
+    if (!view.ok()) return std::move(view).error();
+    store.prepare += *view;
   }
   TM_TRY(store.database->lock_down(places));
   return store;

@@ -8,8 +8,8 @@ namespace tidemill::solution {
 class Host;
 struct Solution;
 
-// Tables: one of the folder's name, and one of the dead letters' where there are some. Errors (kUser):
-// nothing was served yet.
-Result<QueryStore> open_parquet_store(Host& host, const Solution& solution);
+// Tables: one of the folder's name, and one of the dead letters' where there are some; and those of the
+// replays that the SQL `query` may mean. Errors (kUser): nothing was served yet.
+Result<QueryStore> open_parquet_store(Host& host, const Solution& solution, const std::string& query);
 
 }  // namespace tidemill::solution

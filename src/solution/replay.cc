@@ -62,14 +62,21 @@ Status check_name(const Solution& solution, const std::string& into) {
       fault = holds_only(into, "._-")
                   ? folder_fault(into)
                   : '"' + into + "\" is not a folder's name; use letters, digits, dot, dash and underscore";
+      if (into.find('/') != std::string::npos)
+        fault = '"' + into + "\" is a path; what a replay writes stands beside " +
+                names_in_use(solution).back() +
+                ", where no other table is in its folder or around it: give a name alone";
       break;
     case SinkKind::kNull:
       return user_error("--into: " + solution.name + " serves to null, which keeps nothing of a replay");
   }
   // SQL knows no difference between upper and lower case.
-  for (const std::string& used : names_in_use(solution)) {
-    if (fault.empty() && to_lower(used) == to_lower(into))
-      fault = into + " is in use by " + solution.name + " itself; give another name";
+  for (const Solution* one : with_branches(solution)) {
+    if (one->serve.kind != solution.serve.kind) continue;
+    for (const std::string& used : names_in_use(*one)) {
+      if (fault.empty() && to_lower(used) == to_lower(into))
+        fault = into + " is in use by " + solution.name + " itself; give another name";
+    }
   }
   if (fault.empty() && solution.serve.kind == SinkKind::kKafka && kafka::is_pattern(input_topic(solution)) &&
       kafka::matches_pattern(input_topic(solution), into))

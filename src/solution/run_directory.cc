@@ -43,10 +43,11 @@ Result<std::string> encode_run(const RunRecord& record) {
       "\"target\":{},"
       "\"created_us\":"
       "{},"
-      "\"state\":{},\"verdict\":{},\"made\":{}}}\n",
+      "\"state\":{},\"verdict\":{},\"made\":{},\"replays\":{}}}\n",
       json_text(record.name), record.number, json_text(record.solution), json_texts(record.settings),
       json_text(record.size), json_text(record.variant), json_text(record.target), record.created_us,
-      json_text(record.state), json_text(record.verdict), json_texts(record.made));
+      json_text(record.state), json_text(record.verdict), json_texts(record.made),
+      json_texts(record.replays));
 }
 
 Result<RunRecord> decode_run(const std::string& json) {
@@ -90,6 +91,7 @@ Result<RunRecord> decode_run(const std::string& json) {
   };
   record.settings = texts("settings");
   record.made = texts("made");
+  record.replays = texts("replays");
   TM_TRY(check_run_name(record.name));
   return record;
 }

@@ -29,6 +29,7 @@ struct RunRecord {
   std::string verdict;         // PASS, FAIL, or empty: not verified
   // Entries of its directory that the run made by names of the solution's own: a database, folders.
   std::vector<std::string> made;
+  std::vector<std::string> replays;  // names of what its replays wrote into
   // Why run.json cannot be used: damaged, or of another version of the program. Then only `name` and
   // `number` count, which are those of its directory. Empty: it can.
   std::string problem;

@@ -2,10 +2,12 @@
 // names say, by DuckDB's reader of a list of files.
 //
 // Committed is every file that has its final name, and those that the newest record of each partition names,
-// which may not have got it yet. A file of a name that no partition's file can have is a fault.
+// which may not have got it yet. A file of a name that no partition's file can have is a fault, and is not
+// read.
 #include <simdjson.h>
 
 #include <filesystem>
+#include <regex>
 #include <set>
 
 #include "verify/commit_journal.h"
@@ -81,8 +83,15 @@ Result<std::set<std::string>> final_names(const std::string& directory) {
   return names;
 }
 
-// Paths of all files that are committed.
-Result<std::vector<std::string>> committed_files(FileSystem& files, const std::string& directory) {
+// "telemetry-0-00000000000000000150.parquet", "telemetry-0-00000000000000000150-1.parquet".
+bool is_sinks(const std::string& name) {
+  static const std::regex kName(".+-[0-9]+-[0-9]{20}(-[0-9]+)?\\.parquet");
+  return std::regex_match(name.substr(name.rfind('/') + 1), kName);
+}
+
+// Paths of all files that are committed; what of them is `wrong`.
+Result<std::vector<std::string>> committed_files(FileSystem& files, const std::string& directory,
+                                                 std::vector<std::string>* wrong) {
   JournalStates states;
   const std::string own = join_path(directory, ".tidemill"), journal = join_path(own, "journal");
   TM_ASSIGN(std::set<std::string> names, final_names(directory));
@@ -98,8 +107,10 @@ Result<std::vector<std::string>> committed_files(FileSystem& files, const std::s
         path = join_path(own, "new/" + folder + "/" + file.name.substr(0, file.name.size() - 7) + "new");
       }
       auto opened = files.open(path, OpenMode::kRead);
-      if (!opened.ok())
-        return external_error(join_path(directory, file.name) + ": it is committed, but not there");
+      if (!opened.ok()) {
+        wrong->push_back(join_path(directory, file.name) + ": it is committed, but not there");
+        continue;
+      }
       TM_ASSIGN(uint64_t size, (*opened)->size());
       if (size != file.size_bytes)
         return internal_error(path + ": it has " + std::to_string(size) + " bytes, " +
@@ -109,7 +120,13 @@ Result<std::vector<std::string>> committed_files(FileSystem& files, const std::s
       paths.push_back(std::move(path));
     }
   }
-  for (const std::string& name : names) paths.push_back(join_path(directory, name));
+  for (const std::string& name : names) {
+    if (is_sinks(name)) {
+      paths.push_back(join_path(directory, name));
+    } else {
+      wrong->push_back(join_path(directory, name) + ": is not the sink's, and others read its rows, too");
+    }
+  }
   return paths;
 }
 
@@ -123,7 +140,7 @@ Result<DuckTable> open_parquet(FileSystem& files, const ParquetFolder& folder) {
   opened.folders.name_is_value = true;
   const std::string description = join_path(folder.directory, ".tidemill/table.json");
   TM_ASSIGN(std::string text, read_file(files, description));
-  TM_ASSIGN(std::vector<std::string> paths, committed_files(files, folder.directory));
+  TM_ASSIGN(std::vector<std::string> paths, committed_files(files, folder.directory, &opened.wrong));
   auto columns = columns_of(text, folder.directory, !paths.empty(), &opened.folders.names);
   if (!columns.ok()) return std::move(columns).error().within(description);
   std::string list;

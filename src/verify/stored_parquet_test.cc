@@ -30,8 +30,8 @@ TEST(StoredParquet, AColumnMayBeCalledFilename) {
   Folder folder;
   auto written = duck::Database::open(":memory:", {{"threads", "1"}}).value()->connect().value();
   fs::create_directories(folder.path + "/k=%D0%B6");
-  auto copied =
-      written->execute("COPY (SELECT 'mine' AS filename) TO '" + folder.path + "/k=%D0%B6/in-0.parquet'");
+  auto copied = written->execute("COPY (SELECT 'mine' AS filename) TO '" + folder.path +
+                                 "/k=%D0%B6/in-0-00000000000000000000.parquet'");
   ASSERT_TRUE(copied.ok()) << copied.error().message;
   auto opened = open_parquet(FileSystem::posix(), {folder.path});
   ASSERT_TRUE(opened.ok()) << opened.error().message;
@@ -41,6 +41,20 @@ TEST(StoredParquet, AColumnMayBeCalledFilename) {
   ASSERT_EQ((*rows)->next().value(), 1u);
   EXPECT_EQ((*rows)->text(0, 0), "mine");
   EXPECT_EQ((*rows)->text(1, 0), "\xD0\xB6");
+}
+
+TEST(StoredParquet, AForeignFileIsNamedAndNotRead) {
+  Folder folder;
+  fs::create_directories(folder.path + "/k=a");
+  std::ofstream(folder.path + "/k=a/part-0.parquet") << "no Parquet";
+  auto opened = open_parquet(FileSystem::posix(), {folder.path});
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_EQ(opened->wrong,
+            std::vector<std::string>{folder.path + "/k=a/part-0.parquet: is not the sink's, and others "
+                                                   "read its rows, too"});
+  auto rows = opened->database->connect().value()->query("SELECT filename, k FROM " + opened->table);
+  ASSERT_TRUE(rows.ok()) << rows.error().message;
+  EXPECT_EQ((*rows)->next().value(), 0u);
 }
 
 TEST(StoredParquet, WhatAFoldersNameCannotHoldIsExpectedToBeNullOrADeadLetter) {

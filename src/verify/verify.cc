@@ -126,6 +126,7 @@ Status open_rows(Run& run, const std::vector<std::string>& projected, Sessions* 
   } else if (store.parquet) {
     TM_ASSIGN(DuckTable table, open_parquet(run.files, *store.parquet));
     run.folders = table.folders;
+    for (std::string& wrong : table.wrong) run.faults.reason(std::move(wrong));
     TM_ASSIGN(sessions->duck, DuckSession::open(table, run.request.stop));
     TM_ASSIGN(run.rows, open_duck_rows(sessions->duck, table, store.columns, run.fields));
   } else if (store.postgres) {

@@ -71,6 +71,7 @@ struct DuckTable {
                            // before the run's start are never counted
   bool unordered = false;  // rows do not come in the order in which they were stored
   FolderColumns folders;
+  std::vector<std::string> wrong = {};  // with the table as a whole: reasons for FAIL
 };
 
 // In PostgreSQL.

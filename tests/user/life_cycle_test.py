@@ -255,6 +255,48 @@ class Unverified(UserTest):
         self.refused("verify", "counted", says="process.sql.count")
 
 
+class Lake(UserTest):
+    def counted(self, table, verb="count(*)"):
+        return int(self.do("query", "lake", f"SELECT {verb} AS n FROM {table}", "--format", "json").json()[0]["n"])
+
+    def served(self, kind, options):
+        self.lake = self.write("lake.yaml", "event: telemetry\nsimulate: {count: 2000, rate: max, duplicate_every: never}\n"
+                               f"serve: {{{kind}: {options}}}\n")
+        self.do("run", self.lake)
+        return pathlib.Path(self.root, "lake/1/facts")
+
+    def test_replays_are_tables_of_queries(self):
+        for kind, options in (("parquet", "{directory: facts, roll_interval: 200ms}"), ("delta", "{table: facts}")):
+            with self.subTest(kind):
+                self.served(kind, options)
+                self.do("run", self.lake, "--from", "earliest", "--into", "again")
+                self.assertEqual((self.counted("facts"), self.counted("again")), (2000, 2000))
+                self.refused("run", self.lake, "--from", "earliest", "--into", "facts/x", says=["is a path", "beside facts"])
+                self.do("clean", "lake", "--yes")
+                self.assertFalse(pathlib.Path(self.root, "lake/1").exists())
+
+    def test_files_of_strangers_and_files_that_are_gone(self):
+        folder = self.served("parquet", "{directory: facts, roll_interval: 200ms}")
+        (folder / "part-0.parquet").write_text("a stranger's")
+        asked = self.do("query", "lake", "SELECT count(*) AS n FROM facts", "--format", "json")
+        self.assertEqual(asked.json()[0]["n"], 2000)
+        self.assertIn("part-0.parquet", asked.err)
+        answer = self.ask("verify", "lake", "--format", "json")
+        verdict = self.verdict(answer)
+        self.assertEqual((answer.status, verdict["stored"], verdict["lost"]), (1, 2000, 0), str(answer))
+        self.assertIn("part-0.parquet", str(verdict["why"]))
+        (folder / "part-0.parquet").unlink()
+        # Of each partition the newest.
+        newest = sorted(folder.glob("*.parquet"))[-1]
+        newest.unlink()
+        gone = 2000 - self.counted("facts")
+        answer = self.ask("verify", "lake", "--format", "json")
+        verdict = self.verdict(answer)
+        self.assertEqual((answer.status, verdict["lost"], verdict["stored"]), (1, gone, 2000 - gone), str(answer))
+        self.assertIn(newest.name, str(verdict["why"]))
+        self.assertGreater(gone, 0)
+
+
 class Rekey(UserTest):
     def test_copies_without_keys_are_stored_once_after_a_rekey(self):
         text = ("event: {fields: {id: text required, customer: text required, n: bigint}, id: id}\n"
