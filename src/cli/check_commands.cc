@@ -87,8 +87,8 @@ int check(const Globals& globals, const SolutionOptions& options) {
     pipeline::SinkTraits sink = stage.sink->traits();
     print("    -> " + sink.store + "\n");
     if (sink.visibility_delay_us > 0) {
-      print(fmt::format("       rows are visible to readers after up to {} s\n",
-                        sink.visibility_delay_us / 1'000'000));
+      print("       rows are visible to readers after up to " + format_duration_us(sink.visibility_delay_us) +
+            "\n");
     }
     whole = std::min(whole, stage.guarantee.guarantee);
   }

@@ -114,6 +114,13 @@ class ConnectionImpl final : public Connection {
     }
   }
 
+  Result<size_t> count_statements(const std::string& sql) override {
+    OwnedStatements statements;
+    const idx_t count = api().extract_statements(handle_->connection, sql.c_str(), statements.out());
+    if (count > 0) return static_cast<size_t>(count);
+    return error_of(text_or(api().extract_statements_error(statements.get()), "Parser Error: no statement"));
+  }
+
   Result<std::unique_ptr<Appender>> appender(const std::string& table) override {
     return make_appender(handle_, table);
   }

@@ -121,6 +121,8 @@ class Connection {
   // Errors: kInvalid for any other, which is then not run. It is for whoever asks on behalf of somebody
   // else; a read-only transaction keeps out what a reading statement may still write (EXPLAIN ANALYZE).
   virtual Result<std::unique_ptr<Rows>> read(const std::string& sql) = 0;
+  // How many statements DuckDB makes of the text. Errors: it does not parse.
+  virtual Result<size_t> count_statements(const std::string& sql) = 0;
   // Columns in the table's order. `table` is a name in the current schema, taken as it is: no quotes.
   virtual Result<std::unique_ptr<Appender>> appender(const std::string& table) = 0;
   // A function that statements of this connection alone may call. No other of the database has its name.

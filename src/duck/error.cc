@@ -19,6 +19,7 @@ struct Class {
 
 constexpr std::array kClasses = {
     Class{"INTERRUPT Error", Domain::kExternal, Code::kStopped, false},
+    Class{"Failed to append: Interrupted!", Domain::kExternal, Code::kStopped, false},
     Class{"INTERNAL Error", Domain::kInternal, Code::kFailed, false},
     Class{kFatal, Domain::kExternal, Code::kFailed, false},
     Class{"IO Error", Domain::kExternal, Code::kFailed, false},

@@ -21,7 +21,8 @@
 // Intervals. Where Operator::every_us() is not 0 an epoch is an interval of the wall clock, and
 // end_interval() is called when it ends, before its commit: what it emits are the epoch's rows, and process()
 // counts what it keeps for them as dropped. An epoch that does not come to its end is read again, into
-// another interval. Nothing stands behind such an operator.
+// another interval. Nothing stands behind such an operator. end_interval() may take long;
+// Operator::interrupt() ends it, and the epoch does not come to its end.
 //
 // Forbidden: I/O, waiting, threads, keeping views into a batch after it is handed on.
 #pragma once
@@ -124,6 +125,9 @@ class Operator {
   virtual bool stateful() const { return false; }
   // The length of its intervals, which begin at multiples of it since 1970 UTC; 0: it has none.
   virtual int64_t every_us() const { return 0; }
+  // What takes long in an instance, now, returns soon with Code::kStopped. Any thread, while instances live;
+  // called again and again until the pipeline has ended, for one call may come too early.
+  virtual void interrupt() {}
   virtual std::unique_ptr<OperatorInstance> open(const TopicPartition& partition) = 0;
   // One line for check: "dedup eventId within deviceId, last 100".
   virtual std::string describe() const { return name(); }

@@ -1,9 +1,13 @@
 #include "process/sql.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
+#include <set>
 
+#include "base/file_system.h"
 #include "base/text.h"
+#include "process/dead_letter.h"
 #include "process/schema_fields.h"
 #include "process/sql_database.h"
 #include "process/sql_rows.h"
@@ -17,6 +21,7 @@ struct SqlPlan {
   std::vector<Field> fields;  // of the events
   BoundQuery query;
   int32_t key = -1;
+  std::vector<size_t> never_null;  // columns of the result
 
   // Of all partitions of this process.
   Result<std::shared_ptr<duck::Database>> database() {
@@ -28,11 +33,20 @@ struct SqlPlan {
   }
   std::mutex mutex;
   std::shared_ptr<duck::Database> opened;
+  // Of the instances: what interrupt() stops.
+  std::mutex connections_mutex;
+  std::set<duck::Connection*> connections;
 };
 
 class SqlInstance final : public pipeline::OperatorInstance {
  public:
   explicit SqlInstance(SqlPlan& plan) : plan_(plan), writer_(plan.fields) {}
+  ~SqlInstance() override {
+    std::lock_guard lock(plan_.connections_mutex);
+    plan_.connections.erase(connection_.get());
+  }
+  SqlInstance(const SqlInstance&) = delete;
+  SqlInstance& operator=(const SqlInstance&) = delete;
 
   Result<pipeline::Progress> process(BatchPtr& batch, pipeline::OperatorContext&,
                                      pipeline::Outbox& out) override {
@@ -63,6 +77,11 @@ class SqlInstance final : public pipeline::OperatorInstance {
     }
     frame_.timestamp_ms = last_us_ / 1000;
     BatchPtr made = make_rows_batch(*rows_, *count, plan_.query.columns, frame_);
+    for (size_t column : plan_.never_null) hold_back_nulls(column, *made);
+    for (const Column& column : made->columns) {
+      const bool infinities = plan_.options.json_rows && column.type() == Type::kDouble;
+      if (infinities || column.type() == Type::kJson) hold_back_infinities(column, *made);
+    }
     TM_CHECK(out.push(made), "an outbox has room at a call's beginning");
     return pipeline::Progress::kAgain;
   }
@@ -86,6 +105,8 @@ class SqlInstance final : public pipeline::OperatorInstance {
     if (connection_ == nullptr) {
       TM_ASSIGN(auto database, plan_.database());
       TM_ASSIGN(connection_, database->connect());
+      std::lock_guard lock(plan_.connections_mutex);
+      plan_.connections.insert(connection_.get());
     }
     if (events_ == 0) {
       TM_TRY(connection_->execute("DROP TABLE IF EXISTS temp.input"));
@@ -107,6 +128,37 @@ class SqlInstance final : public pipeline::OperatorInstance {
     return {};
   }
 
+  static void hold_back_nulls(size_t column, Batch& rows) {
+    const Column& values = rows.columns[column];
+    std::erase_if(rows.selected, [&](uint32_t row) {
+      if (values.valid(row)) return false;
+      add_dead_letter(rows, row, "process.sql: " + values.name() + " is NULL, and the table's key has it");
+      return true;
+    });
+  }
+
+  static void hold_back_infinities(const Column& values, Batch& rows) {
+    std::erase_if(rows.selected, [&](uint32_t row) {
+      if (!values.valid(row)) return false;
+      const bool json = values.is_text();
+      if (json ? !holds_infinity(values.text_at(row)) : std::isfinite(values.double_at(row))) return false;
+      add_dead_letter(rows, row,
+                      "process.sql: " + values.name() + (json ? " has" : " is") +
+                          " an infinity or NaN, which JSON cannot hold");
+      return true;
+    });
+  }
+  // DuckDB's to_json() writes them as bare words: {"a":Infinity}.
+  static bool holds_infinity(std::string_view json) {
+    bool text = false;
+    for (size_t at = 0; at < json.size(); ++at) {
+      if (json[at] == '"') text = !text;
+      if (text && json[at] == '\\') ++at;
+      if (!text && (json[at] == 'I' || json[at] == 'N')) return true;
+    }
+    return false;
+  }
+
   Status ask() {
     TM_TRY(appender_->flush());
     appender_.reset();
@@ -123,6 +175,7 @@ class SqlInstance final : public pipeline::OperatorInstance {
 
   // An error here stops the pipeline; of what was committed nothing is touched.
   Error failed(const Error& why) const {
+    if (why.code == Code::kStopped) return why;
     std::string message = one_line(why.message);
     if (message.find("Out of Memory") != std::string::npos ||
         message.find("failed to offload") != std::string::npos) {
@@ -155,7 +208,7 @@ class Sql final : public pipeline::Operator {
   std::string name() const override { return "sql"; }
   Status bind(Schema* schema) override {
     plan_.fields = schema->fields;
-    TM_ASSIGN(plan_.query, bind_query(plan_.options, plan_.fields));
+    TM_TRY(bind_or_recall());
     Schema rows;
     rows.name = schema->name;
     rows.fields = plan_.query.columns;
@@ -167,6 +220,12 @@ class Sql final : public pipeline::Operator {
       rows.key_field = key;
     }
     TM_TRY(check_count(rows));
+    for (const std::string& column : plan_.options.table_key) {
+      const int32_t at = rows.find(column);
+      if (at < 0) continue;
+      plan_.never_null.push_back(static_cast<size_t>(at));
+      rows.fields[static_cast<size_t>(at)].nullable = false;
+    }
     *schema = std::move(rows);
     return {};
   }
@@ -177,6 +236,10 @@ class Sql final : public pipeline::Operator {
   }
   bool stateful() const override { return true; }
   int64_t every_us() const override { return plan_.options.every_us; }
+  void interrupt() override {
+    std::lock_guard lock(plan_.connections_mutex);
+    for (duck::Connection* connection : plan_.connections) connection->interrupt();
+  }
   std::unique_ptr<pipeline::OperatorInstance> open(const TopicPartition&) override {
     return std::make_unique<SqlInstance>(plan_);
   }
@@ -188,6 +251,26 @@ class Sql final : public pipeline::Operator {
   }
 
  private:
+  Status bind_or_recall() {
+    const SqlOptions& options = plan_.options;
+    FileSystem& files = FileSystem::posix();
+    const bool noted = !options.noted_columns.empty() && !options.tables.empty();
+    auto bound = bind_query(options, plan_.fields);
+    if (!bound.ok()) {
+      if (!noted || options.run || !files.exists(options.noted_columns)) return std::move(bound).error();
+      TM_ASSIGN(std::string text, read_file(files, options.noted_columns));
+      auto columns = decode_columns(text, options, plan_.fields);
+      if (!columns) return std::move(bound).error();
+      plan_.query.columns = std::move(*columns);
+      return {};
+    }
+    plan_.query = std::move(*bound);
+    if (!noted || !options.run) return {};
+    TM_TRY(files.create_directories(parent_path(options.noted_columns)));
+    return write_file_atomically(files, options.noted_columns,
+                                 encode_columns(options, plan_.fields, plan_.query.columns));
+  }
+
   Status check_count(const Schema& rows) const {
     const std::string& count = plan_.options.count;
     if (count.empty()) return {};

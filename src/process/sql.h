@@ -23,9 +23,19 @@ struct SqlOptions {
   int64_t every_us = 0;
   std::string key;    // the column of the result whose value is the rows' key; empty: they have none
   std::string count;  // the column of the result that counts events; empty: there is none
+  // Columns of the result by which the sink's table tells rows apart: a row in which one is NULL becomes a
+  // dead letter. What is no column of the result is left to the sink.
+  std::vector<std::string> table_key;
+  // The sink keeps the rows as JSON, which has no infinities and no NaN: a row with one becomes a dead
+  // letter.
+  bool json_rows = false;
   // Reference tables: name, and file.csv, file.parquet or file.duckdb:table. Read whole when the first event
   // comes.
   std::vector<std::pair<std::string, std::string>> tables;
+  // A file that keeps the result's columns for as long as the query and the events' fields are the same: a
+  // bind() that is not to `run` takes them from there where a table cannot be read. Empty: there is none.
+  std::string noted_columns;
+  bool run = true;
   bool whole_topic = false;  // the partition holds all events of the topic; for describe() only
   int64_t memory_limit_bytes = 256ll << 20;
   std::string spill_directory;  // its own, emptied when the first event comes; empty: there is none

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/bytes.h"
 #include "base/file_system.h"
 #include "base/text.h"
 #include "event/timestamp.h"
@@ -178,6 +179,35 @@ std::string interval_sql(int64_t interval_us) {
   return "CREATE OR REPLACE TEMP MACRO interval_time() AS TIMESTAMP '" + time + "'";
 }
 
+std::string encode_columns(const SqlOptions& options, const std::vector<Field>& fields,
+                           const std::vector<Field>& columns) {
+  std::string out;
+  ByteWriter writer(out);
+  writer.sized(options.query);
+  writer.sized(input_table_sql(fields));
+  writer.varuint(columns.size());
+  for (const Field& column : columns) {
+    writer.sized(column.name);
+    writer.sized(type_name(column.type));
+  }
+  return out;
+}
+
+std::optional<std::vector<Field>> decode_columns(std::string_view text, const SqlOptions& options,
+                                                 const std::vector<Field>& fields) {
+  ByteReader reader(text);
+  if (reader.sized() != options.query || reader.sized() != input_table_sql(fields)) return std::nullopt;
+  std::vector<Field> columns;
+  for (uint64_t left = reader.varuint(); left > 0 && reader.ok(); --left) {
+    const std::string name(reader.sized());
+    const auto type = parse_type(reader.sized());
+    if (!type) return std::nullopt;
+    columns.push_back({name, {name}, *type, true});
+  }
+  if (!reader.ok() || reader.remaining() > 0) return std::nullopt;
+  return columns;
+}
+
 Result<BoundQuery> bind_query(const SqlOptions& options, const std::vector<Field>& fields) {
   TM_ASSIGN(auto database, open_sql_database(options, true));
   TM_ASSIGN(auto connection, database->connect());
@@ -185,6 +215,14 @@ Result<BoundQuery> bind_query(const SqlOptions& options, const std::vector<Field
   TM_TRY(connection->execute(interval_sql(0)));
   const std::string query(bare(options.query));
   TM_ASSIGN(std::vector<ResultColumn> result, columns_of(*connection, query));
+  // A PIVOT whose values are not named is one that looks for them first, and one that uses them.
+  TM_ASSIGN(size_t statements, connection->count_statements(query));
+  if (statements > 1) {
+    return user_error(
+        "query: a PIVOT without IN has the columns that an interval's events happen to have; name the "
+        "values: "
+        "PIVOT input ON sensor IN ('s1', 's2') USING …");
+  }
   BoundQuery bound;
   std::set<std::string> names;
   std::string columns;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "duck/duck.h"
@@ -31,6 +33,13 @@ struct BoundQuery {
 };
 // Parses and binds the query. Errors: kUser, with DuckDB's message, line and column.
 Result<BoundQuery> bind_query(const SqlOptions& options, const std::vector<Field>& fields);
+
+// What options.noted_columns holds for these columns.
+std::string encode_columns(const SqlOptions& options, const std::vector<Field>& fields,
+                           const std::vector<Field>& columns);
+// The opposite; nullopt: it holds those of another query, or nothing that makes sense.
+std::optional<std::vector<Field>> decode_columns(std::string_view text, const SqlOptions& options,
+                                                 const std::vector<Field>& fields);
 
 // DuckDB's message on one line: what points into the text becomes "(line 2, column 14)".
 std::string one_line(const std::string& message);

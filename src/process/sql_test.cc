@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/random.h"
 #include "duck/duck.h"
@@ -44,9 +46,10 @@ std::string bind(SqlOptions options) {
 // A lane of one partition.
 class Query {
  public:
-  explicit Query(SqlOptions options) {
+  explicit Query(SqlOptions options) : Query(std::move(*make_sql(std::move(options)))) {}
+  explicit Query(std::unique_ptr<pipeline::Operator> sql) {
     std::vector<std::unique_ptr<pipeline::Operator>> operators;
-    operators.push_back(std::move(*make_sql(std::move(options))));
+    operators.push_back(std::move(sql));
     auto plan = pipeline::make_plan(sensor_schema(), std::move(operators), {});
     EXPECT_TRUE(plan.ok()) << plan.error().message;
     plan_ = std::move(*plan);
@@ -89,6 +92,7 @@ class Query {
         rows.push_back((record.has_key ? std::string(record.key) : "-") + "|" + std::string(record.value));
       }
       columns_ = std::move(made->columns);
+      dead_ = std::move(made->dead_letters);
       return ok_status();
     }));
     epoch_ = lane_->end_epoch();
@@ -97,6 +101,7 @@ class Query {
   pipeline::Lane& lane() { return *lane_; }
   const pipeline::PartitionEpoch& epoch() const { return epoch_; }
   const std::vector<Column>& columns() const { return columns_; }
+  const std::vector<DeadLetter>& dead() const { return dead_; }
 
  private:
   TopicPartition source_{"in", Partition(2)};
@@ -105,6 +110,7 @@ class Query {
   std::unique_ptr<pipeline::Lane> lane_;
   pipeline::PartitionEpoch epoch_;
   std::vector<Column> columns_;
+  std::vector<DeadLetter> dead_;
   int64_t next_ = 0;
 };
 
@@ -139,6 +145,8 @@ TEST(Sql, TheResultsColumnsAreTheFieldsOfTheRows) {
             "a BIGINT, b DOUBLE, c JSON, d BOOLEAN, e TIMESTAMP, f INTEGER, ");
   EXPECT_EQ(bind(options_of("SELECT ';--' AS a, $$;$$ AS \";\" ; -- each;\n ; /* ; */ ")),
             "a VARCHAR, ; VARCHAR, ");
+  EXPECT_EQ(bind(options_of("PIVOT input ON sensor IN ('a;', 'b') USING count(*) GROUP BY measure1")),
+            "measure1 DOUBLE, a; BIGINT, b BIGINT, ");
   // It does not run.
   EXPECT_EQ(bind(options_of("SELECT count(*) AS c FROM range(1000000000000) -- each")), "c BIGINT, ");
 }
@@ -153,6 +161,10 @@ TEST(Sql, WhatIsWrongWithAQueryIsSaidWithItsPlace) {
   EXPECT_THAT(bind(options_of("SELECT 1 AS a, 2 AS A")), HasSubstr("two columns"));
   EXPECT_THAT(bind(options_of("FROM read_csv('/etc/passwd')")), HasSubstr("disabled"));
   EXPECT_THAT(bind(options_of("  ")), HasSubstr("is missing"));
+  for (const char* pivot :
+       {"PIVOT input ON sensor USING count(*)", "FROM (PIVOT input ON sensor USING count(*))",
+        "WITH p AS (PIVOT input ON sensor USING count(*)) FROM p; "})
+    EXPECT_THAT(bind(options_of(pivot)), HasSubstr("a PIVOT without IN")) << pivot;
   SqlOptions keyed = options_of(kAverages);
   keyed.key = "sensors";
   EXPECT_THAT(bind(keyed), HasSubstr("did you mean sensor?"));
@@ -235,10 +247,56 @@ TEST(Sql, ReferenceTablesAreJoined) {
   ASSERT_TRUE(rows.ok()) << rows.error().message;
   EXPECT_THAT(*rows, UnorderedElementsAre(R"(-|{"sensor":"a","place":"roof","most":7,"least":null})",
                                           R"(-|{"sensor":"b","place":"cellar","most":null,"least":1})"));
+  // Who does not run the query takes its columns from what a run has noted.
+  options.noted_columns = folder.file("state/noted");
+  EXPECT_EQ(bind(options), "sensor VARCHAR, place VARCHAR, most INTEGER, least INTEGER, ");
+  std::filesystem::remove(folder.file("sensors.csv"));
+  EXPECT_THAT(bind(options), HasSubstr("tables.sensors: "));
+  options.run = false;
+  EXPECT_EQ(bind(options), "sensor VARCHAR, place VARCHAR, most INTEGER, least INTEGER, ");
+  options.query += " LIMIT 1";
+  EXPECT_THAT(bind(options), HasSubstr("tables.sensors: "));
+  options.noted_columns.clear();
   options.tables = {{"sensors", folder.file("none.csv")}};
   EXPECT_THAT(bind(options), HasSubstr("tables.sensors: "));
   options.tables = {{"sensors", "sensors.txt"}};
   EXPECT_THAT(bind(options), HasSubstr("is no reference table; give a file.csv"));
+}
+
+TEST(Sql, ARowWithoutAColumnOfTheTablesKeyIsADeadLetter) {
+  SqlOptions options =
+      options_of("SELECT nullif(sensor, 'b') AS sensor, count(*) AS n FROM input GROUP BY 1 ORDER BY 1");
+  options.table_key = {"sensor", "elsewhere"};
+  auto op = make_sql(options);
+  Schema schema = sensor_schema();
+  ASSERT_TRUE((*op)->bind(&schema).ok());
+  EXPECT_FALSE(schema.fields[0].nullable);
+  EXPECT_TRUE(schema.fields[1].nullable);
+  Query query(options);
+  ASSERT_TRUE(query.feed({reading("a", 1), reading("b", 1)}, kNoonUs).ok());
+  EXPECT_THAT(*query.end(), ElementsAre(R"(-|{"sensor":"a","n":1})"));
+  ASSERT_EQ(query.dead().size(), 1U);
+  EXPECT_EQ(query.dead()[0].value, R"({"sensor":null,"n":1})");
+  EXPECT_EQ(query.dead()[0].reason, "process.sql: sensor is NULL, and the table's key has it");
+}
+
+TEST(Sql, ARowOfJsonWithAnInfinityIsADeadLetter) {
+  const auto dead = [](const std::string& query, bool json) {
+    SqlOptions options = options_of(query);
+    options.json_rows = json;
+    Query one(options);
+    EXPECT_TRUE(one.feed({reading("a", 1), reading("b", 2)}, kNoonUs).ok());
+    auto rows = one.end();
+    EXPECT_TRUE(rows.ok()) << rows.error().message;
+    EXPECT_EQ(rows->size() + one.dead().size(), 2U);
+    return one.dead().empty() ? "" : one.dead()[0].reason;
+  };
+  const char* ratio = "SELECT sensor, measure1 / (measure1 - 1) AS ratio FROM input ORDER BY sensor";
+  EXPECT_EQ(dead(ratio, true), "process.sql: ratio is an infinity or NaN, which JSON cannot hold");
+  EXPECT_EQ(dead(ratio, false), "") << "a table holds it";
+  // What DuckDB makes of it is no JSON in a table either.
+  const char* inside = "SELECT {'NaN\\\"I': measure1 / (measure1 - 1)} AS ratios FROM input ORDER BY sensor";
+  EXPECT_EQ(dead(inside, false), "process.sql: ratios has an infinity or NaN, which JSON cannot hold");
 }
 
 TEST(Sql, AnErrorOfTheQuerySaysThatNothingIsLost) {
@@ -248,6 +306,27 @@ TEST(Sql, AnErrorOfTheQuerySaysThatNothingIsLost) {
   ASSERT_FALSE(rows.ok());
   EXPECT_EQ(rows.error().domain, Domain::kUser);
   EXPECT_THAT(rows.error().message, AllOf(HasSubstr("process.sql: "), HasSubstr("nothing is lost")));
+}
+
+TEST(Sql, AQueryThatIsInterruptedConcurrentlyEndsAsStopped) {
+  auto op = make_sql(
+      options_of("SELECT sum(a.range * b.range) AS s FROM input, range(10000000) a, range(10000000) b"));
+  ASSERT_TRUE(op.ok());
+  pipeline::Operator* interrupted = op->get();
+  Query query(std::move(*op));
+  ASSERT_TRUE(query.feed({reading("a", 1)}, kNoonUs).ok());
+  std::atomic<bool> done{false};
+  std::thread interrupter([&] {
+    while (!done) {
+      interrupted->interrupt();
+      std::this_thread::yield();
+    }
+  });
+  auto rows = query.end();
+  done = true;
+  interrupter.join();
+  ASSERT_FALSE(rows.ok());
+  EXPECT_EQ(rows.error().code, Code::kStopped) << rows.error().message;
 }
 
 TEST(Sql, EventsBeyondTheMemoryGoToDiskAndBeyondThatItStops) {

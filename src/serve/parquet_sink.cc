@@ -117,7 +117,7 @@ pipeline::SinkTraits ParquetSink::traits() const {
   traits.store = "Parquet files in " + options_.directory;
   traits.preferred_rows = kMostRows;
   traits.preferred_bytes = options_.epoch_bytes;
-  traits.visibility_delay_us = options_.interval_us;
+  traits.visibility_delay_us = options_.visible_after_us;
   return traits;
 }
 

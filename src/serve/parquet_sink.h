@@ -34,7 +34,9 @@ struct ParquetSinkOptions {
   std::string codec = "zstd";
   // An epoch ends when it has this much input, or at the pipeline's interval.
   uint64_t epoch_bytes = 128u << 20;
-  int64_t interval_us = 60'000'000;          // the pipeline's, to be told
+  int64_t interval_us = 60'000'000;  // the pipeline's, to be told
+  int64_t visible_after_us =
+      60'000'000;  // an epoch's longest time; the same, but for intervals of an operator
   int64_t memory_limit_bytes = 512ll << 20;  // of the DuckDB that writes the files
   int32_t threads = 2;
   FilesJournal::Options journal;

@@ -261,6 +261,7 @@ Result<Ground> Host::ground() {
   ground.files = &FileSystem::posix();
   ground.clock = &Clock::system();
   ground.run_directory = directory_;
+  ground.of_run = true;
   const RunRecord run = record();
   ground.log_id = "of run " + run.id() + " begun " + format_timestamp(run.created_us, 3);
   ground.database = [this](const DuckDbSink& sink) { return database(sink); };
@@ -285,6 +286,7 @@ void Host::hold_inputs(bool hold) {
 Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, observe::Metrics* metrics) {
   auto running = std::make_unique<Running>();
   TM_ASSIGN(Ground ground, this->ground());
+  ground.runs = true;
   TM_ASSIGN(running->stages,
             replay.into.empty() ? wire_all(solution_, ground) : wire(solution_, ground, replay));
   for (size_t i = 0; i < running->stages.size(); ++i) {

@@ -78,6 +78,16 @@ bool names(const std::vector<std::string>& list, const std::string& field) {
   });
 }
 
+bool ends_in_sql(const Solution& solution) {
+  return !solution.process.empty() && solution.process.back().kind == OperatorKind::kSql;
+}
+
+// Whether of rows with one key not all are kept.
+bool replaces(const ServeConfig& serve) {
+  if (serve.kind == SinkKind::kPostgres) return serve.postgres.mode != PostgresMode::kAppend;
+  return serve.kind == SinkKind::kDuckDb && !serve.duckdb.key.empty();
+}
+
 void add_topology(const Solution& solution, verify::VerifyRequest* request) {
   size_t ways = 0;
   bool drops = false;  // since the last topic
@@ -123,8 +133,8 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         break;
       case OperatorKind::kSql:
         request->projected.clear();
-        request->topology.counts =
-            verify::Counts{op.sql.count, op.sql.scope == SqlScope::kInterval || !drops};
+        request->topology.counts = verify::Counts{op.sql.count, op.sql.scope == SqlScope::kInterval || !drops,
+                                                  replaces(solution.serve)};
         break;
       case OperatorKind::kEnrich:
         break;
@@ -198,8 +208,7 @@ std::optional<std::string> why_unverified(const Solution& solution) {
            " stands for several topics, into which nothing is simulated; name one in ingest.kafka.topic to "
            "verify what becomes of it";
   }
-  if (!solution.process.empty() && solution.process.back().kind == OperatorKind::kSql &&
-      solution.process.back().sql.count.empty()) {
+  if (ends_in_sql(solution) && solution.process.back().sql.count.empty()) {
     return "the rows of process.sql are no events; name the column of its result that counts the events of a "
            "row (process.sql.count), so that its sum can be compared with them";
   }
@@ -240,7 +249,7 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
       request.store.duck = std::move(table);
       request.store.columns.stored_at = solution.serve.duckdb.stored_at;
       request.dead_letters.duck_table = solution.dead_letters.name;
-      if (const auto& key = solution.serve.duckdb.key; !key.empty()) {
+      if (const auto& key = solution.serve.duckdb.key; !key.empty() && !ends_in_sql(solution)) {
         // Rows that are replaced by another key are gone for a reason that only the pipeline knows.
         if (key != std::vector{solution.event.schema.id_field})
           return user_error("verify: rows of the same " + key.front() +
@@ -255,7 +264,7 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
       request.store.postgres =
           verify::PostgresTable{postgres_connection(sink), sink.table, solution.dead_letters.name};
       request.store.columns.stored_at = sink.stored_at;
-      if (sink.mode == PostgresMode::kAppend) break;
+      if (sink.mode == PostgresMode::kAppend || ends_in_sql(solution)) break;
       const std::string& id = solution.event.schema.id_field;
       if (std::find(sink.key.begin(), sink.key.end(), id) == sink.key.end()) {
         return user_error("verify: of rows with the same " + sink.key.front() +

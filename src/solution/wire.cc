@@ -34,9 +34,14 @@ constexpr uint64_t kRekeyedEvents = 2048;  // of an epoch
 constexpr int kDryTimeoutMs = 3'000;
 constexpr int kEndpointTimeoutMs = 30'000;
 
+// By which the table that is served tells rows apart.
+std::vector<std::string> table_key(const ServeConfig& serve) {
+  if (serve.kind == SinkKind::kDuckDb) return serve.duckdb.key;
+  return serve.kind == SinkKind::kPostgres ? serve.postgres.key : std::vector<std::string>();
+}
+
 Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& config, const Ground& ground,
-                                                          const std::string& pipeline,
-                                                          bool partitioned_by_key) {
+                                                          const Solution& solution, bool partitioned_by_key) {
   switch (config.kind) {
     case OperatorKind::kEnrich: {
       std::vector<process::EnrichField> fields;
@@ -70,10 +75,16 @@ Result<std::unique_ptr<pipeline::Operator>> make_operator(const OperatorConfig& 
       options.every_us = config.sql.every_us;
       options.key = config.sql.key;
       options.count = config.sql.count;
+      options.table_key = table_key(solution.serve);
+      options.run = ground.runs;
+      if (ground.of_run)
+        options.noted_columns = join_path(ground.run_directory, "state/" + solution.name + ".columns");
+      options.json_rows = solution.serve.kind == SinkKind::kLog || solution.serve.kind == SinkKind::kKafka ||
+                          solution.serve.kind == SinkKind::kFiles;
       options.tables = config.sql.tables;
       options.whole_topic = config.sql.scope == SqlScope::kInterval;
       options.memory_limit_bytes = config.sql.memory_bytes;
-      options.spill_directory = join_path(join_path(ground.run_directory, "sql.tmp"), pipeline);
+      options.spill_directory = join_path(join_path(ground.run_directory, "sql.tmp"), solution.name);
       options.spill_bytes = config.sql.spill_bytes;
       return process::make_sql(std::move(options));
     }
@@ -192,6 +203,9 @@ serve::ParquetSinkOptions parquet_options(const Solution& solution, const Ground
   options.codec = kCodecs[static_cast<size_t>(sink.codec)];
   options.epoch_bytes = static_cast<uint64_t>(sink.roll_bytes);
   options.interval_us = solution.pipeline.limits.interval_us;
+  options.visible_after_us = options.interval_us;
+  if (!solution.process.empty() && solution.process.back().kind == OperatorKind::kSql)
+    options.visible_after_us = solution.process.back().sql.every_us;
   options.memory_limit_bytes = sink.memory_limit_bytes;
   options.threads = sink.threads;
   return options;
@@ -522,7 +536,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   auto make_operators = [&]() -> Result<std::vector<std::unique_ptr<pipeline::Operator>>> {
     std::vector<std::unique_ptr<pipeline::Operator>> made;
     for (const OperatorConfig* config : operators) {
-      TM_ASSIGN(auto op, make_operator(*config, ground, solution.name, rekeyed));
+      TM_ASSIGN(auto op, make_operator(*config, ground, solution, rekeyed));
       made.push_back(std::move(op));
     }
     return made;

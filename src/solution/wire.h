@@ -25,8 +25,10 @@ struct Ground {
   FileSystem* files = nullptr;
   Clock* clock = nullptr;
   std::string run_directory;
-  std::string log_id;  // tells this log from any other
-  bool dry = false;    // nothing is created outside of it, and a Kafka that does not answer is no error
+  std::string log_id;   // tells this log from any other
+  bool of_run = false;  // run_directory is that of a run, not of one that could be
+  bool runs = false;    // the pipelines are started
+  bool dry = false;     // nothing is created outside of it, and a Kafka that does not answer is no error
   // Opens (once) the database file that a sink writes to and queries read.
   std::function<Result<std::shared_ptr<duck::Database>>(const DuckDbSink&)> database;
   // Of pipelines that share their input: what `start: latest` means to each of them, in microseconds since

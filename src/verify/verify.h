@@ -154,6 +154,7 @@ struct Counts {
   std::string column;
   bool dropped_apart = false;  // nothing is dropped by the pipeline that has the query: its counters count
                                // as dropped what the rows count
+  bool replaced = false;       // rows may be gone behind others of the same key
 };
 
 struct Topology {

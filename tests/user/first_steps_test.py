@@ -74,6 +74,11 @@ class Catalogue(UserTest):
         after = set(subprocess.run(["ls", self.place], capture_output=True, text=True).stdout.split())
         self.assertEqual(before, after)
 
+    def test_check_says_when_rows_are_visible(self):
+        text = "event: sensor\nsimulate: {rate: 10, count: 10}\nprocess: [%s]\nserve: {parquet: {directory: t, roll_interval: 2s}}\n"
+        for steps, delay in (("", "2s"), ("{sql: {every: 500ms, query: 'SELECT count(*) AS n FROM input', count: n}}", "500ms")):
+            self.assertIn(f" visible to readers after up to {delay}\n", self.do("check", self.write("t.yaml", text % steps)).out)
+
     def test_check_says_which_server_does_not_answer(self):
         nowhere = {"POSTGRES_URL": "postgresql://me:hush_hush@127.0.0.1:1/mine", "KAFKA_BROKERS": "127.0.0.1:1"}
         said = self.do("check", "telemetry-postgres", env=nowhere).out

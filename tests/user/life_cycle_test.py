@@ -297,6 +297,25 @@ class Lake(UserTest):
         self.assertGreater(gone, 0)
 
 
+class TablesOfQueries(UserTest):
+    def test_rows_go_to_a_table_with_a_key_and_verify_needs_no_reference_table(self):
+        self.write("types.csv", "type,unit\nTEMP,C\n")
+        text = ("event: telemetry\nsimulate: {count: 1000, rate: max, duplicate_every: never}\nprocess:\n  - sql:\n      every: 500ms\n      count: n\n"
+                "      tables: {types: %s/types.csv}\n      query: |\n"
+                "        SELECT unit, interval_time() AS ts, count(*) AS n FROM input LEFT JOIN types USING (type) GROUP BY ALL\n"
+                "serve: {duckdb: {table: units, key: [unit, ts]}}\n")
+        keyed = self.write("keyed.yaml", text % self.place)
+        self.do("run", keyed)
+        rows = self.do("query", "keyed", "SELECT sum(n) AS n FROM units", "--format", "json").json()[0]["n"]
+        # What no table knows is NULL.
+        letters = self.do("query", "keyed", "SELECT reason, decode(value) AS value FROM dead_letters", "--format", "json").json()
+        self.assertEqual({one["reason"] for one in letters}, {"process.sql: unit is NULL, and the table's key has it"})
+        self.assertEqual(int(rows) + sum(json.loads(one["value"])["n"] for one in letters), 1000)
+        os.remove(os.path.join(self.place, "types.csv"))
+        self.do("verify", "keyed")
+        self.assertIn("types.csv", self.do("run", keyed, status=1).err)
+
+
 class Rekey(UserTest):
     def test_copies_without_keys_are_stored_once_after_a_rekey(self):
         text = ("event: {fields: {id: text required, customer: text required, n: bigint}, id: id}\n"
