@@ -95,7 +95,8 @@ Status LogOutput::write_rows(const Batch& batch, Stream& stream) {
 
 Status LogOutput::write_dead_letters(const Batch& batch, Stream& stream) {
   for (const DeadLetter& letter : batch.dead_letters) {
-    TopicPartition to{layout_.dead_topic, batch.source.partition};
+    TopicPartition to{layout_.dead_topic,
+                      Partition(batch.source.partition.value() % layout_.dead_partitions)};
     std::string headers = dead_letter_headers(letter);
     std::string_view value = letter.value;
     Event event{letter.timestamp_ms, std::nullopt, &value, 1, headers};

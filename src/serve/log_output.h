@@ -21,6 +21,7 @@ struct LogLayout {
   std::string topic;
   int32_t partitions = 1;
   std::string dead_topic;
+  int32_t dead_partitions = 1;
   std::string changelog;  // the topic of the pipeline's frames
   std::string rekey;      // the field that becomes the key; empty: keys and partitions are kept
   JsonForm form = JsonForm::kSplice;

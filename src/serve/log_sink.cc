@@ -190,17 +190,24 @@ Status LogSink::prepare(const Schema& schema) {
   if (!options_.rekey.empty() && schema.find(options_.rekey) < 0) {
     return user_error("serve.log: the event has no field " + options_.rekey + " to rekey by");
   }
-  if (options_.topic == options_.source_topic) {
+  if (options_.topic == options_.source_topic && options_.source_partitions == 0) {
     return user_error("serve.log.topic: is the topic that is read from, " + options_.topic +
                       "; choose another one");
   }
-  auto source = log_.topic(options_.source_topic);
-  if (!source.ok()) return std::move(source).error().within("serve.log: the topic that is read from");
-  int32_t sources = source->config.partitions;
+  int32_t sources = options_.source_partitions;
+  if (sources == 0) {
+    auto source = log_.topic(options_.source_topic);
+    if (!source.ok()) return std::move(source).error().within("serve.log: the topic that is read from");
+    sources = source->config.partitions;
+  }
   layout_.partitions = options_.partitions > 0 ? options_.partitions : sources;
   layout_.fields = schema.fields;
   TM_TRY(create_topic(layout_.topic, layout_.partitions, false));
-  TM_TRY(create_topic(layout_.dead_topic, sources, true));
+  // A source elsewhere may have been given more partitions since it was made.
+  layout_.dead_partitions = sources;
+  auto letters = log_.topic(layout_.dead_topic);
+  if (letters.ok() && options_.source_partitions > 0) layout_.dead_partitions = letters->config.partitions;
+  TM_TRY(create_topic(layout_.dead_topic, layout_.dead_partitions, true));
   if (options_.stateful) TM_TRY(pipeline::create_changelog(log_, options_.pipeline, sources));
   return {};
 }

@@ -21,7 +21,9 @@ struct LogSinkOptions {
   std::string pipeline;      // the group's name
   std::string topic;         // created where it is missing
   std::string source_topic;  // whose number of partitions the created topics take
-  int32_t partitions = 0;    // of `topic`; 0: as many as the source has
+  // Of a source that is no topic of this log: how many partitions that has. 0: it is one.
+  int32_t source_partitions = 0;
+  int32_t partitions = 0;  // of `topic`; 0: as many as the source has
   // kCreateTime keeps the events' timestamps; kLogAppendTime has the log stamp them anew.
   TimestampType timestamp_type = TimestampType::kCreateTime;
   int64_t retention_us = -1;

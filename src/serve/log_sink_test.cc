@@ -208,6 +208,30 @@ TEST(LogSink, RekeysByTheFieldsValue) {
   EXPECT_GT(rows, 800u);
 }
 
+// A topic of Kafka, of which the log knows nothing; it has been given partitions since.
+TEST(LogSink, StoresWhatComesFromElsewhere) {
+  LogStore store("log-sink-elsewhere");
+  store.options.source_topic = "not-here";
+  store.options.source_partitions = kHarnessPartitions;
+  store.options.partitions = 3;
+  auto sink = store.sut.open().value();
+  log::TopicConfig one;
+  one.timestamp_type = TimestampType::kCreateTime;
+  one.partitions = 1;
+  ASSERT_TRUE(store.log->create_topic("out.dead", one).ok());
+  Status prepared = sink->prepare(harness_schema());
+  ASSERT_TRUE(prepared.ok()) << prepared.error().message;
+  StoreModel model;
+  SinkSession session = SinkSession::open(*sink, 0).value();
+  ASSERT_TRUE(session.acquire({0, 1}, model).ok());
+  FilledEpoch epoch = session.fill({0, 1}, 500, model).value();
+  ASSERT_TRUE(session.commit(epoch).ok());
+  auto stored = read_store(*store.log);
+  ASSERT_TRUE(stored.ok()) << stored.error().message;
+  EXPECT_FALSE(stored->rows.empty());
+  EXPECT_FALSE(stored->dead_letters.empty());
+}
+
 TEST(LogSink, SplicesAddedMembersAndReplacesOldOnes) {
   LogStore store("log-sink-splice");
   auto sink = store.sut.open().value();
