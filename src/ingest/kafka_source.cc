@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/logging.h"
+#include "ingest/kafka_merge.h"
 #include "kafka/topic_pattern.h"
 
 namespace tidemill::ingest {
@@ -14,6 +15,8 @@ using pipeline::PollRequest;
 
 namespace {
 
+constexpr size_t kMergedBytes = 64u << 10;
+constexpr int64_t kHeldPollUs = 5'000;      // while batches wait for others
 constexpr int64_t kLookNs = 5'000'000'000;  // how often new topics are looked for
 constexpr size_t kNamed = 8;                // of the topics of a pattern
 constexpr int64_t kMostMarkers = 1'000;     // that are looked through at an end
@@ -52,7 +55,9 @@ pipeline::AssignmentChange::Kind kind_of(kafka::GroupChange::Kind kind) {
 class KafkaSourceReader final : public pipeline::SourceReader {
  public:
   KafkaSourceReader(KafkaSource& source, int task, std::unique_ptr<kafka::Reader> reader)
-      : source_(source), task_(task), reader_(std::move(reader)) {}
+      : source_(source), task_(task), reader_(std::move(reader)) {
+    if (source.options_.by_time) merge_.emplace(KafkaMerge::Limits{});
+  }
   ~KafkaSourceReader() override {
     if (source_.leaves_) reader_->leave_for_good();
   }
@@ -61,21 +66,31 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   Result<Position> resume_position(const TopicPartition& tp, const Position& position) override;
   Result<Position> start_position(const TopicPartition& tp) override { return source_.start_position(tp); }
   Status assign(const std::vector<std::pair<TopicPartition, Position>>& partitions) override {
+    for (const auto& [tp, position] : partitions) {
+      if (merge_) merge_->assign(tp);
+    }
     return reader_->assign(partitions);
   }
-  void unassign(const std::vector<TopicPartition>& partitions) override { reader_->unassign(partitions); }
+  void unassign(const std::vector<TopicPartition>& partitions) override {
+    for (const TopicPartition& tp : partitions) {
+      if (merge_) merge_->unassign(tp);
+    }
+    reader_->unassign(partitions);
+  }
   Result<Polled> poll(const PollRequest& request) override {
     Polled polled;
     TM_TRY(add_new_topics());
-    auto batches = reader_->poll({request.max_events, request.max_bytes, request.timeout_us});
+    auto batches = reader_->poll(limits_of(request));
     if (!batches.ok() && batches.error().code == Code::kExists) return join_again(batches.error());
     if (!batches.ok() && batches.error().code == Code::kOutOfRange && source_.options_.skip_deleted) {
       TM_TRY(skip_deleted(batches.error()));
       return polled;
     }
     TM_ASSIGN(polled.batches, std::move(batches));
-    polled.caught_up = reader_->at_end();
-    polled.idle = reader_->idle();
+    if (merge_) put_in_order(request, &polled);
+    const bool all_given = !merge_ || merge_->empty();
+    polled.caught_up = all_given && reader_->at_end();
+    polled.idle = all_given && reader_->idle();
     if (!added_.empty())
       polled.changes.push_back({pipeline::AssignmentChange::kAssigned, std::exchange(added_, {})});
     for (kafka::GroupChange& change : reader_->take_changes()) {
@@ -93,6 +108,8 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   }
 
  private:
+  kafka::Reader::Limits limits_of(const PollRequest& request) const;
+  void put_in_order(const PollRequest& request, Polled* polled);
   Status add_new_topics();
   Status check_number(const std::vector<TopicPartition>& partitions) const;
   Error join_again(const Error& why);
@@ -102,9 +119,28 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   KafkaSource& source_;
   const int task_;
   std::unique_ptr<kafka::Reader> reader_;
+  std::optional<KafkaMerge> merge_;  // by time
   int64_t looked_ns_ = Clock::system().steady_ns();
   std::vector<TopicPartition> added_;  // and in no poll's answer yet: one that fails passes none over
 };
+
+// What is asked for is given out of what is held, of which there may be more.
+kafka::Reader::Limits KafkaSourceReader::limits_of(const PollRequest& request) const {
+  kafka::Reader::Limits limits{request.max_events, request.max_bytes, request.timeout_us};
+  if (!merge_) return limits;
+  limits.max_events = merge_->full() ? 1 : SIZE_MAX;
+  if (!merge_->empty()) limits.timeout_us = std::min(limits.timeout_us, kHeldPollUs);
+  return limits;
+}
+
+void KafkaSourceReader::put_in_order(const PollRequest& request, Polled* polled) {
+  for (BatchPtr& batch : polled->batches) merge_->put(std::move(batch));
+  polled->batches.clear();
+  Clock& clock = Clock::system();
+  const KafkaMerge::Now now{clock.steady_ns(), clock.wall_us() / 1000,
+                            [this](const TopicPartition& tp) { return reader_->at_end(tp); }};
+  merge_->take(request.max_bytes, request.max_events, now, &polled->batches);
+}
 
 // Where no group shares the partitions out: topics that have come to match the pattern are the first task's.
 Status KafkaSourceReader::add_new_topics() {
@@ -360,6 +396,7 @@ Result<std::unique_ptr<kafka::Reader>> KafkaSource::open_member(int task) {
   }
   options.queue_bytes = options_.queue_bytes;
   options.fetch_wait_ms = options_.fetch_wait_ms;
+  if (options_.by_time) options.batch_bytes = kMergedBytes;
   return kafka::Reader::open(options_.connection, options);
 }
 

@@ -22,10 +22,14 @@ struct KafkaSourceOptions {
   enum class Start { kEarliest, kLatest, kTime } start = Start::kEarliest;
   int64_t start_time_us = 0;                 // kTime: the first event of this time or later
   std::map<int32_t, int64_t> start_offsets;  // by partition, instead of that
-  bool skip_deleted = false;                 // events that retention deleted are passed over; else it stops
-  size_t queue_bytes = 16u << 20;            // fetched ahead by one task
-  int timeout_ms = 30'000;                   // of what is asked beside reading
-  int fetch_wait_ms = 100;                   // how long a broker keeps a request for which it has nothing
+  // A task's partitions in the order of their batches' times, of some 64 KiB each, however far behind it is;
+  // as near as 32 MiB in memory give it, and but for those of which nothing comes (kafka_merge.h). Else as
+  // they come.
+  bool by_time = false;
+  bool skip_deleted = false;       // events that retention deleted are passed over; else it stops
+  size_t queue_bytes = 16u << 20;  // fetched ahead by one task
+  int timeout_ms = 30'000;         // of what is asked beside reading
+  int fetch_wait_ms = 100;         // how long a broker keeps a request for which it has nothing
 };
 
 // Thread-safe; it must outlive its readers.

@@ -96,15 +96,19 @@ Result<std::unique_ptr<Reader>> Reader::open(const Connection& connection, Reade
   auto self = std::make_unique<Reader*>(nullptr);
   made.opaque = self.get();
   TM_ASSIGN(auto client, Client::open(connection, std::move(made)));
-  auto reader =
-      std::unique_ptr<Reader>(new Reader(std::move(client), std::move(self), options.membership.has_value()));
+  auto reader = std::unique_ptr<Reader>(
+      new Reader(std::move(client), std::move(self), options.membership.has_value(), options.batch_bytes));
   reader->by_pattern_ = options.membership && is_pattern(options.membership->topic);
   if (options.membership) TM_TRY(reader->join(options.membership->topic));
   return reader;
 }
 
-Reader::Reader(std::shared_ptr<Client> client, std::unique_ptr<Reader*> self, bool member)
-    : client_(std::move(client)), self_(std::move(self)), member_(member), messages_(kMessages) {
+Reader::Reader(std::shared_ptr<Client> client, std::unique_ptr<Reader*> self, bool member, size_t batch_bytes)
+    : client_(std::move(client)),
+      batch_bytes_(batch_bytes),
+      self_(std::move(self)),
+      member_(member),
+      messages_(kMessages) {
   *self_ = this;
   if (member_) token_ = Members::add(client_);
   api().poll_set_consumer(client_->get());
@@ -275,17 +279,19 @@ void Reader::tell(const std::vector<std::pair<TopicPartition, Position>>& positi
   (void)api().commit(client_->get(), list.get(), 1);
 }
 
+// An end is told only by a fetch that finds nothing, which rarely happens while events trickle in.
+bool Reader::read_to_end(const std::pair<const TopicPartition, Assigned>& one) const {
+  if (one.second.at_end) return true;
+  int64_t low = 0, high = 0;
+  auto code = api().get_watermark_offsets(client_->get(), one.first.topic.c_str(),
+                                          one.first.partition.value(), &low, &high);
+  return one.second.heard && code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 &&
+         one.second.next.offset.value() >= high;
+}
+
 bool Reader::at_end() const {
-  // An end is told only by a fetch that finds nothing, which rarely happens while events trickle in.
-  auto read = [&](const auto& one) {
-    if (one.second.at_end) return true;
-    int64_t low = 0, high = 0;
-    auto code = api().get_watermark_offsets(client_->get(), one.first.topic.c_str(),
-                                            one.first.partition.value(), &low, &high);
-    return one.second.heard && code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 &&
-           one.second.next.offset.value() >= high;
-  };
-  return drained_ && std::all_of(assigned_.begin(), assigned_.end(), read);
+  return drained_ &&
+         std::all_of(assigned_.begin(), assigned_.end(), [&](const auto& one) { return read_to_end(one); });
 }
 
 bool Reader::idle() const {
@@ -394,7 +400,7 @@ Status Reader::take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& ke
     return error;
   }
   if (filling_.empty() || filling_.back().topic != message->rkt ||
-      filling_.back().tp.partition.value() != message->partition) {
+      filling_.back().tp.partition.value() != message->partition || filling_.back().bytes >= batch_bytes_) {
     TopicPartition tp{api().topic_name(message->rkt), Partition(message->partition)};
     auto assigned = assigned_.find(tp);
     if (assigned == assigned_.end()) return {};  // unassigned while it was under way
@@ -429,7 +435,9 @@ Status Reader::take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& ke
     record.headers = kept->headers.back();
   }
   record.leader_epoch = api().message_leader_epoch(message);
-  polled_bytes_ += message->len + message->key_len + record.headers.size();
+  const size_t bytes = message->len + message->key_len + record.headers.size();
+  polled_bytes_ += bytes;
+  to.bytes += bytes;
   to.end = {Offset(message->offset + 1), LeaderEpoch(record.leader_epoch)};
   to.records.push_back(record);
   to.assigned->next = to.end;

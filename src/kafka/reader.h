@@ -43,6 +43,7 @@ struct ReaderOptions {
   bool committed_only = true;            // else events of open and aborted transactions too
   size_t queue_bytes = 24u << 20;        // fetched ahead, of all partitions together
   int fetch_wait_ms = 100;               // how long a broker waits for fetch_min_bytes to come together
+  size_t batch_bytes = SIZE_MAX;         // about; a poll gives more of a partition as several batches
   Properties properties;
 };
 
@@ -81,6 +82,11 @@ class Reader {
   void tell(const std::vector<std::pair<TopicPartition, Position>>& positions);
   // Every assigned partition was read to its end.
   bool at_end() const;
+  // This one was, as far as the last fetch saw.
+  bool at_end(const TopicPartition& tp) const {
+    auto found = assigned_.find(tp);
+    return found != assigned_.end() && read_to_end(*found);
+  }
   // The last poll took everything that had been fetched, and of every partition something was.
   bool idle() const;
   // Events up to the end that the last fetch saw; -1: unknown.
@@ -96,7 +102,8 @@ class Reader {
     bool heard = false;  // anything came since it was assigned
   };
   struct Kept;
-  Reader(std::shared_ptr<Client> client, std::unique_ptr<Reader*> self, bool member);
+  Reader(std::shared_ptr<Client> client, std::unique_ptr<Reader*> self, bool member, size_t batch_bytes);
+  bool read_to_end(const std::pair<const TopicPartition, Assigned>& one) const;
   static void on_rebalance(rd_kafka_t*, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list,
                            void* self);
   Status join(const std::string& topic);
@@ -111,6 +118,7 @@ class Reader {
   std::shared_ptr<Client> client_;
   rd_kafka_queue_t* queue_ = nullptr;
   std::map<TopicPartition, Assigned> assigned_;
+  const size_t batch_bytes_;
   size_t event_bytes_ = 512;  // about
   int64_t probe_ns_ = 0;      // not before
   bool drained_ = false;
@@ -136,6 +144,7 @@ class Reader {
     const rd_kafka_topic_t* topic = nullptr;
     Offset first;
     std::vector<Record> records;
+    size_t bytes = 0;
     TimestampType timestamp_type = TimestampType::kCreateTime;
     Position end;
   };

@@ -267,7 +267,7 @@ TEST(KafkaSink, SaysWhatIsWrongWithItsTopics) {
       << prepared.error().message;
 }
 
-TEST(KafkaSource, PassesTheHarness) {
+void check_source_harness(bool by_time) {
   std::string topic;
   std::unique_ptr<kafka::Admin> admin = kafka::Admin::open(broker()).value();
   std::unique_ptr<kafka::Producer> plain = kafka::Producer::open(broker(), {}).value();
@@ -289,6 +289,7 @@ TEST(KafkaSource, PassesTheHarness) {
     options.topic = topic;
     options.pipeline = "harness";
     options.fetch_wait_ms = 10;
+    options.by_time = by_time;
     TM_ASSIGN(auto source, ingest::KafkaSource::open(options));
     return std::unique_ptr<pipeline::Source>(std::move(source));
   };
@@ -317,6 +318,14 @@ TEST(KafkaSource, PassesTheHarness) {
   };
   Status status = check_source(sut);
   EXPECT_TRUE(status.ok()) << status.error().message;
+}
+
+TEST(KafkaSource, PassesTheHarness) {
+  check_source_harness(false);
+}
+
+TEST(KafkaSource, PassesTheHarnessByTime) {
+  check_source_harness(true);
 }
 
 TEST(KafkaStall, IsSeenWhileATransactionIsOpenAndOverWhenItEnds) {
