@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "cli/context.h"
+#include "solution/between.h"
 #include "solution/store_sql.h"
 #include "solution/verification.h"
 #include "solution/wire.h"
@@ -113,6 +114,7 @@ int check(const Globals& globals, const SolutionOptions& options) {
   for (const solution::Solution* one : solution::with_branches(solution)) {
     Status store = solution::ask_store(*one);
     if (!store.ok()) add({"the store could not be asked: " + store.error().message}, &notes);
+    if (std::string note = solution::rekey_note(*one); !note.empty()) add({note}, &notes);
     if (auto why = solution::why_unverified(*one)) add({"verify has nothing to go by: " + *why}, &notes);
   }
   const bool asked =

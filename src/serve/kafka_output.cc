@@ -65,7 +65,8 @@ std::string_view KafkaOutput::keep(std::string_view bytes) {
 }
 
 Partition KafkaOutput::partition_of(const Batch& batch, const Record& record) const {
-  if (record.has_key) return partition_for_key(record.key, layout_.partitions);
+  // What has nothing to be rekeyed by stays together, as copies of an event have to.
+  if (record.has_key || !layout_.rekey.empty()) return partition_for_key(record.key, layout_.partitions);
   return Partition(batch.source.partition.value() % layout_.partitions);
 }
 

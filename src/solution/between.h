@@ -10,6 +10,9 @@
 
 namespace tidemill::solution {
 
+// What a topic between two stages of a pipeline is called that is rekeyed by a field, unless it is told.
+std::string rekeyed_topic(const Solution& solution, const std::string& by);
+
 struct BetweenTopic {
   std::string name;
   std::string dead_letters;  // topic of what cannot be written to it
@@ -23,5 +26,8 @@ struct BetweenTopic {
 std::optional<BetweenTopic> topic_before(const Solution& solution, const OperatorConfig& step);
 // In the order in which events take them.
 std::vector<BetweenTopic> between_topics(const Solution& solution);
+
+// What `check` has to say of a dedup behind a rekey through Kafka; empty: nothing.
+std::string rekey_note(const Solution& solution);
 
 }  // namespace tidemill::solution

@@ -281,20 +281,13 @@ class Checker {
                    "\" is not a partition with an offset; give numbers, as 3: 1200");
       }
     }
-    for (size_t i = 0; i < solution_.process.size(); ++i) {
-      if (solution_.process[i].kind == OperatorKind::kRekey) {
-        report(step_path(draft_, i),
-               "works on topics of the embedded log only; with ingest.kafka write to a topic of the other "
-               "key, and read "
-               "that one in a second solution");
-      }
-    }
   }
 
   // Topics by pattern: what needs one topic, and what would read what it writes.
   void check_pattern() {
     const std::string& pattern = solution_.ingest.kafka.topic;
     const std::string one = pattern.substr(0, kMaxCited) + " stands for several topics; ";
+    bool between = false;  // whatever follows reads one topic
     if (std::string fault = kafka::pattern_fault(pattern); !fault.empty()) {
       report("ingest.kafka.topic", '"' + pattern.substr(0, kMaxCited) + "\" is not a pattern: " + fault);
       return;
@@ -311,12 +304,13 @@ class Checker {
       const OperatorConfig& step = solution_.process[i];
       const bool sql = step.kind == OperatorKind::kSql;
       // What has a topic of its own before it reads that one.
-      if ((!sql && step.kind != OperatorKind::kDedup) || topic_before(solution_, step)) continue;
+      between = between || topic_before(solution_, step);
+      if ((!sql && step.kind != OperatorKind::kDedup) || between) continue;
       report(step_path(draft_, i),
              one +
                  "state is kept for one topic's partitions, and a new topic would move keys away from it. "
-                 "Write them to one topic, by key, and read that with " +
-                 (sql ? "sql in a second solution, or give scope: interval" : "dedup in a second solution"));
+                 "Put a rekey before it, which writes them to one topic by key" +
+                 (sql ? ", or give scope: interval" : ""));
     }
     const SinkKind kind = solution_.serve.kind;
     if (kind == SinkKind::kFiles || kind == SinkKind::kParquet)
@@ -351,6 +345,7 @@ class Checker {
       own.emplace_back(step_path(draft_, i) + ".topic", topic->dead_letters);
       // Of what reads it.
       own.emplace_back("name", pipeline::kafka_changelog_topic(solution_.name));
+      own.emplace_back("name", pipeline::kafka_changelog_topic(topic->pipeline));
     }
     return own;
   }
@@ -499,9 +494,8 @@ class Checker {
           from_kafka ? "ingest.kafka.topic" : "ingest.log.topic", input_topic(solution_));
     for (size_t i = 0; i < solution_.process.size(); ++i) {
       const OperatorConfig& step = solution_.process[i];
-      if (step.kind == OperatorKind::kRekey && !step.rekey.topic.empty())
-        use(Where::kLog, step_path(draft_, i) + ".topic", step.rekey.topic);
-      if (auto topic = topic_before(solution_, step); topic && step.kind == OperatorKind::kSql)
+      if (step.kind == OperatorKind::kRekey && step.rekey.by.empty()) continue;
+      if (auto topic = topic_before(solution_, step))
         use(topic->in_kafka ? Where::kSourceCluster : Where::kLog, step_path(draft_, i) + ".topic",
             topic->name);
     }

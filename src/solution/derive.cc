@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "solution/between.h"
+
 namespace tidemill::solution {
 namespace {
 
@@ -102,12 +104,12 @@ void derive_steps(Draft& draft) {
       }
     } else if (step.kind == OperatorKind::kRekey) {
       if (!step.rekey.by.empty()) {
-        // Two pipelines that read one topic write different ones.
-        const std::string& first = solution.branch.empty() ? solution.ingest.log.topic : solution.name;
-        fill(draft, path + ".topic", step.rekey.topic, first + "-by-" + step.rekey.by,
-             "as ingest.log.topic and by");
+        fill(draft, path + ".topic", step.rekey.topic, rekeyed_topic(solution, step.rekey.by),
+             reads_kafka(solution) ? "as name and by" : "as ingest.log.topic and by");
       }
-      as_source(draft, path + ".partitions", step.rekey.partitions);
+      // What there is in Kafka is known only when a run starts.
+      if (!topic_before(solution, step)->in_kafka)
+        as_source(draft, path + ".partitions", step.rekey.partitions);
     } else if (step.kind == OperatorKind::kSql && step.sql.scope == SqlScope::kInterval) {
       fill(draft, path + ".topic", step.sql.topic, solution.name + "-intervals", "as name");
     }

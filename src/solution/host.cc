@@ -9,6 +9,7 @@
 #include "kafka/topic_pattern.h"
 #include "log/owner.h"
 #include "serve/duckdb_sink.h"
+#include "solution/between.h"
 #include "solution/host_impl.h"
 #include "solution/run_metrics.h"
 
@@ -132,6 +133,9 @@ Status Host::watch_stalls() {
   std::vector<std::pair<kafka::Connection, std::string>> topics;
   if (reads_kafka(solution_) && !kafka::is_pattern(input_topic(solution_)))
     topics.emplace_back(solution_.ingest.kafka.connection, input_topic(solution_));
+  for (const BetweenTopic& topic : between_topics(solution_)) {
+    if (topic.in_kafka) topics.emplace_back(solution_.ingest.kafka.connection, topic.name);
+  }
   if (solution_.serve.kind == SinkKind::kKafka) {
     topics.emplace_back(solution_.serve.kafka.connection, solution_.serve.kafka.topic);
   }

@@ -128,12 +128,24 @@ std::string view_sql(const std::string& view, const std::string& function, const
          function + "())";
 }
 
-// Of the events that the last stage writes.
-Result<Schema> output_schema(Host& host, const Solution& solution) {
+// A topic under the name of its role, and under its own.
+struct View {
+  std::string role, topic;
+  Schema schema;
+};
+
+// Of what the first stage reads and the last one writes, and of what is between two of them.
+Result<std::vector<View>> views_of(Host& host, const Solution& solution) {
   TM_ASSIGN(Ground ground, host.ground());
   ground.dry = true;
   TM_ASSIGN(auto stages, wire(solution, ground));
-  return stages.back().plan.sink_schema;
+  std::vector<View> views{{"input", input_topic(solution), solution.event.schema}};
+  for (size_t i = 0; i + 1 < stages.size(); ++i)
+    views.push_back({"between_" + std::to_string(i + 1), stages[i].output_topic, stages[i].plan.sink_schema});
+  const bool to_kafka = solution.serve.kind == SinkKind::kKafka;
+  const std::string& output = to_kafka ? solution.serve.kafka.topic : solution.serve.log.topic;
+  views.push_back({"output", output, stages.back().plan.sink_schema});
+  return views;
 }
 
 }  // namespace
@@ -141,15 +153,8 @@ Result<Schema> output_schema(Host& host, const Solution& solution) {
 Result<QueryStore> open_topic_store(Host& host, const Solution& solution) {
   QueryStore store;
   TM_ASSIGN(store.database, open_query_database(host, solution));
-  TM_ASSIGN(Schema written, output_schema(host, solution));
-  const bool to_kafka = solution.serve.kind == SinkKind::kKafka;
-  const std::string& output = to_kafka ? solution.serve.kafka.topic : solution.serve.log.topic;
-  struct View {
-    std::string role, topic;
-    const Schema* schema;
-  };
-  for (const View& view :
-       {View{"input", input_topic(solution), &solution.event.schema}, View{"output", output, &written}}) {
+  TM_ASSIGN(std::vector<View> views, views_of(host, solution));
+  for (const View& view : views) {
     duck::ScanFunction function;
     function.name = "tidemill_" + view.role;
     function.columns = kRecordColumns;
@@ -161,7 +166,7 @@ Result<QueryStore> open_topic_store(Host& host, const Solution& solution) {
     function.open = [in_kafka, lease, topic = view.topic] { return open_scan(in_kafka, lease, topic); };
     const std::string name = function.name;
     TM_TRY(store.database->add_function(std::move(function)));
-    store.prepare += view_sql(view.role, name, *view.schema) + "; ";
+    store.prepare += view_sql(view.role, name, view.schema) + "; ";
     if (view.topic != "input" && view.topic != "output") {
       store.prepare += "CREATE TEMP VIEW " + in_quotes(view.topic, '"') + " AS FROM " + view.role + "; ";
     }

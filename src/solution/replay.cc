@@ -23,6 +23,9 @@ std::vector<std::string> names_in_use(const Solution& solution) {
     case SinkKind::kKafka:
       names.push_back(solution.serve.kafka.topic);
       names.push_back(input_topic(solution));
+      for (const BetweenTopic& topic : between_topics(solution)) {
+        if (topic.in_kafka) names.insert(names.end(), {topic.name, topic.dead_letters});
+      }
       break;
     case SinkKind::kDuckDb:
       names.push_back(solution.serve.duckdb.table);

@@ -96,7 +96,8 @@ class SimulatorThread {
     config.directory = access.directory();
     config.appenders = run_appenders(access);
     if (reads_kafka(solution)) {
-      TM_TRY(create_kafka_topic(solution.ingest.kafka, input_topic(solution), input_partitions(solution)));
+      TM_TRY(
+          create_kafka_topic(solution.ingest.kafka, input_topic(solution), input_partitions(solution), true));
       config.appenders = simulate::kafka_appenders(solution.ingest.kafka.connection,
                                                    [&access](uint64_t records, uint64_t bytes) {
                                                      if (auto host = access.host())

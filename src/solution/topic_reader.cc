@@ -11,6 +11,7 @@
 #include "kafka/admin.h"
 #include "kafka/reader.h"
 #include "pipeline/kafka_changelog.h"
+#include "solution/between.h"
 
 namespace tidemill::solution {
 namespace {
@@ -94,11 +95,17 @@ std::vector<KafkaTopic> kafka_topics(const Solution& solution) {
   const auto& ingest = solution.ingest.kafka;
   const auto& serve = solution.serve.kafka;
   if (reads_kafka(solution)) all.push_back({ingest.topic, ingest.connection});
+  for (const BetweenTopic& topic : between_topics(solution)) {
+    if (!topic.in_kafka) continue;
+    all.push_back({topic.name, ingest.connection});
+    all.push_back({topic.dead_letters, ingest.connection});
+    all.push_back({pipeline::kafka_changelog_topic(topic.pipeline), ingest.connection});
+  }
   if (solution.serve.kind == SinkKind::kKafka) {
     all.push_back({serve.topic, serve.connection});
     all.push_back({solution.dead_letters.name, serve.connection});
     all.push_back({pipeline::kafka_changelog_topic(solution.name), serve.connection});
-  } else if (reads_kafka(solution) && solution.serve.kind == SinkKind::kPostgres) {
+  } else if (reads_kafka(solution) && shares_store(solution)) {
     all.push_back({pipeline::kafka_changelog_topic(solution.name), ingest.connection});
   }
   return all;

@@ -22,7 +22,8 @@ struct KafkaTopic {
   std::string name;
   kafka::Connection connection;
 };
-// Its input, its output, its dead letters and its changelog, as far as they are there.
+// Its input, those between its stages, its output, its dead letters and its changelogs, as far as they are
+// there.
 std::vector<KafkaTopic> kafka_topics(const Solution& solution);
 std::optional<KafkaTopic> find_kafka_topic(const Solution& solution, const std::string& name);
 

@@ -333,7 +333,11 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
       break;
   }
   add_topology(solution, &request);
-  for (const BetweenTopic& topic : between_topics(solution)) {
+  const std::vector<BetweenTopic> between = between_topics(solution);
+  if (std::any_of(between.begin(), between.end(), [](const BetweenTopic& topic) { return topic.in_kafka; })) {
+    TM_ASSIGN(request.topology.repeats, host.repeats(solution));
+  }
+  for (const BetweenTopic& topic : between) {
     verify::Way way;
     way.by = topic.rekey;
     const kafka::Connection& cluster = solution.ingest.kafka.connection;
@@ -342,6 +346,7 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
     auto dead = topic.in_kafka ? from_kafka(cluster, topic.dead_letters)
                                : topic_files(*log, log_directory, topic.dead_letters);
     if (dead.ok()) way.dead_letters = std::move(*dead);
+    if (!dead.ok() && dead.error().code != Code::kNotFound) return std::move(dead).error();
     request.ways.push_back(std::move(way));
   }
   TM_TRY(add_committed(host, solution, &request.input));

@@ -112,23 +112,43 @@ int32_t most_partitions(const std::vector<TopicPartition>& sources, int32_t else
 
 // As many as the topic has, which was made when other topics matched. Where it is missing, or nobody can say,
 // `otherwise`: whoever prepares it next has the error.
-int32_t partitions_there(const Ground& ground, const kafka::Connection& connection, const std::string& topic,
-                         int32_t otherwise) {
-  if (ground.dry) return otherwise;
+int32_t partitions_there(const kafka::Connection& connection, const std::string& topic, int32_t otherwise) {
   auto admin = kafka::Admin::open(connection);
   if (!admin.ok()) return otherwise;
   auto there = (*admin)->partition_count(topic);
   return there.ok() && *there > 0 ? *there : otherwise;
 }
 
+bool is_rekeyed(const Solution& solution, const std::string& topic) {
+  const std::vector<BetweenTopic> all = between_topics(solution);
+  return std::any_of(all.begin(), all.end(),
+                     [&](const BetweenTopic& one) { return one.name == topic && !one.rekey.empty(); });
+}
+
+// Of what the stage reads, also where nobody could be asked.
+int32_t source_partitions(const Solution& solution, const Stage& stage) {
+  auto sources = stage.source->partitions();
+  const int32_t else_so_many = solution.ingest.kafka.partitions;
+  return sources.ok() ? most_partitions(*sources, else_so_many) : else_so_many;
+}
+
+// What the file says of the topic that it serves holds for the topics of Kafka before it.
+void set_transactions(const KafkaSink& sink, serve::KafkaSinkOptions* options) {
+  options->compression = sink.compression;
+  options->transaction_timeout_ms = static_cast<int>(sink.transaction_timeout_us / 1000);
+  options->keep_every_us = sink.keep_every_us;
+}
+
 // Dead letters have the partitions of what is read; so has what is served, unless the solution says.
-void fit_to_pattern(const Ground& ground, bool serves, serve::KafkaSinkOptions* options) {
-  if (!kafka::is_pattern(options->source_topic)) return;
+void fit_partitions(const Ground& ground, bool serves, serve::KafkaSinkOptions* options) {
+  // What a topic between stages comes from may have been given partitions since.
+  const bool grows = kafka::is_pattern(options->source_topic) || (!serves && !options->stateful);
+  if (ground.dry || !grows) return;
   const int32_t most = options->source_partitions;
   const std::string dead = serve::dead_letter_name(options->dead_topic, options->topic, ".dead");
-  options->source_partitions = partitions_there(ground, options->connection, dead, most);
+  options->source_partitions = partitions_there(options->connection, dead, most);
   if (serves && options->create && options->partitions == 0)
-    options->partitions = partitions_there(ground, options->connection, options->topic, most);
+    options->partitions = partitions_there(options->connection, options->topic, most);
 }
 
 std::string source_name(const Ground& ground, const Stage& stage) {
@@ -227,6 +247,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       // When an event was stored is worth more here than when the input took it in, which enrich keeps.
       options.timestamp_type = TimestampType::kLogAppendTime;
       options.source_topic = stage.input_topic;
+      if (stage.from_kafka) options.source_partitions = source_partitions(solution, stage);
       options.partitions = serve.log.partitions;
       options.dead_topic = dead;
       options.retention_us = solution.log.retention_us;
@@ -269,23 +290,21 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.pipeline = stage.name;
       options.topic = into.empty() ? serve.kafka.topic : into;
       options.source_topic = stage.input_topic;
-      TM_ASSIGN(std::vector<TopicPartition> sources, stage.source->partitions());
-      options.source_partitions = most_partitions(sources, solution.ingest.kafka.partitions);
+      options.source_partitions = source_partitions(solution, stage);
       options.source_cluster = stage.source_cluster;
       options.partitions = serve.kafka.partitions;
       // As the solution's input, not as the one partition that intervals come from: so it is for whoever
       // reads it.
-      if (options.partitions == 0 && stage.input_topic != input_topic(solution))
+      if (options.partitions == 0 && stage.input_topic != input_topic(solution) &&
+          !is_rekeyed(solution, stage.input_topic))
         options.partitions = input_partitions(solution);
       options.replication = serve.kafka.replication > 0 ? serve.kafka.replication : -1;
       options.create = serve.kafka.create;
       options.at_least_once = serve.kafka.delivery == Delivery::kAtLeastOnce;
-      options.compression = serve.kafka.compression;
-      options.transaction_timeout_ms = static_cast<int>(serve.kafka.transaction_timeout_us / 1000);
-      options.keep_every_us = serve.kafka.keep_every_us;
+      set_transactions(serve.kafka, &options);
       options.dead_topic = dead;
       options.stateful = stage.plan.stateful;
-      fit_to_pattern(ground, true, &options);
+      fit_partitions(ground, true, &options);
       if (reshapes(operators)) options.form = serve::JsonForm::kRebuild;
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::KafkaSink>(std::move(options)));
     }
@@ -328,7 +347,8 @@ Result<std::unique_ptr<pipeline::Source>> make_log_source(const Solution& soluti
 
 // Of the topic in Kafka that the stage writes.
 const kafka::Connection& sink_connection(const Solution& solution, const Stage& stage) {
-  return stage.gathers ? solution.ingest.kafka.connection : solution.serve.kafka.connection;
+  const bool between = stage.gathers || stage.rekeys;
+  return between ? solution.ingest.kafka.connection : solution.serve.kafka.connection;
 }
 
 // Certainly not as positions of the group in the cluster that is read.
@@ -349,18 +369,33 @@ kafka::Membership membership_of(const KafkaSource& source) {
   return membership;
 }
 
+// A topic between two stages, which somebody else may have made.
+Status check_partitions(const Solution& solution, const Stage& stage, ingest::KafkaSource& source) {
+  TM_ASSIGN(std::vector<TopicPartition> there, source.partitions());
+  const auto count = static_cast<int32_t>(there.size());
+  if (count == stage.input_partitions) return {};
+  const std::string number = std::to_string(count);
+  const bool rekeyed = is_rekeyed(solution, stage.input_topic);
+  return user_error("process." + std::string(rekeyed ? "rekey" : "sql") + ": topic " + stage.input_topic +
+                        " of Kafka has " + number + " partitions, and " +
+                        std::to_string(stage.input_partitions) + " are asked for; give " +
+                        (rekeyed ? "partitions: " + number + ", or " : "") + "another topic",
+                    Code::kInvalid);
+}
+
 Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solution, const Ground& ground,
                                                             Stage& stage, const StartAt& start, bool shared) {
-  // What stands between two stages has one partition.
   const bool first = stage.input_topic == input_topic(solution);
-  const int32_t partitions = first ? solution.ingest.kafka.partitions : 1;
-  if (!ground.dry) TM_TRY(create_kafka_topic(solution.ingest.kafka, stage.input_topic, partitions));
+  const int32_t partitions = stage.input_partitions;
+  const bool stamped = first || is_rekeyed(solution, stage.input_topic);
+  if (!ground.dry) TM_TRY(create_kafka_topic(solution.ingest.kafka, stage.input_topic, partitions, stamped));
   ingest::KafkaSourceOptions source;
   source.keyed = stage.plan.stateful;
   if (shared) source.membership = membership_of(solution.ingest.kafka);
   source.connection = solution.ingest.kafka.connection;
   source.topic = stage.input_topic;
   source.pipeline = stage.name;
+  source.by_time = stage.rekeys;
   switch (start.kind) {
     case StartAt::kEarliest:
       break;
@@ -378,6 +413,7 @@ Result<std::unique_ptr<pipeline::Source>> make_kafka_source(const Solution& solu
   auto opened = ingest::KafkaSource::open(source);
   if (opened.ok()) {
     TM_ASSIGN(stage.source_cluster, (*opened)->cluster_id());
+    if (!first) TM_TRY(check_partitions(solution, stage, **opened));
     TM_ASSIGN(bool elsewhere, keeps_positions_elsewhere(solution, ground, stage));
     if (elsewhere) (*opened)->tell_group();
     return std::unique_ptr<pipeline::Source>(std::move(opened).value());
@@ -429,7 +465,8 @@ Status ask_endpoint(const Solution& solution, const Ground& ground, Stage& stage
   auto asked = kafka::ask_abilities(connection, begins ? stage.name + ".start" : std::string(),
                                     ground.dry ? kDryTimeoutMs : kEndpointTimeoutMs);
   if (!asked.ok()) {
-    if (!ground.dry) return std::move(asked).error().within(stage.to_kafka ? "serve.kafka" : "ingest.kafka");
+    const bool serves = stage.to_kafka && !stage.rekeys && !stage.gathers;
+    if (!ground.dry) return std::move(asked).error().within(serves ? "serve.kafka" : "ingest.kafka");
     if (stage.unasked.empty()) stage.unasked = asked.error().message;
     return {};
   }
@@ -477,6 +514,37 @@ Status finish_stage(Stage& stage, const Solution& solution, const Ground& ground
   return {};
 }
 
+// Of a topic in Kafka that the solution does not say it of: what it has, or else as many as what is read.
+// `asks`: the cluster answers.
+Status settle_partitions(const Solution& solution, bool asks, int32_t sources, BetweenTopic* topic) {
+  if (!topic->in_kafka || topic->partitions > 0) return {};
+  topic->partitions = sources;
+  if (!asks) return {};
+  TM_ASSIGN(auto admin, kafka::Admin::open(solution.ingest.kafka.connection));
+  TM_ASSIGN(int32_t there, admin->partition_count(topic->name));
+  if (there > 0) topic->partitions = there;
+  return {};
+}
+
+// Whoever deletes a topic between two stages deletes what the second one has yet to read, and its positions.
+Status check_kept(const Solution& solution, const Stage& stage, const BetweenTopic& topic) {
+  if (!topic.in_kafka || !stage.unasked.empty()) return {};
+  TM_ASSIGN(auto admin, kafka::Admin::open(solution.ingest.kafka.connection));
+  TM_ASSIGN(std::vector<TopicPartition> sources, stage.source->partitions());
+  TM_ASSIGN(int32_t there, admin->partition_count(topic.name));
+  if (there > 0 || sources.empty()) return {};
+  TM_ASSIGN(auto positions, admin->group_offsets(stage.name, sources));
+  if (std::none_of(positions.begin(), positions.end(), [](const auto& one) { return one.has_value(); }))
+    return {};
+  // Another process may have made it meanwhile, and written.
+  TM_ASSIGN(there, admin->partition_count(topic.name));
+  if (there > 0) return {};
+  return user_error("process: topic " + topic.name + " of Kafka is gone, which " + stage.name +
+                        " has written: what was in it and not yet served is lost. Give the solution another "
+                        "name, to begin anew, or create the topic again, to go on without that",
+                    Code::kNotFound);
+}
+
 // The sink of a stage that writes the topic before the next one.
 std::unique_ptr<pipeline::Sink> make_between_sink(const Solution& solution, const Ground& ground,
                                                   const Stage& stage, const BetweenTopic& topic,
@@ -492,15 +560,15 @@ std::unique_ptr<pipeline::Sink> make_between_sink(const Solution& solution, cons
     options.dead_topic = topic.dead_letters;
     options.source_topic = stage.input_topic;
     options.source_cluster = stage.source_cluster;
-    auto sources = stage.source->partitions();
-    options.source_partitions =
-        sources.ok() ? most_partitions(*sources, source.partitions) : source.partitions;
+    options.source_partitions = source_partitions(solution, stage);
     options.partitions = topic.partitions;
+    options.rekey = topic.rekey;
+    if (solution.serve.kind == SinkKind::kKafka) set_transactions(solution.serve.kafka, &options);
     options.replication = source.replication > 0 ? source.replication : -1;
     options.create = source.create;
     options.stateful = stage.plan.stateful;
     options.form = form;
-    fit_to_pattern(ground, false, &options);
+    fit_partitions(ground, false, &options);
     return std::make_unique<serve::KafkaSink>(std::move(options));
   }
   serve::LogSinkOptions options;
@@ -508,6 +576,7 @@ std::unique_ptr<pipeline::Sink> make_between_sink(const Solution& solution, cons
   options.topic = topic.name;
   options.dead_topic = topic.dead_letters;
   options.source_topic = stage.input_topic;
+  if (stage.from_kafka) options.source_partitions = source_partitions(solution, stage);
   options.partitions = topic.partitions;
   options.rekey = topic.rekey;
   options.max_batch_bytes = solution.log.options.max_batch_bytes;
@@ -528,6 +597,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   StartAt start = replay.into.empty() ? input_start(solution) : replay.from;
   if (start.kind == StartAt::kLatest && ground.latest_us >= 0) start = {StartAt::kTime, ground.latest_us};
   std::string input = input_topic(solution);
+  int32_t partitions = input_partitions(solution);  // of that
   bool from_kafka = reads_kafka(solution);
   std::vector<const OperatorConfig*> operators;
   bool rekeyed = false;
@@ -554,19 +624,25 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
       TM_ASSIGN(auto made, make_operators());
       if (!replay.into.empty()) {
         for (auto& op : made) TM_TRY(op->bind(&schema));
+        TM_TRY(settle_partitions(solution, !ground.dry, partitions, &*between));
       } else {
         stage.name = between->pipeline;
         stage.input_topic = input;
+        stage.input_partitions = partitions;
         stage.from_kafka = from_kafka;
         stage.to_kafka = between->in_kafka;
+        auto make_stage_sink = [&]() -> Result<std::unique_ptr<pipeline::Sink>> {
+          TM_TRY(check_kept(solution, stage, *between));
+          TM_TRY(settle_partitions(solution, stage.unasked.empty(), source_partitions(solution, stage),
+                                   &*between));
+          return make_between_sink(solution, ground, stage, *between, reshapes(operators));
+        };
         TM_TRY(finish_stage(stage, solution, ground, stages.empty() ? start : StartAt{}, false, &schema,
-                            std::move(made), [&] {
-                              return Result<std::unique_ptr<pipeline::Sink>>(
-                                  make_between_sink(solution, ground, stage, *between, reshapes(operators)));
-                            }));
+                            std::move(made), make_stage_sink));
         stages.push_back(std::move(stage));
       }
       input = between->name;
+      partitions = between->partitions;
       from_kafka = between->in_kafka;
       operators.clear();
       rekeyed = rekeyed || !between->rekey.empty();
@@ -577,6 +653,7 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
   Stage last;
   last.name = solution.name + suffix;
   last.input_topic = input;
+  last.input_partitions = partitions;
   last.from_kafka = from_kafka;
   last.to_kafka = solution.serve.kind == SinkKind::kKafka;
   if (solution.serve.kind == SinkKind::kLog) last.output_topic = solution.serve.log.topic;
@@ -663,8 +740,11 @@ pipeline::PipelineOptions pipeline_options(const Solution& solution, const Stage
   }
   if (stage.rekeys) {
     // Copies of an event come from several partitions, and a dedup behind it forgets: one task reads all of
-    // them in the order of their times, and commits before one partition gets far ahead of another.
+    // them in the order of their times.
     options.tasks = 1;
+  }
+  if (stage.rekeys && !stage.to_kafka) {
+    // The embedded log has a transaction for each of them: it commits before one gets far ahead of another.
     const uint64_t most = options.limits.max_events > 0 ? options.limits.max_events : kRekeyedEvents;
     options.limits.max_events = std::min(most, kRekeyedEvents);
   }
@@ -703,7 +783,8 @@ Status create_topics(const Solution& solution, log::Log& log) {
   return {};
 }
 
-Status create_kafka_topic(const KafkaSource& source, const std::string& name, int32_t partitions) {
+Status create_kafka_topic(const KafkaSource& source, const std::string& name, int32_t partitions,
+                          bool stamped) {
   if (!source.create || kafka::is_pattern(name)) return {};
   TM_ASSIGN(auto admin, kafka::Admin::open(source.connection));
   TM_ASSIGN(int32_t there, admin->partition_count(name));
@@ -712,7 +793,7 @@ Status create_kafka_topic(const KafkaSource& source, const std::string& name, in
   topic.name = name;
   topic.partitions = partitions;
   topic.replication = source.replication > 0 ? source.replication : -1;
-  if (name == source.topic) topic.configs = {{"message.timestamp.type", "LogAppendTime"}};
+  if (stamped) topic.configs = {{"message.timestamp.type", "LogAppendTime"}};
   return admin->create_topic(topic);
 }
 

@@ -49,12 +49,13 @@ struct Stage {
   std::string name;
   TopicPartition first_input() const { return {input_topic, Partition(0)}; }
   std::string input_topic;
-  std::string output_topic;    // empty: the sink is no topic
-  std::string source_cluster;  // the id of the cluster of a source in Kafka that was asked
-  bool rekeys = false;         // it writes the topic of a `rekey`
-  bool gathers = false;        // or that before an `sql` of scope interval
-  bool from_kafka = false;     // where its input topic is
-  bool to_kafka = false;       // where its output goes
+  int32_t input_partitions = 0;  // that its input topic gets where it is to be created; in Kafka
+  std::string output_topic;      // empty: the sink is no topic
+  std::string source_cluster;    // the id of the cluster of a source in Kafka that was asked
+  bool rekeys = false;           // it writes the topic of a `rekey`
+  bool gathers = false;          // or that before an `sql` of scope interval
+  bool from_kafka = false;       // where its input topic is
+  bool to_kafka = false;         // where its output goes
   std::unique_ptr<pipeline::Source> source;
   std::unique_ptr<pipeline::Sink> sink;
   std::unique_ptr<pipeline::Changelog> changelog;
@@ -92,7 +93,8 @@ std::vector<std::string> input_topics(const Solution& solution);
 // Creates the solution's input topic (and those between its pipelines, and what branches read) where they are
 // missing; of the log's only.
 Status create_topics(const Solution& solution, log::Log& log);
-// The same of a topic in the cluster that is read.
-Status create_kafka_topic(const KafkaSource& source, const std::string& name, int32_t partitions);
+// The same of a topic in the cluster that is read. `stamped`: with the broker's times, not the events' own.
+Status create_kafka_topic(const KafkaSource& source, const std::string& name, int32_t partitions,
+                          bool stamped);
 
 }  // namespace tidemill::solution

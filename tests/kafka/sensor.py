@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The solution sql-server-bdc-sensor with a producer of confluent-kafka for Python, as the guide's (examples/bdc-sensor):
 readings without keys over four partitions, the pipeline killed meanwhile; each is in the table once, and counted once in
-the other one. Then two instances that group the same topic (intervals.py).
+the other one. Then two instances that group the same topic (intervals.py), and two that rekey another (rekeyed.py).
 """
 import argparse
 import collections
@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from program import Place, wait_for  # noqa: E402
 import intervals  # noqa: E402
 import kafka  # noqa: E402
+import rekeyed  # noqa: E402
 import outside  # noqa: E402
 
 COUNT = 3000
@@ -37,6 +38,10 @@ def main():
     try:
         failed = feed_and_account(options, place, broker, python)
         intervals.group_and_account(options, place, broker, python, random.Random(1))
+        # Three kills, of which the commit says where.
+        sys.path.insert(0, str(python))
+        options.into, options.endpoint, options.kills, options.seed = "topic", None, 3, int(os.environ.get("TIDEMILL_SEED", "1"))
+        rekeyed.rekey_and_account(options, place, broker)
         return failed
     finally:
         broker.down()
