@@ -17,7 +17,7 @@
 namespace baseline {
 namespace {
 
-constexpr size_t kBatchBytes = 1u << 20;
+constexpr size_t kBatchBytes = 1u << 18;
 constexpr size_t kBufferBytes = 4u << 20;
 constexpr char kEnqueued[] = R"(,"enqueuedAt":")";
 constexpr char kProcessed[] = R"(","processedAt":")";

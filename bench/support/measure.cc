@@ -1,7 +1,9 @@
 #include "support/measure.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -21,6 +23,17 @@ double seconds(clockid_t clock) {
 
 double by(const Cost& cost, By kind) {
   return kind == By::kCpu ? cost.cpu_s : cost.wall_s;
+}
+
+void touch_free_memory() {
+  constexpr size_t kMost = size_t{4} << 30;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t bytes = std::min(kMost, static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * page / 2);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return;
+  madvise(memory, bytes, MADV_HUGEPAGE);
+  for (size_t at = 0; at < bytes; at += page) static_cast<volatile char*>(memory)[at] = 1;
+  munmap(memory, bytes);
 }
 
 std::string quoted(const std::string& text) {
@@ -78,6 +91,7 @@ Cost Meter::cost() const {
 }
 
 Cost measure(const std::function<void()>& work) {
+  touch_free_memory();
   Meter meter;
   work();
   return meter.cost();

@@ -51,6 +51,8 @@ class Meter {
   double wall_s_ = 0;
   double cpu_s_ = 0;
 };
+// Touches free memory first, as much as the work may take: the host of a virtual machine takes back what is
+// free, and gives it again at the first touch of each page, which can cost more than the work itself.
 Cost measure(const std::function<void()>& work);
 
 double median(std::vector<double> values);
