@@ -12,6 +12,11 @@
 #include "serve/duckdb_positions.h"
 
 namespace tidemill::serve {
+namespace {
+
+constexpr uint64_t kRowGroup = 122'880;  // rows, DuckDB's own
+
+}  // namespace
 
 using pipeline::Committed;
 using pipeline::Incarnation;
@@ -71,6 +76,7 @@ class DuckDbWriter final : public pipeline::SinkWriter {
   Status append_rows(const DuckDbOutput& output, int64_t stored_at_us);
   Status insert(const DuckDbOutput& output, int64_t stored_at_us);
   Status upsert(const DuckDbOutput& output, int64_t stored_at_us);
+  void checkpoint_whole_group(uint64_t rows);
   // Whatever an error says, the transaction is over afterwards.
   void roll_back() { static_cast<void>(connection_->execute("ROLLBACK").ok()); }
   Status after_failed_commit(const pipeline::CommitRequest& request, Error why);
@@ -126,7 +132,17 @@ Status DuckDbWriter::commit(pipeline::SinkOutput& output, const pipeline::Commit
   auto done = connection_->execute("COMMIT");
   if (!done.ok()) return after_failed_commit(request, std::move(done).error());
   commit_step("duckdb.committed");
+  checkpoint_whole_group(output.rows());
   return {};
+}
+
+// A checkpoint compresses the last row group anew, however little was added to it, and holds up commits
+// meanwhile: least of both when it is just full. Rows of a whole group went to the file with their commit.
+void DuckDbWriter::checkpoint_whole_group(uint64_t rows) {
+  const uint64_t before = sink_.log_rows_.fetch_add(rows);
+  if (rows >= kRowGroup || before / kRowGroup == (before + rows) / kRowGroup) return;
+  // Beside another's commit it is refused, and DuckDB's own limit does it later.
+  static_cast<void>(connection_->execute("CHECKPOINT").ok());
 }
 
 Status DuckDbWriter::fill_transaction(const DuckDbOutput& output, const pipeline::CommitRequest& request) {
@@ -259,7 +275,7 @@ pipeline::SinkTraits DuckDbSink::traits() const {
   if (!options_.path.empty()) traits.store += " in " + options_.path;
   // A whole row group is written to the file at once; smaller transactions go through the
   // write-ahead log and are written again by a checkpoint.
-  traits.preferred_rows = 122'880;
+  traits.preferred_rows = kRowGroup;
   traits.preferred_bytes = 256u << 20;
   return traits;
 }
@@ -289,6 +305,10 @@ Status DuckDbSink::prepare(const Schema& schema) {
   TM_ASSIGN(layout_, layout_of(schema));
   TM_ASSIGN(auto connection, database_->connect());
   TM_TRY(create_or_check_table(*connection, layout_));
+  TM_ASSIGN(auto counted, connection->query("SELECT count(*) FROM " + quote_identifier(layout_.table)));
+  TM_ASSIGN(size_t counts, counted->next());
+  log_rows_ = counts == 0 ? 0 : static_cast<uint64_t>(counted->integer(0, 0)) % kRowGroup;
+  counted.reset();
   auto dead = connection->execute(duckdb_dead_letters_sql(dead_table_));
   if (!dead.ok()) return std::move(dead).error().within("dead letters");
   return create_positions_table(*connection);

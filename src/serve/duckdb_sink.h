@@ -7,6 +7,7 @@
 // processes DuckDB's own lock on the file is the fence (design point 2).
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <shared_mutex>
 #include <string>
@@ -23,9 +24,10 @@ struct DuckDbStoreOptions {
   std::string path;  // of the database file
   int64_t memory_limit_bytes = 1ll << 30;
   int32_t threads = 2;
-  // How large DuckDB's write-ahead log grows before a commit writes it into the database file. A larger one
-  // makes such pauses rarer and longer, and a restart after a crash slower.
-  int64_t checkpoint_bytes = 64ll << 20;
+  // How large DuckDB's write-ahead log grows before a commit writes it into the database file, where the sink
+  // has not done so before: of wide events. A larger one makes such pauses rarer and longer, and a restart
+  // after a crash slower.
+  int64_t checkpoint_bytes = 128ll << 20;
   int64_t spill_bytes = 4ll << 30;  // of the disk, for what does not fit into the memory
 };
 // Opens the database for sinks, queries and reports of one process. Errors: duck::Database::open's.
@@ -62,6 +64,8 @@ class DuckDbSink final : public pipeline::Sink {
   TableLayout layout_;
   std::string dead_table_;
   std::shared_mutex takeover_;  // commits share it
+  // In the table's last row group at first, and inserted since.
+  std::atomic<uint64_t> log_rows_{0};
 };
 
 }  // namespace tidemill::serve
