@@ -189,7 +189,7 @@ Result<Task::Step> Task::poll_and_process(int64_t timeout_us) {
   request.timeout_us = timeout_us;
   if (!epoch_.empty()) {
     int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
-    int64_t left_us = has_intervals() ? interval_left_us() : parts_.limits.interval_us - age_us;
+    int64_t left_us = has_intervals() ? interval_left_us() : open_for_us() - age_us;
     request.timeout_us = std::clamp<int64_t>(left_us, 0, timeout_us);
   }
   uint64_t max_events = parts_.limits.max_events > 0 ? parts_.limits.max_events : traits_.preferred_rows;
@@ -322,14 +322,22 @@ void Task::release(const std::vector<TopicPartition>& partitions) {
   }
 }
 
-Status Task::ensure_epoch() {
+Status Task::ensure_epoch(int64_t waited_us) {
   if (!epoch_.empty()) return {};
   TM_ASSIGN(epoch_.output, writer_->begin());
-  epoch_.first_event_ns = parts_.clock->steady_ns();
+  epoch_.first_event_ns = parts_.clock->steady_ns() - waited_us * 1000;
   if (const int64_t every_us = parts_.plan->every_us; every_us > 0)
     epoch_.interval_us = parts_.clock->wall_us() / every_us * every_us;
   settled_ = false;
   return {};
+}
+
+// How long ago the batch's first event came to the log. By another machine's clock perhaps, so it counts for
+// little.
+int64_t Task::waited_us(const Batch& batch) const {
+  if (batch.timestamp_type != TimestampType::kLogAppendTime) return 0;
+  const int64_t waited_us = parts_.clock->wall_us() - batch.records().front().timestamp_ms * 1000;
+  return std::clamp<int64_t>(waited_us, 0, parts_.limits.interval_us / 4);
 }
 
 Status Task::process(BatchPtr batch) {
@@ -339,7 +347,7 @@ Status Task::process(BatchPtr batch) {
     lane->second->skip_to(batch->end);
     return {};
   }
-  TM_TRY(ensure_epoch());
+  TM_TRY(ensure_epoch(waited_us(*batch)));
   epoch_.work.events_in += batch->size();
   epoch_.work.bytes_in += batch->payload_bytes();
   if (batch->selected.empty()) batch->select_all();
@@ -377,10 +385,16 @@ bool Task::epoch_due(int64_t now_ns) const {
   int64_t age_us = (now_ns - epoch_.first_event_ns) / 1000;
   if (age_us >= parts_.limits.max_interval_us) return true;
   // Nothing gains by keeping the first events after a start waiting.
-  if (!idle_ || (age_us < parts_.limits.interval_us && !first_epoch_)) return false;
+  if (!idle_ || (age_us < open_for_us() && !first_epoch_)) return false;
   // While the last commit is still under way this epoch grows on, rather than wait at the slot.
   std::lock_guard lock(mutex_);
   return slot_state_ != Slot::kFull;
+}
+
+// How long an epoch stays open once the source was read to its end.
+int64_t Task::open_for_us() const {
+  std::lock_guard lock(mutex_);
+  return parts_.limits.interval_us - std::min(commit_time_.expected_us(), parts_.limits.interval_us / 2);
 }
 
 // Of the open one, by the wall clock; where that was set back, by the other.
@@ -397,8 +411,9 @@ int64_t Task::gather_us() const {
   const int64_t most_us = parts_.limits.interval_us / kPollsAnEpoch;
   int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
   // An epoch that is overdue grows on while the last one commits; its end must be seen soon.
-  if (age_us >= parts_.limits.interval_us) return std::min(most_us, kLookAgainUs);
-  return std::min(most_us, parts_.limits.interval_us - age_us);
+  const int64_t left_us = open_for_us() - age_us;
+  if (left_us <= 0) return std::min(most_us, kLookAgainUs);
+  return std::min(most_us, left_us);
 }
 
 Status Task::end_interval() {
@@ -445,6 +460,7 @@ Status Task::hand_over() {
   slot_ = std::move(ended_);
   ended_.reset();
   slot_state_ = Slot::kFull;
+  handed_over_ns_ = parts_.clock->steady_ns();
   changed_.notify_all();
   return {};
 }
@@ -578,6 +594,7 @@ void Task::run_commit() {
   Status result = committer_->commit(*work, stop_);
   std::lock_guard lock(mutex_);
   slot_result_ = std::move(result);
+  commit_time_.add((parts_.clock->steady_ns() - handed_over_ns_) / 1000);
   slot_state_ = Slot::kDone;
   changed_.notify_all();
 }

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,7 +23,9 @@
 namespace tidemill::pipeline {
 
 struct EpochLimits {
-  int64_t interval_us = 100'000;        // after its first event, once the source was read to its end
+  // It ends so early that it is committed this long after its first event, once the source was read to its
+  // end; but stays open for half of it at least.
+  int64_t interval_us = 100'000;
   int64_t max_interval_us = 5'000'000;  // while there is lag
   uint64_t max_events = 0;              // of input; 0: what the sink prefers
   uint64_t max_bytes = 256u << 20;      // of input and output together
@@ -54,6 +57,21 @@ struct LaneProgress {
   Counters counters;  // committed
   int64_t lag = -1;
   size_t state_bytes = 0;
+};
+
+// How long the next commit will take, by those before it: the mean and deviations of RFC 6298, which expects
+// answers of a network so.
+class CommitTime {
+ public:
+  void add(int64_t us) {
+    deviation_us_ += (std::abs(us - mean_us_) - deviation_us_) / 4;
+    mean_us_ += (us - mean_us_) / 8;
+  }
+  // Longer than most.
+  int64_t expected_us() const { return mean_us_ + 2 * deviation_us_; }
+
+ private:
+  int64_t mean_us_ = 0, deviation_us_ = 0;
 };
 
 class Task {
@@ -113,7 +131,10 @@ class Task {
   Status collect_commit();
   Status process(BatchPtr batch);
   Status deliver(BatchPtr batch);
-  Status ensure_epoch();
+  // Of events that have waited so long already.
+  Status ensure_epoch(int64_t waited_us = 0);
+  int64_t open_for_us() const;
+  int64_t waited_us(const Batch& batch) const;
   bool epoch_full() const;
   bool epoch_due(int64_t now_ns) const;
   bool has_intervals() const { return parts_.plan->every_us > 0; }
@@ -165,6 +186,8 @@ class Task {
   bool slot_closed_ = false;
   std::optional<EpochWork> slot_;
   Status slot_result_;
+  int64_t handed_over_ns_ = 0;
+  CommitTime commit_time_;
   std::map<TopicPartition, LaneProgress> progress_;
 };
 

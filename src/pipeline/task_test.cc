@@ -397,6 +397,39 @@ TEST(Task, TheFirstEpochIsNotKeptWaitingAndLaterOnesGatherEvents) {
   EXPECT_EQ(task->gather_us(), 0);
 }
 
+// An epoch of one event, whose commit takes so long; how long the epoch was open.
+int64_t open_for_us(World& world, SeededRandom& random, Task& task, int64_t commit_us) {
+  constexpr int64_t kTickUs = 500;
+  world.append(random, 1);
+  EXPECT_TRUE(task.step(0).ok());
+  int64_t open_us = 0;
+  for (; !task.commit_waiting(); open_us += kTickUs) {
+    world.clock.advance_us(kTickUs);
+    EXPECT_TRUE(task.step(0).ok());
+  }
+  world.clock.advance_us(commit_us);
+  task.run_commit();
+  EXPECT_TRUE(task.step(0).ok());
+  return open_us;
+}
+
+TEST(Task, AnEpochEndsSoEarlyThatItsCommitIsDoneInTime) {
+  World world;
+  SeededRandom random(1);
+  auto task = world.open_task(world.all());
+  const int64_t interval_us = EpochLimits().interval_us;
+  open_for_us(world, random, *task, 0);  // the first one waits for nobody
+  EXPECT_EQ(open_for_us(world, random, *task, 0), interval_us);
+  for (int i = 0; i < 100; ++i) open_for_us(world, random, *task, 20'000);
+  EXPECT_NEAR(static_cast<double>(open_for_us(world, random, *task, 20'000)),
+              static_cast<double>(interval_us - 20'000), 1000);
+  open_for_us(world, random, *task, 60'000'000);
+  EXPECT_EQ(open_for_us(world, random, *task, 0), interval_us / 2) << "after one that took a minute";
+  for (int i = 0; i < 200; ++i) open_for_us(world, random, *task, 0);
+  EXPECT_NEAR(static_cast<double>(open_for_us(world, random, *task, 0)), static_cast<double>(interval_us),
+              1000);
+}
+
 // Few new values: the state stays small while history grows. The task lives for so many steps each time.
 void expect_bounded_changelog(int steps_in_a_life) {
   World world;

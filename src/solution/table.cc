@@ -211,7 +211,9 @@ void add_pipeline(TableWriter& table) {
       .word("auto", 0);
   table
       .duration("pipeline.epoch.interval", AT(pipeline.limits.interval_us),
-                "an epoch is committed this long after its first event, once the source was read to its end")
+                "an epoch is committed this long after its first event, once the source was read to its end: "
+                "it ends "
+                "earlier by what commits take, by half of this at most")
       .range(kMs, kHour)
       .derived("`100ms`; `5s` under `serve: delta`, `serve.parquet.roll_interval` under `serve: parquet`");
   table
