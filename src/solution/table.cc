@@ -158,7 +158,7 @@ void add_process(TableWriter& table) {
             "what follows reads from a topic partitioned by this field")
       .derived("required");
   table.text("process.rekey.topic", OF_STEP(rekey.topic), "that topic")
-      .derived("`<ingest topic>-by-<field>`");
+      .derived("`<ingest topic>-by-<field>`, from Kafka `<name>-by-<field>`");
   table.count("process.rekey.partitions", OF_STEP(rekey.partitions), "its partitions")
       .range(1, 1024)
       .word("as-source", 0);
