@@ -2,6 +2,7 @@
 // between any two steps. Each test accounts for every event and every interval.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <set>
 
 #include "pipeline/task.h"
@@ -32,8 +33,11 @@ class CountEach final : public Operator {
       source_ = batch->source;
       return out.push(batch) ? Progress::kDone : Progress::kAgain;
     }
+    explicit Instance(CountEach& op) : op_(op) {}
     Result<Progress> end_interval(OperatorContext& context, Outbox& out) override {
       if (count_ == 0) return Progress::kDone;
+      if (op_.at_end) op_.at_end();
+      if (op_.interrupted) return Error{Domain::kExternal, Code::kStopped, false, "interrupted"};
       last_us_ = std::max(context.interval_us, last_us_ + kEveryUs);
       context.deltas->add(std::to_string(last_us_));
       auto text = std::make_shared<std::string>(std::to_string(last_us_) + " " + std::to_string(count_));
@@ -54,6 +58,7 @@ class CountEach final : public Operator {
     void snapshot(DeltaWriter& writer) override { writer.add(std::to_string(last_us_)); }
 
    private:
+    CountEach& op_;
     TopicPartition source_;
     size_t count_ = 0;
     int64_t last_us_ = 0;
@@ -63,8 +68,12 @@ class CountEach final : public Operator {
   std::vector<std::string> needs() const override { return {}; }
   bool stateful() const override { return true; }
   int64_t every_us() const override { return kEveryUs; }
+  void interrupt() override { interrupted = true; }
+
+  std::function<void()> at_end;  // when an interval with events ends
+  bool interrupted = false;
   std::unique_ptr<OperatorInstance> open(const TopicPartition&) override {
-    return std::make_unique<Instance>();
+    return std::make_unique<Instance>(*this);
   }
 };
 
@@ -89,6 +98,7 @@ struct World {
         changelog(store) {
     std::vector<std::unique_ptr<Operator>> operators;
     operators.push_back(std::make_unique<CountEach>());
+    counting = static_cast<CountEach*>(operators.back().get());
     plan = std::move(*make_plan(Schema{}, std::move(operators), SinkNeeds{}));
   }
 
@@ -156,6 +166,7 @@ struct World {
   ModelSink sink;
   ModelChangelog changelog;
   Plan plan;
+  CountEach* counting = nullptr;
   DrivenClock clock;
   SeededRandom random{1};
   uint64_t appended = 0;
@@ -196,6 +207,40 @@ TEST(Interval, HasOneRowThroughCrashesStopsAndClocksThatGoBack) {
     world.run_to_end();
     world.expect_each_once();
   }
+}
+
+TEST(Interval, IsDoneAgainWhereItsOperatorWasInterruptedByAStop) {
+  World world;
+  SeededRandom random(3);
+  world.append(random, 40);
+  auto task = world.open_task();
+  world.counting->at_end = [&] {
+    task->drain();
+    world.counting->interrupt();
+  };
+  while (world.step(*task) != Task::Step::kEnded) {
+  }
+  EXPECT_TRUE(world.store->rows().empty());
+  world.counting->at_end = {};
+  world.counting->interrupted = false;
+  world.run_to_end();
+  world.expect_each_once();
+}
+
+// Where nothing drains it is an error like any other.
+TEST(Interval, AnOperatorThatStopsByItselfStopsTheTask) {
+  World world;
+  world.topic->append(0, "k", "event");
+  ++world.appended;
+  auto task = world.open_task();
+  world.counting->interrupt();
+  Result<Task::Step> step = Task::Step::kWorked;
+  for (int i = 0; i < 100 && step.ok(); ++i) {
+    step = task->step(0);
+    world.clock.sleep_us(100'000);
+  }
+  ASSERT_FALSE(step.ok());
+  EXPECT_EQ(step.error().code, Code::kStopped);
 }
 
 TEST(Interval, EndsWhereTheNextBeginsAndIsLeftAloneByAStop) {

@@ -6,6 +6,7 @@ namespace tidemill::pipeline {
 namespace {
 
 constexpr int64_t kPollUs = 50'000;  // also how soon a drain is noticed
+constexpr int64_t kInterruptAgainUs = 5'000;
 
 }  // namespace
 
@@ -93,18 +94,31 @@ void Pipeline::fail(const Error& error) {
   if (!first_error_) first_error_ = error;
   stopping_ = true;
   for (auto& runner : runners_) runner->task.abandon();
+  interrupt_operators();
 }
 
 void Pipeline::drain() {
+  draining_ = true;
   for (auto& runner : runners_) runner->task.drain();
+  interrupt_operators();
 }
 
 void Pipeline::stop_now() {
   stopping_ = true;
   for (auto& runner : runners_) runner->task.abandon();
+  interrupt_operators();
+}
+
+void Pipeline::interrupt_operators() {
+  for (const auto& op : parts_.plan->operators) op->interrupt();
 }
 
 Status Pipeline::wait() {
+  // An operator may have begun after it was interrupted.
+  while (running_ > 0 && (draining_ || stopping_)) {
+    interrupt_operators();
+    parts_.clock->sleep_us(kInterruptAgainUs);
+  }
   for (auto& runner : runners_) {
     if (runner->process_thread.joinable()) runner->process_thread.join();
     if (runner->commit_thread.joinable()) runner->commit_thread.join();

@@ -40,7 +40,7 @@ class Pipeline {
   // Prepares the sink, shares the partitions out, takes them over and restores state (in parallel),
   // then starts. Errors of any of that; nothing runs then.
   Status start();
-  // Graceful: every task ends its epoch and commits it.
+  // Graceful: every task ends its epoch and commits it, or drops it where it is an interval.
   void drain();
   // At once: open epochs are dropped, commits under way finish or are left to recovery. Loses nothing.
   void stop_now();
@@ -56,12 +56,14 @@ class Pipeline {
   struct Runner;
   void run_task(Runner& runner);
   void fail(const Error& error);
+  void interrupt_operators();
 
   Parts parts_;
   PipelineOptions options_;
   std::vector<std::unique_ptr<Runner>> runners_;
   std::atomic<int> running_{0};
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> draining_{false};
   std::mutex mutex_;
   std::optional<Error> first_error_;
 };

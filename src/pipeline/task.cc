@@ -141,6 +141,13 @@ void Task::keep_positions() {
 }
 
 Result<Task::Step> Task::step(int64_t timeout_us) {
+  auto done = step_on(timeout_us);
+  if (!std::exchange(interrupted_, false)) return done;
+  epoch_ = OpenEpoch{};  // not read to its end
+  return Step::kWorked;
+}
+
+Result<Task::Step> Task::step_on(int64_t timeout_us) {
   TM_TRY(after_fencing(collect_commit()));
   keep_positions();
   if (ended_) {
@@ -352,8 +359,9 @@ Status Task::process(BatchPtr batch) {
   epoch_.work.bytes_in += batch->payload_bytes();
   if (batch->selected.empty()) batch->select_all();
   if (decoder_) decoder_->decode(*batch);
-  return lane->second->process(std::move(batch), parts_.clock->wall_us(), epoch_.interval_us,
-                               [&](BatchPtr made) { return deliver(std::move(made)); });
+  return unless_interrupted(lane->second->process(std::move(batch), parts_.clock->wall_us(),
+                                                  epoch_.interval_us,
+                                                  [&](BatchPtr made) { return deliver(std::move(made)); }));
 }
 
 Status Task::deliver(BatchPtr batch) {
@@ -416,6 +424,12 @@ int64_t Task::gather_us() const {
   return std::min(most_us, left_us);
 }
 
+// Of an operator that was interrupted because the task drains.
+Status Task::unless_interrupted(Status status) {
+  interrupted_ |= !status.ok() && status.error().code == Code::kStopped && stop_.draining && has_intervals();
+  return status;
+}
+
 Status Task::end_interval() {
   const size_t before = epoch_.output->memory_bytes();
   auto deliver_row = [&](BatchPtr made) -> Status {
@@ -427,7 +441,7 @@ Status Task::end_interval() {
                       "interval; nothing is lost: a restart goes on from the last commit");
   };
   for (auto& [source, lane] : lanes_) {
-    if (lane->epoch_open()) TM_TRY(lane->end_interval(deliver_row));
+    if (lane->epoch_open()) TM_TRY(unless_interrupted(lane->end_interval(deliver_row)));
   }
   return {};
 }

@@ -122,6 +122,7 @@ class Task {
     bool empty() const { return output == nullptr; }
   };
 
+  Result<Step> step_on(int64_t timeout_us);
   Status take_over(const std::vector<TopicPartition>& partitions);
   Status take_over_or_wait(const std::vector<TopicPartition>& partitions);
   Status take_awaited();
@@ -139,6 +140,7 @@ class Task {
   bool epoch_due(int64_t now_ns) const;
   bool has_intervals() const { return parts_.plan->every_us > 0; }
   int64_t interval_left_us() const;
+  Status unless_interrupted(Status status);
   Status end_interval();
   Status end_epoch();
   Status hand_over();
@@ -172,6 +174,7 @@ class Task {
   bool source_ended_ = false;
   bool snapshot_due_ = false;
   bool given_back_ = false;
+  bool interrupted_ = false;  // an operator, while it drains
   // Assigned by the source and not held: when to try next to take them over, on the steady clock.
   std::map<TopicPartition, int64_t> awaited_;
   std::optional<Backoff> poll_backoff_;

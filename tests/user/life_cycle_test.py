@@ -297,6 +297,20 @@ class Lake(UserTest):
         self.assertGreater(gone, 0)
 
 
+class LongQuery(UserTest):
+    def test_a_stop_ends_a_query_and_its_interval_is_done_again(self):
+        text = ("event: telemetry\nsimulate: {count: 500, rate: max, duplicate_every: never}\nprocess:\n  - sql:\n      every: 500ms\n      count: n\n"
+                "      query: SELECT count(*) AS n FROM input WHERE 0 < (SELECT sum(range %% 7) FROM range(%d))\nserve: {duckdb: {table: counts}}\n")
+        sums = self.write("sums.yaml", text % 10**15)
+        process = self.start("run", sums)
+        stat = pathlib.Path(f"/proc/{process.pid}/stat")
+        wait_for("the query to run", lambda: sum(int(one) for one in stat.read_text().split()[13:15]) > 2 * os.sysconf("SC_CLK_TCK"))
+        self.interrupt(process)
+        self.end(process, status=130, seconds=20)
+        self.do("run", self.write("sums.yaml", text % 10))
+        self.assertEqual(int(self.do("query", "sums", "SELECT sum(n) AS n FROM counts", "--format", "json").json()[0]["n"]), 500)
+
+
 class TablesOfQueries(UserTest):
     def test_rows_go_to_a_table_with_a_key_and_verify_needs_no_reference_table(self):
         self.write("types.csv", "type,unit\nTEMP,C\n")
