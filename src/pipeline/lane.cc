@@ -71,8 +71,11 @@ Status Lane::end_interval(const std::function<Status(BatchPtr)>& deliver) {
     progress = *result;
     BatchPtr made = out.take();
     if (made == nullptr) continue;
-    // What the sink cannot hold of them are rows, not events that were read.
+    // What the sink cannot hold of them are rows, not events that were read; the reasons tell the two apart.
+    const size_t own = made->dead_letters.size();
     if (sink_ != nullptr) sink_->screen(*made);
+    for (size_t i = own; i < made->dead_letters.size(); ++i)
+      made->dead_letters[i].reason.insert(0, "process." + plan_.operators.back()->name() + ": ");
     counters_.stored += made->selected.size();
     TM_TRY(deliver(std::move(made)));
   }

@@ -242,6 +242,11 @@ Status PostgresWriter::copy_rows(PostgresRows& rows) {
 // left out before. What another transaction inserts meanwhile shows by that error, and then INSERT decides.
 Status PostgresWriter::copy_new_rows(PostgresRows& rows) {
   constexpr std::string_view kUniqueViolation = "[SQLSTATE 23505]";
+  // Of no rows: it says so where the index is gone that makes keys unique, and keeps it until the commit.
+  const std::string columns = sink_.table_.column_list();
+  TM_TRY(connection_->execute("INSERT INTO " + sink_.table_.sql_name() + " (" + columns + ") SELECT " +
+                              columns + " FROM " + kStaging + " WHERE false ON CONFLICT (" + key_list() +
+                              ") DO NOTHING"));
   TM_TRY(connection_->execute("SAVEPOINT tidemill_copy"));
   auto there = rows_that_are_there(rows);
   Status copied;

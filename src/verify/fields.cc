@@ -53,8 +53,12 @@ double rounded(double value, int32_t scale) {
 FieldValue narrowed(const FieldValue& value, const Narrowing& by) {
   if (value.kind != FieldValue::Kind::kDouble || by.kind == Narrowing::Kind::kNone || std::isnan(value.real))
     return value;
-  if (by.kind == Narrowing::Kind::kReal)
-    return FieldValue::of_double(static_cast<double>(static_cast<float>(value.real)));
+  if (by.kind == Narrowing::Kind::kReal) {
+    const auto kept = static_cast<double>(static_cast<float>(value.real));
+    // What became an infinity or 0 is no value that a row may have.
+    const bool fits = std::isinf(kept) == std::isinf(value.real) && (kept == 0) == (value.real == 0);
+    return fits ? FieldValue::of_double(kept) : value;
+  }
   const double result = by.kind == Narrowing::Kind::kRounded ? rounded(value.real, by.scale) : value.real;
   return FieldValue::of_double(result + 0.0);  // -0.0 + 0.0 is 0.0
 }

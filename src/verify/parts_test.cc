@@ -139,6 +139,8 @@ TEST(Fields, ANarrowColumnKeepsWhatTheDatabaseWould) {
   EXPECT_EQ(kept(-0.0, Kind::kReal), "-0");
   EXPECT_EQ(kept(-0.0, Kind::kDecimal), "0");
   EXPECT_EQ(kept(0.1, Kind::kReal), "0.10000000149011612");
+  EXPECT_EQ(kept(3.5e38, Kind::kReal), "3.5e+38") << "no value of a real, so that no row has it";
+  EXPECT_EQ(kept(1e-46, Kind::kReal), "1e-46");
   EXPECT_TRUE(same_value(narrowed(FieldValue::of_integer(7), {Kind::kReal, 0}), FieldValue::of_integer(7)));
 }
 

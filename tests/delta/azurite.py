@@ -47,6 +47,7 @@ class Server:
         down what it has acknowledged: of that it keeps an index in memory, for some seconds."""
         for process in writers:
             process.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)  # until it has answered what is on its way, and a save that had begun is over
         indexes = [pathlib.Path(self.directory, "data", f"__azurite_db_{name}__.json") for name in ("blob", "blob_extent")]
         before, deadline = [one.stat().st_mtime for one in indexes], time.monotonic() + SAVED_SECONDS
         while any(one.stat().st_mtime == at for one, at in zip(indexes, before)) and time.monotonic() < deadline:
