@@ -90,10 +90,10 @@ class DrivenClock final : public Clock {
 };
 
 struct World {
-  World()
+  explicit World(TimestampType times = TimestampType::kCreateTime)
       : topic(std::make_shared<ModelTopic>("in", 3)),
         store(std::make_shared<ModelStore>()),
-        source(topic, ModelSource::Options{}),
+        source(topic, ModelSource::Options{100, "", false, times}),
         sink(store, false),
         changelog(store) {
     std::vector<std::unique_ptr<Operator>> operators;
@@ -171,6 +171,30 @@ struct World {
   SeededRandom random{1};
   uint64_t appended = 0;
 };
+
+TEST(Interval, EndsWithTheClockAlsoWhereItsFirstEventHadWaited) {
+  World world(TimestampType::kLogAppendTime);
+  auto task = world.open_task();
+  const int64_t begins_us = (world.clock.wall_us() / kEveryUs + 1) * kEveryUs;
+  auto at = [&](int64_t us) { world.clock.sleep_us(begins_us + us - world.clock.wall_us()); };
+  auto append = [&](int64_t waited_us) {
+    world.topic->append(0, "k", "event", (world.clock.wall_us() - waited_us) / 1000);
+    ASSERT_TRUE(task->step(0).ok());
+  };
+  at(2'000);
+  append(500'000);
+  for (int64_t us : {977'000, 985'000, 999'000}) {
+    at(us);
+    append(0);
+    EXPECT_FALSE(task->commit_waiting()) << us;
+  }
+  at(kEveryUs);
+  ASSERT_TRUE(task->step(0).ok());
+  ASSERT_TRUE(task->commit_waiting());
+  task->run_commit();
+  ASSERT_EQ(world.store->rows().size(), 1u);
+  EXPECT_EQ(world.store->rows()[0].value, std::to_string(begins_us) + " 4");
+}
 
 TEST(Interval, HasOneRowThroughCrashesStopsAndClocksThatGoBack) {
   for (uint64_t seed = 1; seed <= 100; ++seed) {

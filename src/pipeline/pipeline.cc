@@ -78,7 +78,8 @@ void Pipeline::run_task(Runner& runner) {
   while (!stopping_) {
     auto step = task.step(kPollUs);
     if (!step.ok()) {
-      fail(step.error());
+      const bool stopped = stopping_ && step.error().code == Code::kStopped;
+      if (!stopped) fail(step.error());
       break;
     }
     if (*step == Task::Step::kEnded) break;

@@ -342,7 +342,7 @@ Status Task::ensure_epoch(int64_t waited_us) {
 // How long ago the batch's first event came to the log. By another machine's clock perhaps, so it counts for
 // little.
 int64_t Task::waited_us(const Batch& batch) const {
-  if (batch.timestamp_type != TimestampType::kLogAppendTime) return 0;
+  if (has_intervals() || batch.timestamp_type != TimestampType::kLogAppendTime) return 0;
   const int64_t waited_us = parts_.clock->wall_us() - batch.records().front().timestamp_ms * 1000;
   return std::clamp<int64_t>(waited_us, 0, parts_.limits.interval_us / 4);
 }

@@ -197,6 +197,7 @@ class ModelReader final : public SourceReader {
     }
     auto batch = std::make_unique<Batch>();
     batch->source = tp;
+    batch->timestamp_type = options_.timestamp_type;
     batch->first = position->offset;
     bool to_end = records.empty() || records.back().offset == from.events.back()->offset;
     batch->end = to_end ? Position{from.end, from.leader_epoch}
@@ -216,7 +217,7 @@ class ModelReader final : public SourceReader {
 SourceTraits ModelSource::traits() const {
   SourceTraits traits;
   traits.system = "model topic " + topic_->name();
-  traits.timestamp_type = TimestampType::kCreateTime;
+  traits.timestamp_type = options_.timestamp_type;
   traits.start_moves = options_.from_latest;
   return traits;
 }

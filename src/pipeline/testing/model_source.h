@@ -79,6 +79,7 @@ class ModelSource final : public Source {
     size_t max_batch_events = 100;
     std::string commit_token;
     bool from_latest = false;
+    TimestampType timestamp_type = TimestampType::kCreateTime;
   };
   explicit ModelSource(std::shared_ptr<ModelTopic> topic) : ModelSource(std::move(topic), Options{}) {}
   ModelSource(std::shared_ptr<ModelTopic> topic, Options options)
