@@ -1,6 +1,10 @@
 #include "ingest/kafka_merge.h"
 
+#include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace tidemill::ingest {
 namespace {
@@ -15,6 +19,24 @@ size_t size_of(const Batch& batch) {
   for (const Record& record : batch.records())
     bytes += record.key.size() + record.value.size() + record.headers.size() + sizeof record;
   return bytes;
+}
+
+// Into memory of its own: a batch of Kafka's shares that of everything that came with it.
+void detach(Batch& batch) {
+  size_t bytes = 0;
+  std::vector<Record> records = batch.records();
+  for (const Record& record : records)
+    bytes += record.key.size() + record.value.size() + record.headers.size();
+  auto memory = std::make_shared<std::string>();
+  memory->reserve(bytes);  // so that what points into it stays good
+  for (Record& record : records) {
+    for (std::string_view* part : {&record.key, &record.value, &record.headers}) {
+      const size_t at = memory->size();
+      memory->append(*part);
+      *part = std::string_view(*memory).substr(at);
+    }
+  }
+  batch.set_records(std::move(records), std::move(memory));
 }
 
 }  // namespace
@@ -32,7 +54,7 @@ void KafkaMerge::put(BatchPtr batch) {
   found->second.silent = false;
   const size_t bytes = size_of(*batch);
   bytes_ += bytes;
-  found->second.entries.push_back({std::move(batch), bytes});
+  found->second.entries.push_back({std::move(batch), bytes, false});
 }
 
 // For a partition whose next batch may be older.
@@ -51,6 +73,17 @@ bool KafkaMerge::waits(const Batch& oldest, const Now& now) {
 }
 
 void KafkaMerge::take(size_t most_bytes, size_t most_events, const Now& now, std::vector<BatchPtr>* out) {
+  move_out(most_bytes, most_events, now, out);
+  // What stays may stay for long. What came last is at the back.
+  for (auto& [tp, held] : held_) {
+    for (auto entry = held.entries.rbegin(); entry != held.entries.rend() && !entry->detached; ++entry) {
+      detach(*entry->batch);
+      entry->detached = true;
+    }
+  }
+}
+
+void KafkaMerge::move_out(size_t most_bytes, size_t most_events, const Now& now, std::vector<BatchPtr>* out) {
   size_t bytes = 0, events = 0;
   while (bytes < most_bytes && events < most_events) {
     Held* oldest = nullptr;

@@ -41,19 +41,22 @@ class KafkaMerge {
     // Whether a partition, of which nothing is held, was read to its end.
     std::function<bool(const TopicPartition&)> at_end;
   };
-  // Moves the oldest to `out`, up to so many bytes and events, about.
+  // Moves the oldest to `out`, up to so many bytes and events, about. What stays is copied, once: a batch
+  // keeps the whole poll in memory that it came with.
   void take(size_t most_bytes, size_t most_events, const Now& now, std::vector<BatchPtr>* out);
 
  private:
   struct Entry {
     BatchPtr batch;
     size_t bytes = 0;
+    bool detached = false;  // from what it came with
   };
   struct Held {
     std::deque<Entry> entries;
     bool silent = false;  // was waited for in vain
   };
   bool waits(const Batch& oldest, const Now& now);
+  void move_out(size_t most_bytes, size_t most_events, const Now& now, std::vector<BatchPtr>* out);
 
   const Limits limits_;
   std::map<TopicPartition, Held> held_;

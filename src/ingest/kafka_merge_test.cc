@@ -61,6 +61,32 @@ TEST(KafkaMerge, GivesTheOldestOfThePartitionsFirst) {
   EXPECT_THAT(merging.take(), ElementsAre("1:45", "0:50"));
 }
 
+TEST(KafkaMerge, WhatStaysKeepsNothingElseInMemory) {
+  Merging merging;
+  auto poll = std::make_shared<std::string>("key value");
+  std::weak_ptr<std::string> in_memory = poll;
+  auto batch = std::make_unique<Batch>();
+  batch->source = part(0);
+  Record record;
+  record.timestamp_ms = 10;
+  record.key = std::string_view(*poll).substr(0, 3);
+  record.value = std::string_view(*poll).substr(4);
+  record.has_key = record.has_value = true;
+  batch->set_records({record, record}, std::move(poll));
+  merging.merge.put(std::move(batch));
+  EXPECT_THAT(merging.take(), IsEmpty()) << "partition 1 may have something older";
+  EXPECT_TRUE(in_memory.expired());
+
+  merging.ended = 1;
+  std::vector<BatchPtr> batches;
+  merging.merge.take(SIZE_MAX, SIZE_MAX, merging.now, &batches);
+  ASSERT_EQ(batches.size(), 1u);
+  for (const Record& held : batches[0]->records()) {
+    EXPECT_EQ(held.key, "key");
+    EXPECT_EQ(held.value, "value");
+  }
+}
+
 TEST(KafkaMerge, APartitionThatWasReadToItsEndIsNotWaitedFor) {
   Merging merging;
   merging.ended = 1;

@@ -16,6 +16,7 @@ using pipeline::PollRequest;
 namespace {
 
 constexpr size_t kMergedBytes = 64u << 10;
+constexpr size_t kMergedEvents = 16'384;    // of one poll, for the merge
 constexpr int64_t kHeldPollUs = 5'000;      // while batches wait for others
 constexpr int64_t kLookNs = 5'000'000'000;  // how often new topics are looked for
 constexpr size_t kNamed = 8;                // of the topics of a pattern
@@ -128,7 +129,7 @@ class KafkaSourceReader final : public pipeline::SourceReader {
 kafka::Reader::Limits KafkaSourceReader::limits_of(const PollRequest& request) const {
   kafka::Reader::Limits limits{request.max_events, request.max_bytes, request.timeout_us};
   if (!merge_) return limits;
-  limits.max_events = merge_->full() ? 1 : SIZE_MAX;
+  limits.max_events = merge_->full() ? 1 : kMergedEvents;
   if (!merge_->empty()) limits.timeout_us = std::min(limits.timeout_us, kHeldPollUs);
   return limits;
 }

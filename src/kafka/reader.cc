@@ -437,7 +437,7 @@ Status Reader::take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& ke
   record.leader_epoch = api().message_leader_epoch(message);
   const size_t bytes = message->len + message->key_len + record.headers.size();
   polled_bytes_ += bytes;
-  to.bytes += bytes;
+  to.bytes += bytes + sizeof record;
   to.end = {Offset(message->offset + 1), LeaderEpoch(record.leader_epoch)};
   to.records.push_back(record);
   to.assigned->next = to.end;

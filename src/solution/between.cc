@@ -31,7 +31,7 @@ int times_before(const Solution& solution, const OperatorConfig& step) {
   int times = 0;
   for (const OperatorConfig& one : solution.process) {
     if (&one == &step) break;
-    if (one.kind == OperatorKind::kRekey && one.rekey.by == step.rekey.by) ++times;
+    if (one.kind == OperatorKind::kRekey && plain(one.rekey.by) == plain(step.rekey.by)) ++times;
   }
   return times;
 }
@@ -93,6 +93,12 @@ std::string rekey_note(const Solution& solution) {
                           " has to hold the events of a key in that time, or give horizon: a time");
   }
   return {};
+}
+
+bool is_rekeyed(const Solution& solution, const std::string& topic) {
+  const std::vector<BetweenTopic> all = between_topics(solution);
+  return std::any_of(all.begin(), all.end(),
+                     [&](const BetweenTopic& one) { return one.name == topic && !one.rekey.empty(); });
 }
 
 }  // namespace tidemill::solution

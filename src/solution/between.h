@@ -27,6 +27,9 @@ std::optional<BetweenTopic> topic_before(const Solution& solution, const Operato
 // In the order in which events take them.
 std::vector<BetweenTopic> between_topics(const Solution& solution);
 
+// Whether the topic is one of them, of a rekey.
+bool is_rekeyed(const Solution& solution, const std::string& topic);
+
 // What `check` has to say of a dedup behind a rekey through Kafka; empty: nothing.
 std::string rekey_note(const Solution& solution);
 

@@ -7,6 +7,7 @@
 #include "kafka/connection.h"
 #include "pg/connection.h"
 #include "solution/delta_store.h"
+#include "solution/sinks.h"
 #include "solution/wire.h"
 
 namespace tidemill::solution {

@@ -10,6 +10,7 @@
 #include "event/json_splice.h"
 #include "solution/host.h"
 #include "solution/query_text.h"
+#include "solution/sinks.h"
 
 namespace tidemill::solution {
 namespace {

@@ -12,6 +12,7 @@
 #include "solution/between.h"
 #include "solution/derive.h"
 #include "solution/host.h"
+#include "solution/sinks.h"
 #include "verify/kafka_copy.h"
 
 namespace tidemill::solution {

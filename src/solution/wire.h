@@ -11,7 +11,6 @@
 #include "duck/duck.h"
 #include "kafka/abilities.h"
 #include "log/log.h"
-#include "pg/connection.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/plan.h"
 #include "solution/config.h"
@@ -72,7 +71,6 @@ Result<std::vector<Stage>> wire(const Solution& solution, const Ground& ground, 
 // With them: none reads what a later one writes.
 Result<std::vector<Stage>> wire_all(const Solution& solution, const Ground& ground);
 
-pg::Options postgres_connection(const PostgresSink& sink);
 // What is wrong with the credentials of the store that shows without asking it. Errors (kUser).
 Status check_credentials(const Solution& solution);
 // Whether the store has a server of its own that does not answer now, and why; ok where it answers, or has
