@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace tidemill {
 namespace {
 
@@ -59,6 +63,44 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
+// A day and a time of it, in the ranges of both.
+std::optional<int64_t> whole_seconds_us(unsigned year, unsigned month, unsigned day, unsigned hour,
+                                        unsigned minute, unsigned second) {
+  if (year == 0 || month - 1 > 11 || hour > 23 || minute > 59 || second > 59) return std::nullopt;
+  if (day == 0 || day > days_in_month(year, month)) return std::nullopt;
+  return days_from_civil(year, month, day) * kDay + hour * kHour + minute * kMinute + second * kSecond;
+}
+
+// The usual form, six digits and Z.
+constexpr size_t kUsual = sizeof("2026-11-21T09:07:00.123456Z") - 1;
+#if defined(__AVX2__)
+// All digits at once, as pairs. nullopt: it is something else, which may be a timestamp all the same.
+std::optional<int64_t> parse_usual_us(const char* at) {
+  auto load = [at](size_t from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + from)); };
+  const __m256i text = _mm256_set_m128i(load(11), load(0));
+  const __m256i form = _mm256_setr_epi8(0, 0, 0, 0, '-', 0, 0, '-', 0, 0, 'T', 0, 0, ':', 0, 0,  //
+                                        0, 0, ':', 0, 0, ':', 0, 0, '.', 0, 0, 0, 0, 0, 0, 'Z');
+  constexpr uint32_t kForm = 0x8124'2490;  // where it has no zero
+  const auto same = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(text, form)));
+  const __m256i places = _mm256_setr_epi8(0, 1, 2, 3, 5, 6, 8, 9, -1, -1, -1, -1, -1, -1, -1, -1,  //
+                                          0, 1, 3, 4, 6, 7, 9, 10, 11, 12, 13, 14, -1, -1, -1, -1);
+  const __m256i digits = _mm256_shuffle_epi8(_mm256_sub_epi8(text, _mm256_set1_epi8('0')), places);
+  const __m256i good = _mm256_cmpeq_epi8(_mm256_min_epu8(digits, _mm256_set1_epi8(9)), digits);
+  if ((same & kForm) != kForm || _mm256_movemask_epi8(good) != -1) return std::nullopt;
+  alignas(32) uint16_t pairs[16];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(pairs),
+                     _mm256_maddubs_epi16(digits, _mm256_set1_epi16(0x010a)));  // 10 x the first + the second
+  auto whole_us =
+      whole_seconds_us(pairs[0] * 100u + pairs[1], pairs[2], pairs[3], pairs[8], pairs[9], pairs[10]);
+  if (!whole_us) return std::nullopt;
+  return *whole_us + pairs[11] * 10'000 + pairs[12] * 100 + pairs[13];
+}
+#else
+std::optional<int64_t> parse_usual_us(const char*) {
+  return std::nullopt;
+}
+#endif
+
 // What stands behind the seconds and their fraction: Z, ±hh, ±hhmm or ±hh:mm, to the end.
 std::optional<int64_t> parse_zone(std::string_view text) {
   if (text == "Z") return 0;
@@ -86,6 +128,9 @@ char* put_digits(char* to, uint64_t value, int digits) {
 std::optional<int64_t> parse_timestamp_us(std::string_view text) {
   if (text.size() < kShortest) return std::nullopt;
   const char* at = text.data();
+  if (text.size() == kUsual) {
+    if (auto usual = parse_usual_us(at)) return usual;
+  }
   bool bad =
       at[4] != '-' || at[7] != '-' || (at[10] != 'T' && at[10] != ' ') || at[13] != ':' || at[16] != ':';
   unsigned year = two_digits(at, &bad) * 100 + two_digits(at + 2, &bad);
@@ -94,18 +139,9 @@ std::optional<int64_t> parse_timestamp_us(std::string_view text) {
   unsigned hour = two_digits(at + 11, &bad);
   unsigned minute = two_digits(at + 14, &bad);
   unsigned second = two_digits(at + 17, &bad);
-  if (bad || year == 0 || month - 1 > 11 || hour > 23 || minute > 59 || second > 59) return std::nullopt;
-  if (day == 0 || day > days_in_month(year, month)) return std::nullopt;
-
-  const int64_t whole_us =
-      days_from_civil(year, month, day) * kDay + hour * kHour + minute * kMinute + second * kSecond;
-  // The usual form, six digits and Z: nothing to search for.
-  constexpr size_t kUsual = sizeof("2026-11-21T09:07:00.123456Z") - 1;
-  if (text.size() == kUsual && at[19] == '.' && at[26] == 'Z') {
-    unsigned digits = two_digits(at + 20, &bad) * 10'000 + two_digits(at + 22, &bad) * 100;
-    digits += two_digits(at + 24, &bad);
-    return bad ? std::nullopt : std::optional<int64_t>(whole_us + digits);
-  }
+  if (bad) return std::nullopt;
+  const auto whole_us = whole_seconds_us(year, month, day, hour, minute, second);
+  if (!whole_us) return std::nullopt;
   size_t behind = 19;
   int64_t fraction_us = 0;
   if (text[behind] == '.') {
@@ -120,7 +156,7 @@ std::optional<int64_t> parse_timestamp_us(std::string_view text) {
   }
   auto east_us = parse_zone(text.substr(behind));
   if (!east_us) return std::nullopt;
-  return whole_us + fraction_us - *east_us;
+  return *whole_us + fraction_us - *east_us;
 }
 
 size_t format_timestamp(int64_t microseconds, int digits, char* to) {
