@@ -27,7 +27,7 @@ struct DuckDbStoreOptions {
   // How large DuckDB's write-ahead log grows before a commit writes it into the database file, where the sink
   // has not done so before: of wide events. A larger one makes such pauses rarer and longer, and a restart
   // after a crash slower.
-  int64_t checkpoint_bytes = 128ll << 20;
+  int64_t checkpoint_bytes = 64ll << 20;
   int64_t spill_bytes = 4ll << 30;  // of the disk, for what does not fit into the memory
 };
 // Opens the database for sinks, queries and reports of one process. Errors: duck::Database::open's.
