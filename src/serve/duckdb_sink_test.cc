@@ -166,6 +166,26 @@ struct Filled {
   std::unique_ptr<duck::Connection> connection;
 };
 
+TEST(DuckDbSink, AFullRowGroupIsWrittenFromTheLogIntoTheFile) {
+  constexpr uint64_t kRowGroup = 122'880;
+  constexpr uintmax_t kMuch = 1 << 20;
+  DuckStore store("duckdb-groups");
+  Filled filled(store, 30'000);
+  filled.model.apply(filled.epoch);
+  auto rows = [&] { return std::stoull(query(*filled.connection, "SELECT count(*) FROM events")[0][0]); };
+  auto log_bytes = [&] {
+    std::error_code none;
+    const uintmax_t bytes = std::filesystem::file_size(store.scratch.path("store.duckdb.wal"), none);
+    return none ? 0 : bytes;
+  };
+  while (rows() < kRowGroup) {
+    EXPECT_GT(log_bytes(), kMuch) << rows();
+    FilledEpoch epoch = filled.session->fill({1}, 30'000, filled.model).value();
+    ASSERT_TRUE(filled.session->commit_to(epoch, &filled.model).ok());
+  }
+  EXPECT_LT(log_bytes(), kMuch) << rows();
+}
+
 TEST(DuckDbSink, AKillWhileTheFileIsMadeLeavesNothingThatCannotBeOpened) {
   DuckStore store("duckdb-new-file");
   std::filesystem::create_directories(store.scratch.path("store.duckdb.tmp"));
