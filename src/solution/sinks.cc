@@ -89,6 +89,19 @@ serve::PostgresSinkOptions postgres_options(const PostgresSink& sink, const Grou
 // By ParquetCodec.
 constexpr const char* kCodecs[] = {"uncompressed", "snappy", "zstd", "lz4", "gzip"};
 
+// What tables of Parquet files have in common, Delta's and others.
+template <class Sink, class Options>
+void set_parquet(const Sink& sink, const Ground& ground, const Stage& stage, Options* options) {
+  options->pipeline = stage.name;
+  options->source = source_name(ground, stage);
+  options->nested = sink.nested == Nested::kStruct ? serve::Nested::kStruct : serve::Nested::kColumns;
+  options->stored_at = sink.stored_at;
+  options->partition_by = sink.partition_by;
+  options->codec = kCodecs[static_cast<size_t>(sink.codec)];
+  options->memory_limit_bytes = sink.memory_limit_bytes;
+  options->threads = sink.threads;
+}
+
 // `into`: the table of a replay, beside the other one; empty: there is none.
 serve::DeltaSinkOptions delta_options(const Solution& solution, const Ground& ground, const Stage& stage,
                                       const std::string& into) {
@@ -100,18 +113,11 @@ serve::DeltaSinkOptions delta_options(const Solution& solution, const Ground& gr
   options.open_store = [&sink, run = ground.run_directory, pipeline = stage.name](const std::string& table) {
     return open_delta_objects(sink, table, delta_scratch(run, pipeline));
   };
-  options.pipeline = stage.name;
-  options.source = source_name(ground, stage);
-  options.nested = sink.nested == Nested::kStruct ? serve::Nested::kStruct : serve::Nested::kColumns;
-  options.stored_at = sink.stored_at;
-  options.partition_by = sink.partition_by;
-  options.codec = kCodecs[static_cast<size_t>(sink.codec)];
+  set_parquet(sink, ground, stage, &options);
   options.checkpoint_interval = sink.checkpoint_interval;
   options.merge = sink.merge;
   options.upkeep.target_bytes = sink.file_bytes;
   options.upkeep.retention_us = sink.retention_us;
-  options.memory_limit_bytes = sink.memory_limit_bytes;
-  options.threads = sink.threads;
   return options;
 }
 
@@ -122,19 +128,12 @@ serve::ParquetSinkOptions parquet_options(const Solution& solution, const Ground
   serve::ParquetSinkOptions options;
   options.directory = into.empty() ? folders.table : join_path(parent_path(folders.table), into);
   options.dead_directory = into.empty() ? folders.dead_letters : options.directory + "_dead_letters";
-  options.pipeline = stage.name;
-  options.source = source_name(ground, stage);
-  options.nested = sink.nested == Nested::kStruct ? serve::Nested::kStruct : serve::Nested::kColumns;
-  options.stored_at = sink.stored_at;
-  options.partition_by = sink.partition_by;
-  options.codec = kCodecs[static_cast<size_t>(sink.codec)];
+  set_parquet(sink, ground, stage, &options);
   options.epoch_bytes = static_cast<uint64_t>(sink.roll_bytes);
   options.interval_us = solution.pipeline.limits.interval_us;
   options.visible_after_us = options.interval_us;
   if (!solution.process.empty() && solution.process.back().kind == OperatorKind::kSql)
     options.visible_after_us = solution.process.back().sql.every_us;
-  options.memory_limit_bytes = sink.memory_limit_bytes;
-  options.threads = sink.threads;
   return options;
 }
 
