@@ -16,6 +16,7 @@ void check(uint64_t events) {
   manifest.start_us = plan.start_us;
   manifest.devices = plan.devices;
   manifest.count = plan.count;
+  manifest.device_id_format = plan.device_id_format;
   manifest.duplicate_every = static_cast<int64_t>(plan.duplicate_every);
   verify::Schedule schedule(manifest);
   verify::TelemetryEvents expected(schedule);
