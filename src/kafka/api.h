@@ -12,7 +12,7 @@
 
 // clang-format off
 #define TM_KAFKA_FUNCTIONS(F)                                                                             \
-  F(version) F(version_str) F(conf_new) F(conf_destroy) F(conf_set) F(conf_set_opaque)                    \
+  F(version) F(version_str) F(conf_new) F(conf_destroy) F(conf_set) F(conf) F(conf_get) F(conf_set_opaque)                    \
   F(conf_set_rebalance_cb) F(conf_set_ssl_cert_verify_cb) F(conf_enable_sasl_queue)                     \
   F(sasl_background_callbacks_enable) F(conf_set_error_cb) F(conf_set_log_cb) F(conf_set_dr_msg_cb)                  \
   F(destroy) F(destroy_flags) F(opaque) F(poll) F(flush) F(purge) F(outq_len) F(name)                     \

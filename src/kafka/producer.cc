@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "base/clock.h"
 #include "kafka/group_commit.h"
@@ -9,9 +10,10 @@
 namespace tidemill::kafka {
 namespace {
 
-constexpr size_t kBatchBytes = 1'000'000;  // what brokers take, if they are not told otherwise
-constexpr size_t kRecordOverhead = 10;     // of a record in a batch, about
-constexpr size_t kRestError = 4;           // records by which the size of a batch is guessed wrong
+constexpr size_t kRecordOverhead = 10;  // of a record in a batch, about
+constexpr size_t kRestError = 4;        // records by which the size of a batch is guessed wrong
+constexpr int kLongLingerMs = 10'000;   // what is produced goes when the queue is flushed
+constexpr int64_t kFullNs = 60'000'000'000;
 
 struct GroupMetadata {
   ~GroupMetadata() {
@@ -21,6 +23,14 @@ struct GroupMetadata {
 };
 
 }  // namespace
+
+Error too_large(const TopicPartition& to, const Record& record) {
+  return external_error("writing to " + to.to_string() + ": an event of " +
+                            std::to_string(record.value.size()) +
+                            " bytes is larger than message.max.bytes: raise it here under properties and on "
+                            "the brokers, or lower event.max_bytes",
+                        Code::kInvalid);
+}
 
 Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
                                                  const ProducerOptions& options) {
@@ -37,15 +47,18 @@ Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
   if (options.transactional_id.empty()) {
     // Never given up: what a client gives up it may have stored all the same.
     made.properties.emplace_back("message.timeout.ms", "0");
-    made.properties.emplace_back("linger.ms", std::to_string(options.linger_ms));
-    made.properties.emplace_back("queue.buffering.max.kbytes", std::to_string(options.queue_bytes >> 10));
-    made.properties.emplace_back("queue.buffering.max.messages", "500000");
+    made.properties.emplace_back("linger.ms",
+                                 std::to_string(options.grouped ? kLongLingerMs : options.linger_ms));
+    if (options.grouped) made.properties.emplace_back("batch.num.messages", "1000000");
+    made.properties.emplace_back("queue.buffering.max.kbytes",
+                                 options.grouped ? "2097151" : std::to_string(options.queue_bytes >> 10));
+    made.properties.emplace_back("queue.buffering.max.messages", options.grouped ? "10000000" : "500000");
     if (!options.idempotent) made.properties.emplace_back("max.in.flight.requests.per.connection", "1");
   } else {
     // Whole batches go by themselves, the rest with the commit (wait_for_whole_batches).
     // Less than the transaction may take, which librdkafka wants.
     made.properties.emplace_back("linger.ms",
-                                 std::to_string(std::min(10'000, options.transaction_timeout_ms / 2)));
+                                 std::to_string(std::min(kLongLingerMs, options.transaction_timeout_ms / 2)));
     made.properties.emplace_back("batch.num.messages", "1000000");
     made.properties.emplace_back("queue.buffering.max.kbytes", "2097151");
     made.properties.emplace_back("queue.buffering.max.messages", "10000000");
@@ -59,7 +72,7 @@ Result<std::unique_ptr<Producer>> Producer::open(const Connection& connection,
 }
 
 Producer::~Producer() {
-  api().purge(client_->get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+  purge();
   for (auto& [name, topic] : topics_) api().topic_destroy(topic);
 }
 
@@ -138,13 +151,15 @@ Status Producer::produce(const TopicPartition& to, const Record& record, void* o
     }
     add(RD_KAFKA_VTYPE_HEADERS).u.headers = headers;
   }
+  const int64_t deadline = Clock::system().steady_ns() + kFullNs;
   while (true) {
     rd_kafka_error_t* error = api().produceva(client_->get(), told.data(), count);
     if (error == nullptr) {
       if (transactional_) count_in(handle, to.partition.value(), record);
       return {};
     }
-    if (api().error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+    const bool full = api().error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL;
+    if (full && Clock::system().steady_ns() < deadline) {
       api().error_destroy(error);
       api().poll(client_->get(), 1);
       continue;
@@ -152,14 +167,20 @@ Status Producer::produce(const TopicPartition& to, const Record& record, void* o
     if (headers != nullptr) api().headers_destroy(headers);
     const bool large = api().error_code(error) == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     Error why = failed("writing to " + to.to_string(), error);
-    if (large) {
-      why.code = Code::kInvalid;
-      why.message += "; an event of " + std::to_string(record.value.size()) +
-                     " bytes: raise message.max.bytes here under properties and on the brokers, or lower "
-                     "event.max_bytes";
-    }
-    return why;
+    return large ? too_large(to, record) : why;
   }
+}
+
+void Producer::purge() {
+  api().purge(client_->get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+}
+
+size_t Producer::max_record_bytes() const {
+  std::array<char, 32> text{};
+  size_t size = text.size();
+  if (api().conf_get(api().conf(client_->get()), "message.max.bytes", text.data(), &size) != RD_KAFKA_CONF_OK)
+    return kBatchBytes;
+  return std::strtoull(text.data(), nullptr, 10);
 }
 
 Status Producer::send_offsets(const GroupCommit& commit, int timeout_ms) {

@@ -24,13 +24,19 @@ struct ProducerOptions {
   Compression compression = Compression::kNone;
   size_t queue_bytes = 64u << 20;  // without transactions: what may wait for an answer
   double linger_ms = 5;            // without transactions
+  bool grouped = false;            // without transactions: what is produced goes when flush() is called
   Properties properties;
   Client::Delivery on_delivery;
 };
 
+// One that is larger than the cluster takes.
+Error too_large(const TopicPartition& to, const Record& record);
+
 // Used by one thread at a time.
 class Producer {
  public:
+  static constexpr size_t kBatchBytes = 1'000'000;  // what brokers take, if they are not told otherwise
+
   // Errors: Client::open's.
   static Result<std::unique_ptr<Producer>> open(const Connection& connection, const ProducerOptions& options);
   ~Producer();
@@ -39,7 +45,8 @@ class Producer {
   Status init(int timeout_ms);
   Status begin();
   // Copies the record into librdkafka's queue; waits where that is full. Errors: kInvalid for one that is
-  // larger than the cluster takes. `opaque` is given to on_delivery.
+  // larger than the cluster takes; kTimedOut, retryable, where the queue is still full after a minute.
+  // `opaque` is given to on_delivery.
   Status produce(const TopicPartition& to, const Record& record, void* opaque = nullptr) {
     return produce(to, record, opaque, true);
   }
@@ -71,6 +78,10 @@ class Producer {
   Error silent(const std::string& what) const { return client_->error(what, RD_KAFKA_RESP_ERR__TIMED_OUT); }
   // Calls on_delivery for what was answered. Any thread.
   void poll(int timeout_ms) { api().poll(client_->get(), timeout_ms); }
+  // Gives up what is not acknowledged. Any thread.
+  void purge();
+  // What a record with its key and headers may take, librdkafka's own bytes included.
+  size_t max_record_bytes() const;
   // Records that were produced and are not yet acknowledged.
   int pending() const { return api().outq_len(client_->get()); }
 

@@ -33,11 +33,13 @@ Status KafkaOutput::send() {
   for (size_t i = 0; i < outgoing_.size(); ++i) {
     TopicPartition& to = outgoing_[i].dead ? letters : rows;
     to.partition = outgoing_[i].partition;
-    Status sent = sender_->send(to, outgoing_[i].record, sent_);
-    if (sent.ok()) continue;
+    Status added = sender_->add(to, outgoing_[i].record, sent_);
+    if (added.ok()) continue;
+    sender_->send();
     outgoing_.erase(outgoing_.begin(), outgoing_.begin() + static_cast<std::ptrdiff_t>(i));
-    return sent;
+    return added;
   }
+  sender_->send();
   outgoing_.clear();
   blocks_.clear();
   block_left_ = 0;

@@ -1,33 +1,24 @@
 #include "serve/kafka_rows.h"
 
-#include "base/clock.h"
+#include <chrono>
 
 namespace tidemill::serve {
-namespace {
-
-constexpr int kPollMs = 50;
-constexpr size_t kQueueBytes = size_t{2'097'151} << 10;
-
-}  // namespace
-
 Result<std::unique_ptr<KafkaRows>> KafkaRows::open(const kafka::Connection& connection,
                                                    Compression compression, bool idempotent) {
   auto rows = std::unique_ptr<KafkaRows>(new KafkaRows());
   kafka::ProducerOptions options;
   options.compression = compression;
   options.idempotent = idempotent;
-  options.linger_ms = 0;  // batches form while others are under way
-  // So that nobody is kept waiting in here, where a stop is not heard.
-  options.queue_bytes = kQueueBytes;
-  options.properties = {{"queue.buffering.max.messages", "10000000"}};
   options.on_delivery = [self = rows.get()](void* opaque, bool delivered, const std::string& why) {
     if (!delivered) {
       std::lock_guard lock(self->mutex_);
       if (self->refused_.empty()) self->refused_ = why;
     }
-    static_cast<Sent*>(opaque)->waiting.fetch_sub(1);
+    if (static_cast<Sent*>(opaque)->waiting.fetch_sub(1) != 1 && delivered) return;
+    { std::lock_guard lock(self->mutex_); }  // whoever looked before waits now
+    self->answered_.notify_all();
   };
-  TM_ASSIGN(rows->producer_, kafka::Producer::open(connection, options));
+  TM_ASSIGN(rows->sender_, kafka::GroupSender::open(connection, std::move(options)));
   return rows;
 }
 
@@ -37,29 +28,23 @@ KafkaRows::Sent* KafkaRows::begin() {
   return sent_.back().get();
 }
 
-Status KafkaRows::send(const TopicPartition& to, const Record& record, Sent* sent) {
+Status KafkaRows::add(const TopicPartition& to, const Record& record, Sent* sent) {
   ++sent->waiting;
-  Status produced = producer_->produce(to, record, sent);
-  if (!produced.ok()) --sent->waiting;
-  return produced;
+  Status added = sender_->add(to, record, sent);
+  if (!added.ok()) --sent->waiting;
+  return added;
 }
 
 Status KafkaRows::wait(const Sent& sent, int timeout_ms) {
-  const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms} * 1'000'000;
-  while (true) {
-    const bool answered = sent.waiting == 0;
-    {
-      std::lock_guard lock(mutex_);
-      if (!refused_.empty()) return external_error("Kafka refused a row: " + refused_);
-    }
-    if (answered) return {};
-    if (Clock::system().steady_ns() > deadline) {
-      Error silent = producer_->silent(std::to_string(sent.waiting) + " rows are not acknowledged");
-      silent.retryable = true;
-      return silent;
-    }
-    producer_->poll(kPollMs);
-  }
+  std::unique_lock lock(mutex_);
+  const bool answered = answered_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                                           [&] { return sent.waiting == 0 || !refused_.empty(); });
+  if (!refused_.empty()) return external_error("Kafka refused a row: " + refused_);
+  if (answered) return {};
+  lock.unlock();
+  Error silent = sender_->silent(std::to_string(sent.waiting) + " rows are not acknowledged");
+  silent.retryable = true;
+  return silent;
 }
 
 }  // namespace tidemill::serve

@@ -5,16 +5,17 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
-#include "kafka/producer.h"
+#include "kafka/group_sender.h"
 
 namespace tidemill::serve {
 
-// send() by one thread, wait() and done() by another.
+// begin(), add() and send() by one thread, wait() and done() by another.
 class KafkaRows {
  public:
   // The rows of one output.
@@ -30,8 +31,10 @@ class KafkaRows {
                                                  bool idempotent);
 
   Sent* begin();
-  // Copies the record. What waits for an answer is bounded by the epochs that are not committed.
-  Status send(const TopicPartition& to, const Record& record, Sent* sent);
+  // Copies the record, which goes with the next send(). What waits for an answer is bounded by the epochs
+  // that are not committed.
+  Status add(const TopicPartition& to, const Record& record, Sent* sent);
+  void send() { sender_->send(); }
   // Until the brokers have all of them. Errors: kTimedOut, retryable, where they have not after `timeout_ms`;
   // a record was refused, and this object can be used no more.
   Status wait(const Sent& sent, int timeout_ms);
@@ -42,9 +45,10 @@ class KafkaRows {
   KafkaRows() = default;
 
   std::mutex mutex_;
-  std::string refused_;                        // why
-  std::vector<std::unique_ptr<Sent>> sent_;    // the sending thread's
-  std::unique_ptr<kafka::Producer> producer_;  // last: what it calls is still there when it closes
+  std::condition_variable answered_;
+  std::string refused_;                         // why
+  std::vector<std::unique_ptr<Sent>> sent_;     // the sending thread's
+  std::unique_ptr<kafka::GroupSender> sender_;  // last: what it calls is still there when it closes
 };
 
 }  // namespace tidemill::serve

@@ -162,9 +162,10 @@ Status KafkaStepsWriter::write_frames(const pipeline::CommitRequest& request) {
       Record record;
       record.value = value;
       record.has_value = true;
-      if (written.ok()) written = sender_->send(changelog, record, sent);
+      if (written.ok()) written = sender_->add(changelog, record, sent);
     }
   }
+  sender_->send();
   if (written.ok()) written = sender_->wait(*sent, std::min(store_.timeout_ms, kStepMs));
   sender_->done(sent);
   return written;

@@ -2,24 +2,23 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <map>
 #include <mutex>
 
-#include "base/clock.h"
 #include "base/logging.h"
 #include "event/record_batch.h"
 #include "kafka/abilities.h"
-#include "kafka/producer.h"
+#include "kafka/group_sender.h"
 #include "kafka/reader.h"
 
 namespace tidemill::simulate {
 namespace {
 
 constexpr int64_t kSequenceCount = int64_t{1} << 31;
-constexpr int64_t kPatienceNs = 5'000'000'000;  // every call returns within seconds
-constexpr int kPollMs = 50;
+constexpr int kPatienceMs = 5'000;     // every call returns within seconds
 constexpr int64_t kFirstLook = 5'000;  // records from the end of a partition
 
 using Acknowledged = std::function<void(uint64_t records, uint64_t bytes)>;
@@ -68,11 +67,10 @@ class KafkaAppender final : public Appender {
     }
     kafka::ProducerOptions options;
     options.idempotent = abilities.idempotence;
-    options.linger_ms = 1;  // the simulator has waited already
     options.on_delivery = [this](void* opaque, bool delivered, const std::string& why) {
       on_delivery(static_cast<Sent*>(opaque), delivered, why);
     };
-    TM_ASSIGN(producer_, kafka::Producer::open(connection_, options));
+    TM_ASSIGN(sender_, kafka::GroupSender::open(connection_, std::move(options)));
     return {};
   }
 
@@ -100,8 +98,8 @@ class KafkaAppender final : public Appender {
   void on_delivery(Sent* sent, bool delivered, const std::string& why);
   Result<std::optional<int32_t>> find_last(int32_t partition);
   Error silent() const {
-    return producer_->silent("what was sent is not acknowledged for " +
-                             std::to_string(kPatienceNs / 1'000'000'000) + " s");
+    return sender_->silent("what was sent is not acknowledged for " + std::to_string(kPatienceMs / 1'000) +
+                           " s");
   }
 
   const kafka::Connection connection_;
@@ -120,8 +118,9 @@ class KafkaAppender final : public Appender {
   std::deque<std::unique_ptr<Sent>> sent_;
   uint64_t appended_ = 0;
   uint64_t completed_ = 0;
-  std::string failed_;                         // it can be used no more
-  std::unique_ptr<kafka::Producer> producer_;  // last: what it calls is still there when it closes
+  std::string failed_;  // it can be used no more
+  std::condition_variable answered_;
+  std::unique_ptr<kafka::GroupSender> sender_;  // last: what it calls is still there when it closes
 };
 
 void KafkaAppender::on_delivery(Sent* sent, bool delivered, const std::string& why) {
@@ -138,6 +137,7 @@ void KafkaAppender::on_delivery(Sent* sent, bool delivered, const std::string& w
     }
   }
   if (records > 0 && acknowledged_) acknowledged_(records, bytes);
+  if (records > 0 || !delivered) answered_.notify_all();
 }
 
 // From the end on backwards, in steps that grow.
@@ -183,6 +183,7 @@ Result<uint64_t> KafkaAppender::append(int32_t partition, std::string& batch) {
   const int64_t ahead = (next - header->base_sequence + kSequenceCount) % kSequenceCount;
   const int64_t known = ahead < kSequenceCount / 2 ? std::min<int64_t>(ahead, header->count) : 0;
   if (known < header->count) {
+    if (!sender_->wait_for_room(kPatienceMs)) return silent();
     records_.clear();
     TM_TRY(decode_records(*header, batch, kMaxDecompressedBytes, &scratch_, &records_));
     auto made = std::make_unique<Sent>();
@@ -202,26 +203,23 @@ Result<uint64_t> KafkaAppender::append(int32_t partition, std::string& batch) {
       const std::string headers = encode_headers(own);
       record.headers = headers;
       sent->bytes += record.key.size() + record.value.size();
-      TM_TRY(producer_->produce(at(partition), record, sent));
+      TM_TRY(sender_->add(at(partition), record, sent));
     }
     next = (next + header->count - known) % kSequenceCount;
   }
-  producer_->poll(0);
+  sender_->send();
   std::lock_guard lock(mutex_);
   return appended_;
 }
 
 Status KafkaAppender::wait(uint64_t ticket) {
-  const int64_t deadline = Clock::system().steady_ns() + kPatienceNs;
-  while (true) {
-    {
-      std::lock_guard lock(mutex_);
-      if (completed_ >= ticket) return {};
-      if (!failed_.empty()) return external_error("Kafka at " + admin_->address() + ": " + failed_);
-    }
-    if (Clock::system().steady_ns() > deadline) return silent();
-    producer_->poll(kPollMs);
-  }
+  std::unique_lock lock(mutex_);
+  const bool answered = answered_.wait_for(lock, std::chrono::milliseconds(kPatienceMs),
+                                           [&] { return completed_ >= ticket || !failed_.empty(); });
+  if (completed_ >= ticket) return {};
+  if (!failed_.empty()) return external_error("Kafka at " + admin_->address() + ": " + failed_);
+  TM_CHECK(!answered);
+  return silent();
 }
 
 }  // namespace
