@@ -2,6 +2,7 @@
 """Runs the benchmarks, prints one table and writes JSON. `make bench` calls it; docs/performance.md says more.
 
     bench/run.py [--events N] [--rounds N] [--only relay,decode] [--build build/bench] [--directory /tmp/…]
+    bench/run.py --answers …    says nothing of speed: a missed target is no failure
 
 Exit code 1 where a benchmark failed (a wrong answer); 2 where all ran and a target was missed.
 """
@@ -80,6 +81,7 @@ def main():
     parser.add_argument("--rounds", type=int, help="repetitions of what is compared")
     parser.add_argument("--only", default=",".join(PROGRAMS), help="some of " + ", ".join(PROGRAMS))
     parser.add_argument("--build", default="build/bench")
+    parser.add_argument("--answers", action="store_true", help="only whether the answers are right")
     parser.add_argument("--directory", default="/tmp/tidemill-bench", help="for data; removed afterwards")
     options = parser.parse_args()
     passed_on = ["--directory", options.directory]
@@ -112,7 +114,7 @@ def main():
     if failed:
         print("FAILED, their answers were wrong or they could not run: " + ", ".join(failed))
         return 1
-    return 2 if any(not check["holds"] for row in rows for check in row["checks"]) else 0
+    return 2 if not options.answers and any(not check["holds"] for row in rows for check in row["checks"]) else 0
 
 
 if __name__ == "__main__":

@@ -25,10 +25,11 @@ double by(const Cost& cost, By kind) {
   return kind == By::kCpu ? cost.cpu_s : cost.wall_s;
 }
 
+size_t touched_bytes = size_t{4} << 30;  // about what a turn uses
+
 void touch_free_memory() {
-  constexpr size_t kMost = size_t{4} << 30;
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t bytes = std::min(kMost, static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * page / 2);
+  const size_t bytes = std::min(touched_bytes, static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * page / 2);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return;
   madvise(memory, bytes, MADV_HUGEPAGE);
@@ -68,6 +69,8 @@ Options parse_options(int argc, char** argv) {
     }
   }
   require(options.events > 0 && options.rounds > 0, "--events and --rounds are at least 1");
+  constexpr size_t kTouchedByEach = 2000;
+  touched_bytes = std::min(touched_bytes, static_cast<size_t>(options.events) * kTouchedByEach);
   return options;
 }
 
