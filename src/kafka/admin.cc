@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <map>
 
 #include "base/clock.h"
@@ -132,9 +133,20 @@ Result<TopicDescription> Admin::describe(const std::string& topic) {
                           "; create it, or let the solution create it (create: true)",
                       Code::kNotFound);
   }
+  auto told = settings(topic);
+  // Who may not read a topic's settings reads its events all the same; they are then taken for CreateTime.
+  if (!told.ok() && told.error().retryable) return std::move(told).error();
+  if (told.ok() && (*told)["message.timestamp.type"] == "LogAppendTime")
+    description.timestamp_type = TimestampType::kLogAppendTime;
+  return description;
+}
+
+Result<std::map<std::string, std::string>> Admin::settings(const std::string& topic) {
+  std::map<std::string, std::string> found;
+  const std::string what = "settings of topic " + topic;
   rd_kafka_ConfigResource_t* resource = api().ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str());
   Status asked = request(
-      "settings of topic " + topic, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, -1,
+      what, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, -1,
       [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
         api().DescribeConfigs(client_->get(), &resource, 1, options, queue);
       },
@@ -143,22 +155,31 @@ Result<TopicDescription> Admin::describe(const std::string& topic) {
         const auto* result = api().event_DescribeConfigs_result(event);
         const rd_kafka_ConfigResource_t** resources = api().DescribeConfigs_result_resources(result, &count);
         for (size_t i = 0; i < count; ++i) {
+          if (auto code = api().ConfigResource_error(resources[i]); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return client_->error(what, code);
           size_t entries = 0;
           const rd_kafka_ConfigEntry_t** entry = api().ConfigResource_configs(resources[i], &entries);
           for (size_t e = 0; e < entries; ++e) {
-            const char* value = api().ConfigEntry_value(entry[e]);
-            if (std::string_view(api().ConfigEntry_name(entry[e])) == "message.timestamp.type" &&
-                value != nullptr && std::string_view(value) == "LogAppendTime") {
-              description.timestamp_type = TimestampType::kLogAppendTime;
-            }
+            if (const char* value = api().ConfigEntry_value(entry[e]))
+              found[api().ConfigEntry_name(entry[e])] = value;
           }
         }
         return {};
       });
   api().ConfigResource_destroy(resource);
-  // Who may not read a topic's settings reads its events all the same; they are then taken for CreateTime.
-  if (!asked.ok() && asked.error().retryable) return std::move(asked).error();
-  return description;
+  TM_TRY(asked);
+  return found;
+}
+
+Result<size_t> Admin::most_bytes(const std::string& topic) {
+  size_t most = most_bytes_of(connection_);
+  auto told = settings(topic);
+  if (!told.ok() && told.error().retryable) return std::move(told).error();
+  if (!told.ok()) return most;
+  const std::string& text = (*told)["max.message.bytes"];
+  size_t of_topic = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), of_topic);
+  return parsed.ec == std::errc() ? std::min(most, of_topic) : most;
 }
 
 Status Admin::create_topic(const NewTopic& topic) {

@@ -59,6 +59,12 @@ class Admin {
   Status delete_topic(const std::string& name);
   // Errors: kNotFound, naming the topics that there are.
   Result<TopicDescription> describe(const std::string& topic);
+  // The topic's settings by name, as they hold there, the cluster's defaults with them. Errors: the user may
+  // not see them, or the endpoint tells none.
+  Result<std::map<std::string, std::string>> settings(const std::string& topic);
+  // The largest batch, in bytes, that this client sends and the topic takes; where nobody tells the topic's
+  // limit, the client's. Errors: retryable ones only.
+  Result<size_t> most_bytes(const std::string& topic);
   // Partitions of the topic; 0: there is none.
   Result<int32_t> partition_count(const std::string& topic);
   // The topics that match (topic_pattern.h), with their partitions.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <set>
 #include <string_view>
 
@@ -170,6 +171,14 @@ std::string refused_because(const std::string& property) {
     if (one.property == property) return std::string(one.because);
   }
   return {};
+}
+
+size_t most_bytes_of(const Connection& connection) {
+  size_t most = 1'000'000;  // librdkafka's own
+  for (const auto& [name, value] : connection.properties) {
+    if (name == "message.max.bytes") (void)std::from_chars(value.data(), value.data() + value.size(), most);
+  }
+  return most;
 }
 
 Result<Properties> connection_properties(const Connection& connection) {

@@ -40,6 +40,9 @@ Result<Properties> connection_properties(const Connection& connection);
 // Why a property may not be set by the solution file, or empty where it may.
 std::string refused_because(const std::string& property);
 
+// The largest message, in bytes, that a client of the connection sends (message.max.bytes of its properties).
+size_t most_bytes_of(const Connection& connection);
+
 // Where it leads, for messages: the brokers, or the namespace's host.
 std::string address_of(const Connection& connection);
 

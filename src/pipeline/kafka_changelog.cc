@@ -1,6 +1,8 @@
 #include "pipeline/kafka_changelog.h"
 
+#include "base/logging.h"
 #include "kafka/reader.h"
+#include "pipeline/operator.h"
 
 namespace tidemill::pipeline {
 namespace {
@@ -8,6 +10,36 @@ namespace {
 constexpr int kTimeoutMs = 60'000;
 // Brokers take messages of a megabyte unless they are told otherwise.
 constexpr size_t kMaxRecordBytes = 900'000;
+constexpr size_t kBatchBytes = kMaxRecordBytes + 1'000;  // with one of them
+static_assert(kMostDeltaBytes + kChangelogHeaderBytes < kMaxRecordBytes);
+
+// A topic that somebody else made, or altered.
+Status check_topic(kafka::Admin& admin, const std::string& topic) {
+  const std::string where = "Kafka at " + admin.address() + ": topic " + topic + ", which keeps state: ";
+  const std::string way_out = " (kafka-configs --alter --entity-type topics --entity-name " + topic +
+                              " --add-config …), or give the solution another name";
+  TM_ASSIGN(size_t most, admin.most_bytes(topic));
+  if (most < kBatchBytes) {
+    return user_error(where + "it takes records of " + std::to_string(most) + " bytes, and " +
+                      std::to_string(kBatchBytes) +
+                      " are needed: raise its max.message.bytes, and "
+                      "message.max.bytes under properties where that is set" +
+                      way_out);
+  }
+  auto settings = admin.settings(topic);
+  if (!settings.ok()) return settings.error().retryable ? Status(std::move(settings).error()) : Status();
+  if ((*settings)["cleanup.policy"].find("compact") != std::string::npos) {
+    return user_error(where + "its cleanup.policy is " + (*settings)["cleanup.policy"] +
+                      ", and what is kept there has no keys: set cleanup.policy=delete" + way_out);
+  }
+  for (const char* retention : {"retention.ms", "retention.bytes"}) {
+    const std::string& value = (*settings)[retention];
+    if (value.empty() || value == "-1") continue;
+    log_warning(where + "its " + retention + " is " + value +
+                ": state that is older may be gone at the next start; set " + retention + "=-1" + way_out);
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -23,7 +55,7 @@ Status create_kafka_changelog(kafka::Admin& admin, const std::string& pipeline, 
   topic.replication = replication;
   topic.configs = {{"cleanup.policy", "delete"}, {"retention.ms", "-1"}, {"retention.bytes", "-1"}};
   Status created = admin.create_topic(topic);
-  if (created.ok()) return {};
+  if (created.ok()) return check_topic(admin, topic.name);
   if (created.error().code == Code::kInvalid) {
     return user_error(
         "changelog of " + pipeline + ": its state is kept for another number of partitions than the " +
@@ -54,6 +86,11 @@ Status KafkaChangelog::append(const TopicPartition& source, const std::vector<st
   if (producer_ == nullptr) {
     kafka::ProducerOptions options;
     options.idempotent = abilities_.idempotence;
+    options.properties = {{"batch.size", std::to_string(kBatchBytes)}};
+    options.on_delivery = [this](void*, bool delivered, const std::string& why) {
+      std::lock_guard refused(refused_mutex_);
+      if (!delivered && refused_.empty()) refused_ = why;
+    };
     TM_ASSIGN(producer_, kafka::Producer::open(connection_, options));
   }
   for (const std::string& value : records) {
@@ -68,7 +105,13 @@ Status KafkaChangelog::append(const TopicPartition& source, const std::vector<st
 Status KafkaChangelog::sync() {
   std::lock_guard lock(mutex_);
   if (producer_ == nullptr) return {};
-  return producer_->flush(kTimeoutMs);
+  TM_TRY(producer_->flush(kTimeoutMs));
+  std::lock_guard refused(refused_mutex_);
+  if (refused_.empty()) return {};
+  return external_error("Kafka at " + admin_->address() + ": topic " + topic_ +
+                        " refused a record: " + refused_ +
+                        "; nothing is lost: put the topic's settings, or this user's rights, right, and a "
+                        "restart goes on from the last commit");
 }
 
 Status KafkaChangelog::read(const TopicPartition& source,

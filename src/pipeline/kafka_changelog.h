@@ -14,7 +14,8 @@ namespace tidemill::pipeline {
 
 std::string kafka_changelog_topic(const std::string& pipeline);
 
-// Creates the topic where it is missing. Errors: kInvalid where it has another number of partitions.
+// Creates the topic where it is missing, and checks one that is there. Errors: kInvalid where it has another
+// number of partitions; a setting under which it would lose or refuse what is kept there, with the way out.
 Status create_kafka_changelog(kafka::Admin& admin, const std::string& pipeline, int32_t partitions,
                               int32_t replication);
 
@@ -45,7 +46,9 @@ class KafkaChangelog final : public Changelog {
   const kafka::Abilities abilities_;
   std::unique_ptr<kafka::Admin> admin_;
   std::mutex mutex_;  // of the producer
-  std::unique_ptr<kafka::Producer> producer_;
+  std::mutex refused_mutex_;
+  std::string refused_;  // why the first record that the brokers did not take was refused; stays
+  std::unique_ptr<kafka::Producer> producer_;  // last: what it calls is still there when it closes
 };
 
 }  // namespace tidemill::pipeline
