@@ -28,16 +28,21 @@ std::string encode_part(const ChangelogRecord& record, std::string_view deltas) 
   return out;
 }
 
-// The length of the longest prefix of whole deltas within `limit`; one delta at least.
-size_t whole_deltas(std::string_view deltas, size_t limit) {
+// The length of the longest prefix of whole deltas within `limit`.
+Result<size_t> whole_deltas(std::string_view deltas, size_t limit) {
   ByteReader reader(deltas);
   size_t end = 0;
   while (reader.remaining() > 0) {
-    reader.varuint();
+    const uint64_t index = reader.varuint();
     reader.sized();
     TM_CHECK(reader.ok(), "deltas come from a DeltaWriter");
     size_t next = deltas.size() - reader.remaining();
-    if (end > 0 && next > limit) break;
+    if (next > limit && end == 0) {
+      return internal_error("a change of the state of operator " + std::to_string(index + 1) + " has " +
+                            std::to_string(next) + " bytes, and the changelog takes " +
+                            std::to_string(limit) + " in one record");
+    }
+    if (next > limit) break;
     end = next;
   }
   return end;
@@ -45,12 +50,15 @@ size_t whole_deltas(std::string_view deltas, size_t limit) {
 
 }  // namespace
 
-std::vector<std::string> encode_changelog(ChangelogRecord record, std::string_view deltas,
-                                          size_t part_bytes) {
+Result<std::vector<std::string>> encode_changelog(ChangelogRecord record, std::string_view deltas,
+                                                  size_t part_bytes) {
   std::vector<std::string> parts;
   record.part = 0;
   do {
-    size_t size = deltas.size() <= part_bytes ? deltas.size() : whole_deltas(deltas, part_bytes);
+    size_t size = deltas.size();
+    if (size > part_bytes) {
+      TM_ASSIGN(size, whole_deltas(deltas, part_bytes));
+    }
     record.last_part = size == deltas.size();
     parts.push_back(encode_part(record, deltas.substr(0, size)));
     deltas.remove_prefix(size);

@@ -31,10 +31,10 @@ struct ChangelogRecord {
 inline constexpr size_t kChangelogPartBytes = 4u << 20;
 inline constexpr size_t kChangelogHeaderBytes = 128;
 
-// Records of at most `part_bytes` of deltas (or one delta that is larger) for one frame or snapshot; at least
-// one, however empty.
-std::vector<std::string> encode_changelog(ChangelogRecord record, std::string_view deltas,
-                                          size_t part_bytes = kChangelogPartBytes);
+// Records of at most `part_bytes` of deltas for one frame or snapshot; at least one, however empty. Errors:
+// one delta alone is larger; it names the operator, by its number from 1.
+Result<std::vector<std::string>> encode_changelog(ChangelogRecord record, std::string_view deltas,
+                                                  size_t part_bytes = kChangelogPartBytes);
 Result<ChangelogRecord> decode_changelog(std::string_view value);
 // Calls `each(operator index, delta)`; stops at the first error.
 Status for_each_delta(std::string_view deltas, const std::function<Status(uint32_t, std::string_view)>& each);

@@ -26,7 +26,7 @@ TEST(Changelog, RoundTripsInParts) {
     (i % 2 == 0 ? first : second).add(delta);
     written.emplace_back(i % 2, delta);
   }
-  auto parts = encode_changelog(record_of(ChangelogRecord::kSnapshot), deltas, 1000);
+  auto parts = encode_changelog(record_of(ChangelogRecord::kSnapshot), deltas, 1000).value();
   ASSERT_GT(parts.size(), 10u);
   std::vector<std::pair<uint32_t, std::string>> read;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -46,13 +46,23 @@ TEST(Changelog, RoundTripsInParts) {
 }
 
 TEST(Changelog, AnEpochWithoutChangesHasAFrameToo) {
-  auto parts = encode_changelog(record_of(ChangelogRecord::kFrame), "");
+  auto parts = encode_changelog(record_of(ChangelogRecord::kFrame), "").value();
   ASSERT_EQ(parts.size(), 1u);
   EXPECT_TRUE(decode_changelog(parts[0])->last_part);
 }
 
+TEST(Changelog, ADeltaThatNoRecordTakesIsRefusedByItsOperator) {
+  std::string deltas;
+  DeltaWriter(&deltas, 0).add(std::string(900, 'a'));
+  DeltaWriter(&deltas, 2).add(std::string(1001, 'b'));
+  auto parts = encode_changelog(record_of(ChangelogRecord::kSnapshot), deltas, 1000);
+  ASSERT_FALSE(parts.ok());
+  EXPECT_NE(parts.error().message.find("operator 3 has 1004 bytes"), std::string::npos)
+      << parts.error().message;
+}
+
 TEST(Changelog, RefusesOtherVersionsAndDamage) {
-  auto parts = encode_changelog(record_of(ChangelogRecord::kFrame), "");
+  auto parts = encode_changelog(record_of(ChangelogRecord::kFrame), "").value();
   std::string newer = parts[0];
   newer[0] = 2;
   EXPECT_EQ(decode_changelog(newer).error().code, Code::kCorrupt);

@@ -120,7 +120,7 @@ Status Lane::out_of_chain(BatchPtr batch, const std::function<Status(BatchPtr)>&
   return deliver(std::move(batch));
 }
 
-PartitionEpoch Lane::end_epoch() {
+Result<PartitionEpoch> Lane::end_epoch() {
   TM_CHECK(epoch_open_);
   TM_CHECK(counters_.read == counters_.dead + counters_.dropped + (plan_.every_us > 0 ? 0 : counters_.stored),
            "every record that was read is stored, dead or dropped");
@@ -135,7 +135,7 @@ PartitionEpoch Lane::end_epoch() {
   if (plan_.stateful) {
     ChangelogRecord record = snapshot_record();
     record.kind = ChangelogRecord::kFrame;
-    ended.frame = encode_changelog(record, deltas_, changelog_part_bytes_);
+    TM_ASSIGN(ended.frame, encode_changelog(record, deltas_, changelog_part_bytes_));
     for (const std::string& part : ended.frame) frame_bytes_since_snapshot += part.size();
   }
   deltas_.clear();

@@ -50,7 +50,7 @@ class Lane {
   Status advance(const Times& times, const std::function<Status(BatchPtr)>& deliver);
 
   // Ends the epoch: what it will commit. The deltas are encoded as changelog records.
-  PartitionEpoch end_epoch();
+  Result<PartitionEpoch> end_epoch();
 
   // Whether a snapshot is worth its bytes: the frames since the last one, those that were read at the
   // takeover included, have outgrown it. Not before the first epoch of this owner: a snapshot bears the names

@@ -40,6 +40,9 @@
 
 namespace tidemill::pipeline {
 
+// The largest delta that an operator may write: every changelog takes it.
+inline constexpr size_t kMostDeltaBytes = 768u << 10;
+
 // Collects the deltas of one partition and epoch: sequence of (operator, sized bytes).
 class DeltaWriter {
  public:

@@ -453,7 +453,9 @@ Status Task::end_epoch() {
   EpochWork work = std::move(epoch_.work);
   work.output = std::move(epoch_.output);
   for (auto& [source, lane] : lanes_) {
-    if (lane->epoch_open()) work.request.partitions.push_back(lane->end_epoch());
+    if (!lane->epoch_open()) continue;
+    TM_ASSIGN(PartitionEpoch ended, lane->end_epoch());
+    work.request.partitions.push_back(std::move(ended));
   }
   work.request.commit_token = reader_->commit_token();
   epoch_ = OpenEpoch{};
@@ -527,7 +529,7 @@ Status Task::take_snapshot(const TopicPartition& source, Lane& lane) {
     return external_error(source.to_string() + ": another owner took over", Code::kFenced);
   }
   std::string deltas = lane.snapshot_deltas();
-  auto records = encode_changelog(lane.snapshot_record(), deltas, changelog_part_bytes());
+  TM_ASSIGN(auto records, encode_changelog(lane.snapshot_record(), deltas, changelog_part_bytes()));
   TM_TRY(parts_.changelog->append(source, records));
   commit_step("snapshot.written");
   TM_TRY(parts_.changelog->sync());

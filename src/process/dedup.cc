@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kDefaultLast = 100;
 constexpr size_t kMostShownKey = 80;
+// 17 bytes an id of a run, of which there are 4096, and a few for lengths and times.
+static_assert(TouchWriter::kDeltaBytes + kMostTouchBytes + (96u << 10) <= pipeline::kMostDeltaBytes);
 // How far ahead of the touch the index and the record are fetched: far enough for a cache miss, near enough
 // to still be there.
 constexpr size_t kIndexAhead = 24, kRecordAhead = 12;
@@ -105,9 +107,17 @@ class DedupInstance final : public InPlaceInstance {
       }
       std::string_view key = key_bytes_.at(row);
       if (plan_.check_key && !(record.has_key && record.key == key)) return wrong_key(batch, record, key);
+      std::string_view id = id_bytes_.at(row);
+      if (key.size() + id.size() > kMostTouchBytes) {
+        add_dead_letter(batch, row,
+                        plan_.key_field + " and " + plan_.id_field + " have " +
+                            std::to_string(key.size() + id.size()) + " bytes; dedup remembers at most " +
+                            std::to_string(kMostTouchBytes));
+        continue;
+      }
       bool same_key = !touches_.empty() && touches_.back().key == key;
       uint64_t hash = same_key ? touches_.back().key_hash : hash_key(key);
-      touches_.push_back(Touch{key, hash, Id(id_bytes_.at(row)), record.timestamp_ms});
+      touches_.push_back(Touch{key, hash, Id(id), record.timestamp_ms});
       rows_.push_back(row);
     }
     return {};

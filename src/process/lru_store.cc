@@ -5,6 +5,8 @@
 namespace tidemill::process {
 namespace {
 
+constexpr size_t kRunIds = 4096;  // of a key that stand together in a snapshot
+
 size_t common_prefix(std::string_view a, std::string_view b) {
   size_t most = std::min(a.size(), b.size());
   return static_cast<size_t>(
@@ -205,17 +207,19 @@ void LruStore::snapshot(std::string_view head, size_t piece_bytes,
         packed &= LruRecord::is_packed(record.tag(id));
         any_long |= LruRecord::is_long(record.tag(id), record.cell(id));
       }
-      // Long ids one by one, so that no piece is much larger than the longest id.
-      if (!any_long) begin_ids(record.key(), record.count(), packed);
+      // Long ids one by one, so that no piece is much larger than the longest id; others in runs.
+      const size_t run = any_long ? 1 : kRunIds;
       for (size_t order = 0; order < record.count(); ++order) {
+        if (order % run == 0) {
+          end_piece_if(piece_bytes);
+          begin_ids(record.key(), std::min<size_t>(run, record.count() - order), packed);
+        }
         size_t at = record.physical(order);
         if (packed) {
           piece.append(record.cell(at), sizeof(Uuid));
-          continue;
+        } else {
+          write_id(&piece, LruRecord::read(record.tag(at), record.cell(at)));
         }
-        if (any_long) begin_ids(record.key(), 1, false);
-        write_id(&piece, LruRecord::read(record.tag(at), record.cell(at)));
-        if (any_long) end_piece_if(piece_bytes);
       }
       end_piece_if(piece_bytes);
     }

@@ -26,6 +26,22 @@ std::unique_ptr<LruStore> reload(const LruStore& store, uint32_t last, size_t pi
   return copy;
 }
 
+// However many ids are kept of a key, every changelog takes each piece.
+TEST(LruStore, NoPieceOfASnapshotIsLargerThanADeltaMayBe) {
+  LruStore store(LruStore::kMaxLast);
+  auto id_of = [&](int i) { return std::to_string(10'000'000'000'000 + i); };
+  for (int i = 0; i < 65'535; ++i) store.touch(touch_of("one key", id_of(i)));
+  const std::vector<std::string> pieces = pieces_of(store, TouchWriter::kDeltaBytes);
+  EXPECT_GT(pieces.size(), 1u);
+  for (const std::string& piece : pieces) EXPECT_LT(piece.size(), pipeline::kMostDeltaBytes);
+  auto copy = reload(store, LruStore::kMaxLast, TouchWriter::kDeltaBytes);
+  EXPECT_EQ(pieces_of(*copy), pieces_of(store));
+  // The oldest goes first, in both.
+  EXPECT_EQ(copy->touch(touch_of("one key", "another")), Touched::kNew);
+  EXPECT_EQ(copy->touch(touch_of("one key", id_of(1))), Touched::kRefreshed);
+  EXPECT_EQ(copy->touch(touch_of("one key", id_of(0))), Touched::kNew);
+}
+
 struct Params {
   uint32_t last;
   uint64_t keys;

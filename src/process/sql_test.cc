@@ -95,7 +95,7 @@ class Query {
       dead_ = std::move(made->dead_letters);
       return ok_status();
     }));
-    epoch_ = lane_->end_epoch();
+    epoch_ = lane_->end_epoch().value();
     return rows;
   }
   pipeline::Lane& lane() { return *lane_; }

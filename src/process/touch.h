@@ -37,10 +37,14 @@ enum class DeltaKind : uint8_t {
   kTimedTouches = 3,  // by time
 };
 
-// Writes touches as deltas (format: docs/operators.md), each of about kDeltaBytes at most. Keeps its buffer.
+// The most bytes that a key and an id may have together, so that deltas stay below pipeline::kMostDeltaBytes.
+inline constexpr size_t kMostTouchBytes = 256u << 10;
+
+// Writes touches as deltas (format: docs/operators.md), each of kDeltaBytes and one touch at most. Keeps its
+// buffer.
 class TouchWriter {
  public:
-  static constexpr size_t kDeltaBytes = 1 << 20;
+  static constexpr size_t kDeltaBytes = 256u << 10;
 
   explicit TouchWriter(bool timed) : timed_(timed) {}
   void add(const Touch& touch, pipeline::DeltaWriter& deltas);
