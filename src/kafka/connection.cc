@@ -18,7 +18,7 @@ constexpr std::string_view kOwnSetting = "it has a setting of its own";
 constexpr std::string_view kPositions = "positions are committed with the data, not by the client";
 constexpr std::string_view kOrder = "the order of events, and each once, depend on it";
 
-constexpr std::array<Refused, 42> kRefused = {{
+constexpr std::array<Refused, 44> kRefused = {{
     {"bootstrap.servers", kOwnSetting},
     {"metadata.broker.list", kOwnSetting},
     {"security.protocol", kOwnSetting},
@@ -29,6 +29,8 @@ constexpr std::array<Refused, 42> kRefused = {{
     {"group.id", "the solution's name is the group"},
     {"group.instance.id", kOwnSetting},
     {"group.protocol", kOwnSetting},
+    {"session.timeout.ms", kOwnSetting},
+    {"heartbeat.interval.ms", kOwnSetting},
     {"transactional.id", "each owner of partitions has one of its own, by which it is fenced"},
     {"transaction.timeout.ms", kOwnSetting},
     {"enable.auto.commit", kPositions},

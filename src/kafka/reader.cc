@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/logging.h"
 #include "kafka/group_commit.h"
 #include "kafka/topic_pattern.h"
 
@@ -18,7 +19,7 @@ constexpr int64_t kLeaveNs = 2'000'000'000;  // how long leaving a group may tak
 // A member that does not poll for so long is put out of its group. A restore of much state is one wait.
 constexpr int kMaxPollMs = 600'000;
 
-// How soon a new topic is found that matches a pattern.
+// How soon a partition is found that is added to a topic, or a new topic that matches a pattern.
 constexpr const char* kLookForTopicsMs = "5000";
 
 // Headers as Record::headers has them; empty where there are none.
@@ -40,7 +41,9 @@ std::string headers_of(const rd_kafka_message_t* message) {
 }
 
 void add_membership(const Membership& membership, Properties* out) {
-  out->emplace_back("max.poll.interval.ms", std::to_string(kMaxPollMs));
+  // No shorter than a session, as librdkafka demands.
+  const int max_poll_ms = std::max(kMaxPollMs, membership.session_timeout_ms);
+  out->emplace_back("max.poll.interval.ms", std::to_string(max_poll_ms));
   if (!membership.instance.empty()) out->emplace_back("group.instance.id", membership.instance);
   if (membership.protocol == Membership::Protocol::kConsumer) {
     out->emplace_back("group.protocol", "consumer");
@@ -86,8 +89,9 @@ Result<std::unique_ptr<Reader>> Reader::open(const Connection& connection, Reade
       {"reconnect.backoff.max.ms", "1000"},
   };
   if (options.membership) add_membership(*options.membership, &made.properties);
-  if (options.membership && is_pattern(options.membership->topic)) {
+  if (options.membership)
     made.properties.emplace_back("topic.metadata.refresh.interval.ms", kLookForTopicsMs);
+  if (options.membership && is_pattern(options.membership->topic)) {
     made.properties.emplace_back("topic.blacklist", "^__");
   }
   for (auto& property : options.properties) made.properties.push_back(std::move(property));
@@ -395,6 +399,12 @@ Status Reader::take(rd_kafka_message_t* message, const std::shared_ptr<Kept>& ke
     }
     // A topic that was deleted matches no longer; the group revokes it.
     if (by_pattern_ && code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return {};
+    // It was put out of its group, as a store or a restore took long: the next call says which partitions are
+    // lost, and it has joined again.
+    if (code == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED) {
+      log_warning(error.message + "; its partitions are taken over, or taken again");
+      return {};
+    }
     // librdkafka goes on by itself after those.
     if (error.retryable) return {};
     return error;

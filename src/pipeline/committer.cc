@@ -122,14 +122,15 @@ Status Committer::wait_or_give_up(Retries& retries, const std::string& what, con
   }
   if (parts_.listener != nullptr) parts_.listener->on_retry(what + "; trying again in " + seconds(wait));
   for (; wait > 0; wait -= kLookUpUs) {
-    const bool drained = retries.stop.draining && retries.draining_us >= parts_.retry.drain_us;
-    if (retries.stop.abandoned || drained) {
+    const bool in_haste = retries.stop.draining || retries.stop.handing_back;
+    const bool drained = in_haste && retries.draining_us >= parts_.retry.drain_us;
+    if (retries.stop.abandoned || retries.stop.lost || drained) {
       return Error{Domain::kUser, Code::kStopped, false,
                    "stopped while it was tried again, nothing is lost: " + why.message};
     }
     const int64_t nap_us = std::min(wait, kLookUpUs);
     parts_.clock->sleep_us(nap_us);
-    if (retries.stop.draining) retries.draining_us += nap_us;
+    if (in_haste) retries.draining_us += nap_us;
   }
   return {};
 }

@@ -33,6 +33,9 @@ struct RetryPolicy {
 struct StopSignals {
   std::atomic<bool> draining{
       false};  // come to an end: a store that fails is waited for RetryPolicy::drain_us
+  // Partitions are revoked, which others wait for: the same.
+  std::atomic<bool> handing_back{false};
+  std::atomic<bool> lost{false};       // partitions are lost: no commit with them will do, at once
   std::atomic<bool> abandoned{false};  // at once
 };
 
@@ -74,7 +77,7 @@ class Committer {
   struct Retries {
     Backoff backoff;
     const StopSignals& stop;
-    int64_t draining_us = 0;  // waited since the task drains
+    int64_t draining_us = 0;  // waited since the task drains, or hands back
   };
   Status write_frames(EpochWork& work);
   Status try_once(EpochWork& work, Retries& retries);

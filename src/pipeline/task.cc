@@ -265,7 +265,18 @@ Status Task::handle_changes(const std::vector<AssignmentChange>& changes) {
   return {};
 }
 
+// Commits what is open, or drops it where the store does not take it in time.
 Status Task::hand_back(const std::vector<TopicPartition>& partitions) {
+  stop_.handing_back = true;
+  Status handed = commit_and_hand_back(partitions);
+  stop_.handing_back = false;
+  const bool gave_up = !handed.ok() && handed.error().code == Code::kStopped;
+  if (!gave_up || stop_.draining || stop_.abandoned) return handed;
+  if (parts_.listener != nullptr) parts_.listener->on_retry("revoked: " + handed.error().message);
+  return drop_lost(partitions);
+}
+
+Status Task::commit_and_hand_back(const std::vector<TopicPartition>& partitions) {
   if (has_intervals()) {
     // The one that is open ends at its next owner's.
     wait_for_commit(INT64_MAX);
@@ -294,9 +305,12 @@ Status Task::drop_lost(const std::vector<TopicPartition>& partitions) {
   // dropped, and the partitions that stay are restored to what the sink holds.
   epoch_ = OpenEpoch{};
   ended_.reset();
+  stop_.lost = true;
   wait_for_commit(INT64_MAX);
+  stop_.lost = false;
   Status committed = collect_commit();
-  if (!committed.ok() && committed.error().code != Code::kFenced) return committed;
+  const bool dropped = !committed.ok() && committed.error().code == Code::kStopped && !stop_.draining;
+  if (!committed.ok() && committed.error().code != Code::kFenced && !dropped) return committed;
   {
     std::lock_guard lock(mutex_);
     slot_.reset();

@@ -148,6 +148,7 @@ class Task {
   Status take_snapshot(const TopicPartition& source, Lane& lane);
   Status handle_changes(const std::vector<AssignmentChange>& changes);
   Status hand_back(const std::vector<TopicPartition>& partitions);
+  Status commit_and_hand_back(const std::vector<TopicPartition>& partitions);
   Status drop_lost(const std::vector<TopicPartition>& partitions);
   void release(const std::vector<TopicPartition>& partitions);
   void give_back();

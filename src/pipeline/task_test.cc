@@ -372,6 +372,31 @@ TEST(Task, ADrainWaitsForAFailingStoreForAWhileOnly) {
   }
 }
 
+// Whoever is to have the partitions next waits, and a member that does not poll is put out of its group.
+TEST(Task, RevokedAndLostPartitionsAreDroppedWhereTheStoreIsDownForLong) {
+  for (const auto kind : {AssignmentChange::kRevoked, AssignmentChange::kLost}) {
+    World world;
+    SeededRandom random(6);
+    world.append(random, 50);
+    auto task = world.open_task(world.all());
+    while (!task->commit_waiting()) ASSERT_TRUE(task->step(0).ok());
+    for (int i = 0; i < 1000; ++i) world.store->inject(Outcome::kFailRetryable);
+    world.topic->change(0, {kind, {world.topic->partition(1)}});
+    const int64_t begun_us = world.clock.wall_us();
+    // The commit runs in this step, and is tried again for as long as it may.
+    auto step = task->step(0);
+    ASSERT_TRUE(step.ok()) << step.error().message;
+    EXPECT_LT(world.clock.wall_us() - begun_us, RetryPolicy().drain_us + RetryPolicy().longest_us);
+    EXPECT_TRUE(world.store->rows().empty());
+    EXPECT_EQ(task->progress().size(), 1u);
+
+    world.store->forget_injected();
+    world.topic->change(0, {AssignmentChange::kAssigned, {world.topic->partition(1)}});
+    ASSERT_TRUE(run_to_end(world, *task).ok());
+    world.expect_exactly_once();
+  }
+}
+
 TEST(Task, TheFirstEpochIsNotKeptWaitingAndLaterOnesGatherEvents) {
   World world;
   SeededRandom random(1);
