@@ -29,6 +29,7 @@ enum class Code {
   kFenced,   // another owner took over: abort, drop, restore; never retry
   kUnknown,  // a commit whose answer was lost: ask the store what it holds
   kStopped,  // asked to stop
+  kRefused,  // a store will not take it however often it is sent, or lets this user not write
 };
 
 struct [[nodiscard]] Error {

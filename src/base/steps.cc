@@ -16,7 +16,7 @@
 namespace tidemill {
 namespace {
 
-constexpr std::array<std::string_view, 52> kSteps = {
+constexpr std::array<std::string_view, 53> kSteps = {
     "run.manifest.written",    // the simulator's first manifest is there, before its first event
     "epoch.ended",             // the last event of an epoch is processed
     "changelog.frame.written"  // (DuckDB, files) the frame is in the changelog's file
@@ -52,6 +52,7 @@ constexpr std::array<std::string_view, 52> kSteps = {
     "kafka.rows.produced",         // output, frame and dead letters are on their way
     "kafka.offsets.sent",          // the positions are in the transaction
     "kafka.committed",             // its commit has returned
+    "kafka.kept.sent",             // owners and positions, written again, are in a transaction of their own
     "postgres.begin",              // the transaction is open
     "postgres.rows.copied",        // its rows and dead letters are in
     "postgres.positions.updated",  // its positions are in

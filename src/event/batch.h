@@ -31,7 +31,8 @@ struct DeadLetter {
   std::string reason;  // "createdAt: not a timestamp: …"
   std::string key;
   bool has_key = false;
-  std::string value;  // the event's bytes, unchanged (cut at the event limit)
+  std::string value;      // the event's bytes, unchanged (cut at the event limit)
+  bool has_value = true;  // false: a tombstone
 };
 
 class Batch {

@@ -94,7 +94,8 @@ void JsonDecoder::decode(Batch& batch) {
       }
       std::string_view value = record.value.substr(0, impl.plan.event_limit_bytes);
       batch.dead_letters.push_back({batch.source, record.offset, record.timestamp_ms, impl.reason,
-                                    std::string(record.key), record.has_key, std::string(value)});
+                                    std::string(record.key), record.has_key, std::string(value),
+                                    record.has_value});
     }
     for (Column& column : batch.columns) {
       column.truncate(row);

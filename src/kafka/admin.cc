@@ -142,9 +142,22 @@ Result<TopicDescription> Admin::describe(const std::string& topic) {
 }
 
 Result<std::map<std::string, std::string>> Admin::settings(const std::string& topic) {
+  return settings_of("settings of topic " + topic, RD_KAFKA_RESOURCE_TOPIC, topic);
+}
+
+Result<std::string> Admin::broker_setting(const std::string& name) {
+  TM_ASSIGN(const rd_kafka_metadata_t* metadata, client_->metadata("list of brokers", false, timeout_ms_));
+  const std::string id = metadata->broker_cnt > 0 ? std::to_string(metadata->brokers[0].id) : "0";
+  api().metadata_destroy(metadata);
+  TM_ASSIGN(auto all, settings_of("settings of broker " + id, RD_KAFKA_RESOURCE_BROKER, id));
+  return all[name];
+}
+
+Result<std::map<std::string, std::string>> Admin::settings_of(const std::string& what,
+                                                              rd_kafka_ResourceType_t type,
+                                                              const std::string& name) {
   std::map<std::string, std::string> found;
-  const std::string what = "settings of topic " + topic;
-  rd_kafka_ConfigResource_t* resource = api().ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str());
+  rd_kafka_ConfigResource_t* resource = api().ConfigResource_new(type, name.c_str());
   Status asked = request(
       what, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, -1,
       [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
@@ -171,18 +184,28 @@ Result<std::map<std::string, std::string>> Admin::settings(const std::string& to
   return found;
 }
 
-Result<size_t> Admin::most_bytes(const std::string& topic) {
-  size_t most = most_bytes_of(connection_);
+Result<TopicLimits> Admin::limits(const std::string& topic) {
+  TopicLimits limits;
+  limits.bytes = most_bytes_of(connection_);
   auto told = settings(topic);
   if (!told.ok() && told.error().retryable) return std::move(told).error();
-  if (!told.ok()) return most;
-  const std::string& text = (*told)["max.message.bytes"];
-  size_t of_topic = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), of_topic);
-  return parsed.ec == std::errc() ? std::min(most, of_topic) : most;
+  if (!told.ok()) return limits;
+  auto lower = [&](const char* name, auto* limit) {
+    const std::string& text = (*told)[name];
+    std::decay_t<decltype(*limit)> value = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (parsed.ec == std::errc()) *limit = std::min(*limit, value);
+  };
+  lower("max.message.bytes", &limits.bytes);
+  if ((*told)["message.timestamp.type"] == "LogAppendTime") return limits;
+  lower("message.timestamp.before.max.ms", &limits.behind_ms);
+  lower("message.timestamp.after.max.ms", &limits.ahead_ms);
+  lower("message.timestamp.difference.max.ms", &limits.behind_ms);  // of brokers before 3.6
+  lower("message.timestamp.difference.max.ms", &limits.ahead_ms);
+  return limits;
 }
 
-Status Admin::create_topic(const NewTopic& topic) {
+Result<int32_t> Admin::ensure_topic(const NewTopic& topic) {
   TM_ASSIGN(int32_t there, partition_count(topic.name));
   if (there == 0) {
     char why[512];
@@ -212,20 +235,62 @@ Status Admin::create_topic(const NewTopic& topic) {
         });
     api().NewTopic_destroy(made);
     TM_TRY(created);
-    // A created topic is known to every broker a moment later.
-    const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms_} * 1'000'000;
-    while (there == 0) {
-      TM_ASSIGN(there, partition_count(topic.name));
-      if (there == 0 && Clock::system().steady_ns() > deadline) {
-        return client_->error("waiting for new topic " + topic.name, RD_KAFKA_RESP_ERR__TIMED_OUT);
-      }
-      if (there == 0) Clock::system().sleep_us(kLookAgainUs);
-    }
+    TM_ASSIGN(there, known_partitions(topic.name, 1));
   }
+  return there;
+}
+
+// A created topic, or partition, is known to every broker a moment later.
+Result<int32_t> Admin::known_partitions(const std::string& topic, int32_t at_least) {
+  const int64_t deadline = Clock::system().steady_ns() + int64_t{timeout_ms_} * 1'000'000;
+  while (true) {
+    TM_ASSIGN(int32_t there, partition_count(topic));
+    if (there >= at_least) return there;
+    if (Clock::system().steady_ns() > deadline) {
+      return client_->error("waiting for the partitions of topic " + topic, RD_KAFKA_RESP_ERR__TIMED_OUT);
+    }
+    Clock::system().sleep_us(kLookAgainUs);
+  }
+}
+
+Status Admin::create_topic(const NewTopic& topic) {
+  TM_ASSIGN(int32_t there, ensure_topic(topic));
   if (there == topic.partitions) return {};
   return user_error("Kafka at " + address() + ": topic " + topic.name + " has " + std::to_string(there) +
                     " partitions, and " + std::to_string(topic.partitions) +
                     " are asked for; give their number, or another topic");
+}
+
+Status Admin::grow_topic(const std::string& name, int32_t partitions) {
+  TM_ASSIGN(int32_t there, partition_count(name));
+  if (there >= partitions) return {};
+  const std::string what = "adding partitions to topic " + name;
+  char why[512];
+  rd_kafka_NewPartitions_t* more =
+      api().NewPartitions_new(name.c_str(), static_cast<size_t>(partitions), why, sizeof why);
+  if (more == nullptr) return user_error(what + ": " + why);
+  Status grown = request(
+      what, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, -1,
+      [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+        api().CreatePartitions(client_->get(), &more, 1, options, queue);
+      },
+      [&](rd_kafka_event_t* event) -> Status {
+        size_t count = 0;
+        const auto** results =
+            api().CreatePartitions_result_topics(api().event_CreatePartitions_result(event), &count);
+        for (size_t i = 0; i < count; ++i) {
+          auto code = api().topic_result_error(results[i]);
+          // Another process was quicker: they are counted below.
+          if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_INVALID_PARTITIONS) continue;
+          const char* text = api().topic_result_error_string(results[i]);
+          return client_->error(what, code, text == nullptr ? "" : text);
+        }
+        return {};
+      });
+  api().NewPartitions_destroy(more);
+  TM_TRY(grown);
+  auto known = known_partitions(name, partitions);
+  return known.ok() ? Status() : Status(std::move(known).error());
 }
 
 Status Admin::delete_topic(const std::string& name) {

@@ -29,6 +29,13 @@ struct TopicDescription {
   TimestampType timestamp_type = TimestampType::kCreateTime;
 };
 
+// What a topic takes.
+struct TopicLimits {
+  size_t bytes = 0;  // of a batch; more than that the client does not send either
+  // How far a record's time may be behind and ahead of the broker's clock; INT64_MAX: as far as it likes.
+  int64_t behind_ms = INT64_MAX, ahead_ms = INT64_MAX;
+};
+
 // Where in a partition.
 struct OffsetQuery {
   enum Kind {
@@ -56,15 +63,21 @@ class Admin {
   // Creates the topic where it is missing, and returns when it can be used. One that exists must have as many
   // partitions: kInvalid else.
   Status create_topic(const NewTopic& topic);
+  // The same, but for the number of an existing one: that is returned.
+  Result<int32_t> ensure_topic(const NewTopic& topic);
+  // Gives an existing topic more partitions, up to so many in all; where it has them, nothing. Returns when
+  // they can be used.
+  Status grow_topic(const std::string& name, int32_t partitions);
   Status delete_topic(const std::string& name);
   // Errors: kNotFound, naming the topics that there are.
   Result<TopicDescription> describe(const std::string& topic);
   // The topic's settings by name, as they hold there, the cluster's defaults with them. Errors: the user may
   // not see them, or the endpoint tells none.
   Result<std::map<std::string, std::string>> settings(const std::string& topic);
-  // The largest batch, in bytes, that this client sends and the topic takes; where nobody tells the topic's
-  // limit, the client's. Errors: retryable ones only.
-  Result<size_t> most_bytes(const std::string& topic);
+  // Of one of the brokers; empty where it has none of that name. Errors: as settings().
+  Result<std::string> broker_setting(const std::string& name);
+  // As far as somebody tells; else the client's own. Errors: retryable ones only.
+  Result<TopicLimits> limits(const std::string& topic);
   // Partitions of the topic; 0: there is none.
   Result<int32_t> partition_count(const std::string& topic);
   // The topics that match (topic_pattern.h), with their partitions.
@@ -96,6 +109,10 @@ class Admin {
   // A request to partitions' leaders, until they are there: a new topic has them a moment later. librdkafka
   // keeps to those that it knows until it is told to look again, which is done here where they have changed.
   Status request_leaders(const std::function<Status(rd_kafka_resp_err_t* of_a_partition)>& ask);
+  Result<std::map<std::string, std::string>> settings_of(const std::string& what,
+                                                         rd_kafka_ResourceType_t type,
+                                                         const std::string& name);
+  Result<int32_t> known_partitions(const std::string& topic, int32_t at_least);
   Result<Client*> group_client(const std::string& group, bool stable);
 
   const Connection connection_;

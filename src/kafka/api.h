@@ -38,6 +38,8 @@
   F(NewTopic_new) F(NewTopic_set_config) F(NewTopic_destroy) F(CreateTopics)                              \
   F(event_CreateTopics_result) F(CreateTopics_result_topics) F(topic_result_error)                        \
   F(topic_result_error_string)                                                                            \
+  F(NewPartitions_new) F(NewPartitions_destroy) F(CreatePartitions) F(event_CreatePartitions_result)      \
+  F(CreatePartitions_result_topics)                                                                       \
   F(DeleteTopic_new) F(DeleteTopic_destroy) F(DeleteTopics) F(event_DeleteTopics_result)                  \
   F(DeleteTopics_result_topics)                                                                           \
   F(ConfigResource_new) F(ConfigResource_destroy) F(DescribeConfigs) F(event_DescribeConfigs_result)      \

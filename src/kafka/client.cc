@@ -56,6 +56,20 @@ constexpr std::array kPassing = {
     RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE,
 };
 
+// What is sent again is refused again, until somebody changes a setting or a right.
+constexpr std::array kForGood = {
+    RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+    RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE,
+    RD_KAFKA_RESP_ERR_INVALID_RECORD,
+    RD_KAFKA_RESP_ERR_INVALID_MSG,
+    RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP,
+    RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
+    RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+    RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+    RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+    RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+};
+
 // Those of a request that no connection carried; why, the connections' own troubles say.
 constexpr std::array kUnconnected = {
     RD_KAFKA_RESP_ERR__TIMED_OUT,
@@ -95,6 +109,14 @@ std::string way_out(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
       return "; the user of this connection needs more rights (docs/connectors/kafka.md lists them)";
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+      return "; raise max.message.bytes of the topic, or lower batch.size under properties where it is set";
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+      return "; a compacted topic takes no record without a key: set cleanup.policy=delete, or rekey";
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+      return "; raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of the topic, or set "
+             "message.timestamp.type=LogAppendTime";
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
       return "; another process runs under the same name: give each its own ingest.kafka.member";
     case RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID:
@@ -298,6 +320,7 @@ Error Client::error(const std::string& what, rd_kafka_resp_err_t code, const std
   if (code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE || code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
     return external_error(std::move(text), Code::kOutOfRange);
   }
+  if (contains(kForGood, code)) return external_error(std::move(text), Code::kRefused);
   return external_error(std::move(text), Code::kFailed, contains(kPassing, code));
 }
 

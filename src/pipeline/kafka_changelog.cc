@@ -18,9 +18,9 @@ Status check_topic(kafka::Admin& admin, const std::string& topic) {
   const std::string where = "Kafka at " + admin.address() + ": topic " + topic + ", which keeps state: ";
   const std::string way_out = " (kafka-configs --alter --entity-type topics --entity-name " + topic +
                               " --add-config …), or give the solution another name";
-  TM_ASSIGN(size_t most, admin.most_bytes(topic));
-  if (most < kBatchBytes) {
-    return user_error(where + "it takes records of " + std::to_string(most) + " bytes, and " +
+  TM_ASSIGN(kafka::TopicLimits limits, admin.limits(topic));
+  if (limits.bytes < kBatchBytes) {
+    return user_error(where + "it takes records of " + std::to_string(limits.bytes) + " bytes, and " +
                       std::to_string(kBatchBytes) +
                       " are needed: raise its max.message.bytes, and "
                       "message.max.bytes under properties where that is set" +

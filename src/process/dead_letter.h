@@ -18,6 +18,7 @@ inline void add_dead_letter(Batch& batch, uint32_t row, std::string reason) {
   letter.reason = std::move(reason);
   letter.key = record.key;
   letter.has_key = record.has_key;
+  letter.has_value = record.has_value;
   letter.value = record.value;
   batch.dead_letters.push_back(std::move(letter));
 }

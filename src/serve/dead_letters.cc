@@ -26,11 +26,13 @@ void append_bytes(const char* name, std::string_view bytes, std::string* out) {
 
 }  // namespace
 
-std::string dead_letter_headers(const DeadLetter& letter) {
-  return encode_headers({{"reason", letter.reason},
-                         {"topic", letter.source.topic},
-                         {"partition", std::to_string(letter.source.partition.value())},
-                         {"offset", std::to_string(letter.offset.value())}});
+std::string dead_letter_headers(const DeadLetter& letter, const std::string& cut) {
+  std::vector<RecordHeader> headers{{"reason", letter.reason},
+                                    {"topic", letter.source.topic},
+                                    {"partition", std::to_string(letter.source.partition.value())},
+                                    {"offset", std::to_string(letter.offset.value())}};
+  if (!cut.empty()) headers.push_back({"cut", cut});
+  return encode_headers(headers);
 }
 
 void append_dead_letter_json(const DeadLetter& letter, std::string* out) {
@@ -64,6 +66,7 @@ void move_to_dead_letters(std::vector<RowFault> faults, Batch& batch) {
     letter.reason = fault->reason;
     letter.key = record.key;
     letter.has_key = record.has_key;
+    letter.has_value = record.has_value;
     letter.value = record.value;
     batch.dead_letters.push_back(std::move(letter));
     while (fault != faults.end() && fault->row == row) ++fault;

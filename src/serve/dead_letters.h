@@ -16,8 +16,9 @@ inline std::string dead_letter_name(const std::string& asked, const std::string&
   return asked.empty() ? main + suffix : asked;
 }
 
-// Record headers of a dead letter in a log: reason, topic, partition, offset (numbers in decimal).
-std::string dead_letter_headers(const DeadLetter& letter);
+// Record headers of a dead letter in a log: reason, topic, partition, offset (numbers in decimal); `cut`,
+// where it is not empty, says how long key and value were.
+std::string dead_letter_headers(const DeadLetter& letter, const std::string& cut = {});
 
 // One line of JSON, without its line break: topic, partition, offset, timestamp, reason, then key and
 // value as they came; bytes that are not UTF-8 text stand as keyBase64 and valueBase64 instead.

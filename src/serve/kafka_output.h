@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "event/record_batch.h"
+#include "kafka/admin.h"
 #include "pipeline/sink.h"
+#include "serve/dead_letters.h"
 #include "serve/event_json.h"
 #include "serve/kafka_rows.h"
 
@@ -20,8 +22,12 @@ struct KafkaLayout {
   int32_t dead_partitions = 1;
   std::string rekey;  // the field that becomes the key; empty: keys are kept
   JsonForm form = JsonForm::kSplice;
-  std::vector<Field> fields;  // of the sink's schema
+  std::vector<Field> fields;                                                // of the sink's schema
+  kafka::TopicLimits rows{SIZE_MAX, INT64_MAX, INT64_MAX}, letters = rows;  // of the two topics
 };
+
+// The rows of the batch that `layout.rows.bytes` does not hold, with the reason.
+std::vector<RowFault> rows_too_large(const KafkaLayout& layout, const Batch& batch);
 
 class KafkaOutput final : public pipeline::SinkOutput {
  public:

@@ -16,6 +16,7 @@ namespace {
 
 // A pause is random, and at most this; twice as long after every attempt, as the more processes take over the
 // less often one of them is left alone for as long as it takes.
+constexpr int kUndecidedMs = 1'000;  // how long claims may wait for their transaction's end
 constexpr uint64_t kFirstPauseUs = 100'000, kLongestPauseUs = 6'400'000;
 
 // Claims as positions of their group.
@@ -40,10 +41,10 @@ std::string KafkaOwners::new_id() const {
   return pipeline_ + "." + text.data();
 }
 
-Result<std::vector<std::optional<KafkaOwners::Claim>>> KafkaOwners::claims(
-    const std::vector<TopicPartition>& partitions) {
-  TM_ASSIGN(auto offsets, admin_.group_offsets(group(), partitions));
-  std::vector<std::optional<Claim>> held;
+Result<KafkaOwners::Claims> KafkaOwners::claims(const std::vector<TopicPartition>& partitions,
+                                                int patience_ms, bool else_former) {
+  TM_ASSIGN(auto offsets, admin_.group_offsets(group(), partitions, patience_ms, else_former));
+  Claims held;
   for (const auto& offset : offsets) {
     std::optional<Claim> claim;
     if (offset) {
@@ -93,7 +94,7 @@ Status KafkaOwners::release(const std::vector<std::pair<TopicPartition, Claim>>&
   std::vector<TopicPartition> all;
   for (const auto& [source, claim] : claims) all.push_back(source);
   auto ours = [&](const auto& held, size_t i) { return held[i] && *held[i] == claims[i].second; };
-  TM_ASSIGN(auto seen, this->claims(all));
+  TM_ASSIGN(auto seen, this->claims(all, patience_ms));
   bool any = false;
   for (size_t i = 0; i < all.size(); ++i) any |= ours(seen, i);
   if (!any) return {};
@@ -117,18 +118,10 @@ Result<KafkaOwners::Outcome> KafkaOwners::try_take(const std::vector<TopicPartit
   TM_ASSIGN(auto producer, kafka::Producer::open(connection_, options));
   // Whoever was in the middle of one is fenced; what it claimed is there, or never will be.
   TM_TRY(producer->init(patience_ms));
-  TM_ASSIGN(std::vector<std::optional<Claim>> held, claims(partitions));
+  TM_ASSIGN(Claims held, decided_claims(partitions, decide, patience_ms));
   TM_ASSIGN(std::vector<Claim> wanted, decide(held));
   TM_CHECK(wanted.size() == partitions.size());
-  std::set<std::string> gone;
-  for (size_t i = 0; i < held.size(); ++i) {
-    // An owner that releases a claim writes no more under it, for this partition.
-    if (held[i] && !held[i]->transactional_id.empty() && !wanted[i].transactional_id.empty() &&
-        held[i]->transactional_id != wanted[i].transactional_id) {
-      gone.insert(held[i]->transactional_id);
-    }
-  }
-  for (const std::string& id : gone) TM_TRY(fence(id, patience_ms));
+  TM_TRY(fence_replaced(held, wanted, patience_ms));
   commit_step("kafka.fenced");
 
   const kafka::Producer::GroupCommit claim = commit_of(partitions, wanted);
@@ -154,6 +147,31 @@ Result<KafkaOwners::Outcome> KafkaOwners::try_take(const std::vector<TopicPartit
       return Outcome::kAgain;
   }
   return Outcome::kAgain;
+}
+
+// An owner that dies while it writes its claims again leaves them undecided until its transaction times out.
+// The claims before tell whom to fence, which ends it at once.
+Result<KafkaOwners::Claims> KafkaOwners::decided_claims(const std::vector<TopicPartition>& partitions,
+                                                        const Decide& decide, int patience_ms) {
+  auto held = claims(partitions, kUndecidedMs);
+  if (held.ok() || !held.error().retryable) return held;
+  TM_ASSIGN(Claims former, claims(partitions, 0, true));
+  TM_ASSIGN(std::vector<Claim> wanted, decide(former));
+  TM_TRY(fence_replaced(former, wanted, patience_ms));
+  return claims(partitions, patience_ms);
+}
+
+Status KafkaOwners::fence_replaced(const Claims& held, const std::vector<Claim>& wanted, int patience_ms) {
+  std::set<std::string> gone;
+  for (size_t i = 0; i < held.size(); ++i) {
+    // An owner that releases a claim writes no more under it, for this partition.
+    if (held[i] && !held[i]->transactional_id.empty() && !wanted[i].transactional_id.empty() &&
+        held[i]->transactional_id != wanted[i].transactional_id) {
+      gone.insert(held[i]->transactional_id);
+    }
+  }
+  for (const std::string& id : gone) TM_TRY(fence(id, patience_ms));
+  return {};
 }
 
 Status KafkaOwners::fence(const std::string& transactional_id, int patience_ms) {

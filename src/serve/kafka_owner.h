@@ -34,8 +34,10 @@ class KafkaOwners {
 
   // A new transactional id of this pipeline.
   std::string new_id() const;
-  // In the order asked for; nullopt: nobody ever claimed it.
-  Result<std::vector<std::optional<Claim>>> claims(const std::vector<TopicPartition>& partitions);
+  using Claims = std::vector<std::optional<Claim>>;  // nullopt: nobody ever claimed it
+  // In the order asked for. `patience_ms`, `else_former`: Admin::group_offsets'.
+  Result<Claims> claims(const std::vector<TopicPartition>& partitions, int patience_ms = 60'000,
+                        bool else_former = false);
 
   // Claims as a commit of their group, for the transaction of the producer that holds them.
   kafka::Producer::GroupCommit commit_of(const std::vector<TopicPartition>& partitions,
@@ -57,6 +59,9 @@ class KafkaOwners {
   enum class Outcome { kTaken, kAgain };
   Result<Outcome> try_take(const std::vector<TopicPartition>& partitions, const Decide& decide,
                            int patience_ms);
+  Result<Claims> decided_claims(const std::vector<TopicPartition>& partitions, const Decide& decide,
+                                int patience_ms);
+  Status fence_replaced(const Claims& held, const std::vector<Claim>& wanted, int patience_ms);
   Status fence(const std::string& transactional_id, int patience_ms);
   std::string group() const { return pipeline_ + ".owner"; }
 

@@ -49,7 +49,9 @@ Status decode_position_metadata(std::string_view text, Committed* out) {
   }
   if (numbers.size() != 6) {
     return user_error(
-        "somebody else has committed a position of this group; reset it, or give the solution another name",
+        "somebody else has committed a position of this group, as kafka-consumer-groups --reset-offsets "
+        "does; "
+        "delete it (--delete-offsets), or give the solution another name",
         Code::kCorrupt);
   }
   out->epoch = Epoch(static_cast<int64_t>(numbers[0]));
@@ -67,7 +69,7 @@ std::vector<TopicPartition> kept_of(const std::string& positions_topic, std::vec
 Result<HeldPositions> read_positions(kafka::Admin& admin, KafkaOwners& owners, const std::string& pipeline,
                                      const std::vector<TopicPartition>& kept, int patience_ms,
                                      bool else_former) {
-  TM_ASSIGN(auto claims, owners.claims(kept));
+  TM_ASSIGN(auto claims, owners.claims(kept, patience_ms, else_former));
   TM_ASSIGN(auto offsets, admin.group_offsets(pipeline, kept, patience_ms, else_former));
   HeldPositions held;
   for (size_t i = 0; i < kept.size(); ++i) {

@@ -22,7 +22,10 @@ constexpr int kInitMs = 60'000;
 // How long the markers of a transaction that is decided may take.
 constexpr int kMarkersMs = 1'000;
 constexpr int kReleaseMs = 3'000;
-constexpr int kAcknowledgedMs = 5'000;  // then a stop is looked for
+constexpr int kAcknowledgedMs = 5'000;     // then a stop is looked for
+constexpr size_t kLeastBytes = 4'000;      // of a dead letter with its headers
+constexpr size_t kBatchBytes = 1'000'000;  // of the producer, if it is not told otherwise
+
 }  // namespace
 
 class KafkaWriter final : public pipeline::SinkWriter {
@@ -67,7 +70,7 @@ Status KafkaWriter::open_producer() {
   options.transactional_id = sink_.owners_->new_id();
   options.transaction_timeout_ms = sink_.options_.transaction_timeout_ms;
   options.compression = sink_.options_.compression;
-  TM_ASSIGN(auto producer, kafka::Producer::open(sink_.options_.connection, options));
+  TM_ASSIGN(auto producer, kafka::Producer::open(sink_.writing_, options));
   TM_TRY(producer->init(kInitMs));
   producer_ = std::move(producer);
   id_ = options.transactional_id;
@@ -76,6 +79,7 @@ Status KafkaWriter::open_producer() {
 
 Result<std::vector<Committed>> KafkaWriter::acquire(std::span<const TopicPartition> partitions) {
   std::lock_guard lock(sink_.takeover_);
+  TM_TRY(sink_.grow_positions(partitions));
   const std::vector<TopicPartition> all(partitions.begin(), partitions.end());
   TM_TRY(drop_fenced_producer());
   for (const TopicPartition& source : all) owned_.erase(source);
@@ -110,7 +114,8 @@ Status KafkaWriter::drop_fenced_producer() {
   if (producer_ == nullptr || owned_.empty()) return {};
   std::vector<TopicPartition> all;
   for (const auto& [source, owned] : owned_) all.push_back(source);
-  TM_ASSIGN(auto claims, sink_.owners_->claims(sink_.kept(all)));
+  // Of a takeover that is under way it hears when it commits.
+  TM_ASSIGN(auto claims, sink_.owners_->claims(sink_.kept(all), kMarkersMs, true));
   for (size_t i = 0; i < all.size(); ++i) {
     if (!claims[i] || claims[i]->transactional_id != id_) producer_.reset();
   }
@@ -217,7 +222,8 @@ Status KafkaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitR
     case kafka::Producer::End::kDone:
       break;
     case kafka::Producer::End::kAborted:
-      if (why.code != Code::kInvalid) why.retryable = true;
+      // A record that is too large, or refused, is so the next time, too.
+      if (why.code != Code::kInvalid && why.code != Code::kRefused) why.retryable = true;
       return why;
     case kafka::Producer::End::kFenced:
     case kafka::Producer::End::kUnknown:
@@ -253,6 +259,7 @@ Status KafkaWriter::keep() {
   Status filled = producer_->begin();
   if (filled.ok()) filled = producer_->send_offsets(sink_.owners_->commit_of(places, claims), timeout_ms);
   if (filled.ok() && !positions.offsets.empty()) filled = producer_->send_offsets(positions, timeout_ms);
+  commit_step("kafka.kept.sent");
   Error why;
   kafka::Producer::End end = kafka::Producer::End::kUnknown;
   if (filled.ok()) {
@@ -320,7 +327,7 @@ Status KafkaWriter::write(const KafkaOutput& output, const pipeline::CommitReque
   return {};
 }
 
-KafkaSink::KafkaSink(KafkaSinkOptions options) : options_(std::move(options)) {
+KafkaSink::KafkaSink(KafkaSinkOptions options) : options_(std::move(options)), writing_(options_.connection) {
   layout_.topic = options_.topic;
   layout_.dead_topic = dead_letter_name(options_.dead_topic, options_.topic, ".dead");
   layout_.rekey = options_.rekey;
@@ -363,7 +370,7 @@ pipeline::SinkNeeds KafkaSink::needs() const {
   return needs;
 }
 
-Status KafkaSink::prepare_topic(const std::string& name, int32_t partitions, bool dead) {
+Result<int32_t> KafkaSink::prepare_topic(const std::string& name, int32_t partitions, bool dead) {
   kafka::NewTopic topic;
   topic.name = name;
   topic.partitions = partitions;
@@ -371,7 +378,9 @@ Status KafkaSink::prepare_topic(const std::string& name, int32_t partitions, boo
   topic.configs = {{"message.timestamp.type", dead ? "CreateTime" : "LogAppendTime"}};
   // They keep the events' own times, however long ago: retention would delete them at once.
   if (dead) topic.configs.emplace_back("retention.ms", "-1");
-  return admin_->create_topic(topic);
+  if (dead || !options_.exact) return admin_->ensure_topic(topic);
+  TM_TRY(admin_->create_topic(topic));
+  return partitions;
 }
 
 Status KafkaSink::check_source_topic() {
@@ -405,7 +414,16 @@ Status KafkaSink::prepare_positions() {
   topic.partitions = options_.source_partitions;
   topic.replication = options_.replication;
   topic.configs = {{"cleanup.policy", "compact"}};
-  return admin_->create_topic(topic);
+  TM_ASSIGN(int32_t there, admin_->ensure_topic(topic));
+  return there < topic.partitions ? admin_->grow_topic(topic.name, topic.partitions) : ok_status();
+}
+
+Status KafkaSink::grow_positions(std::span<const TopicPartition> partitions) {
+  if (positions_topic_ == options_.source_topic) return {};
+  int32_t most = 0;
+  for (const TopicPartition& source : partitions) most = std::max(most, source.partition.value() + 1);
+  if (most <= options_.source_partitions) return {};
+  return admin_->grow_topic(positions_topic_, most);
 }
 
 std::vector<TopicPartition> KafkaSink::kept(const std::vector<TopicPartition>& sources) const {
@@ -423,22 +441,44 @@ Status KafkaSink::prepare(const Schema& schema) {
   if (options_.stateful) {
     TM_TRY(pipeline::create_kafka_changelog(*admin_, options_.pipeline, sources, options_.replication));
   }
-  layout_.partitions = options_.partitions > 0 ? options_.partitions : sources;
-  layout_.dead_partitions = sources;
   layout_.fields = schema.fields;
   if (!options_.create && options_.partitions == 0) {
     TM_ASSIGN(kafka::TopicDescription existing, admin_->describe(options_.topic));
     layout_.partitions = existing.partitions;
   } else {
-    TM_TRY(prepare_topic(layout_.topic, layout_.partitions, false));
+    const int32_t asked = options_.partitions > 0 ? options_.partitions : sources;
+    TM_ASSIGN(layout_.partitions, prepare_topic(layout_.topic, asked, false));
   }
-  TM_TRY(prepare_topic(layout_.dead_topic, sources, true));
+  // What the source's topic was given since does not count.
+  TM_ASSIGN(layout_.dead_partitions, prepare_topic(layout_.dead_topic, sources, true));
+  return prepare_limits();
+}
+
+// A batch of several records is refused as one that is too large.
+Status KafkaSink::prepare_limits() {
+  TM_ASSIGN(layout_.rows, admin_->limits(layout_.topic));
+  TM_ASSIGN(layout_.letters, admin_->limits(layout_.dead_topic));
+  for (const auto& [topic, limits] :
+       {std::pair<const std::string&, const kafka::TopicLimits&>{layout_.topic, layout_.rows},
+        {layout_.dead_topic, layout_.letters}}) {
+    if (limits.bytes >= kLeastBytes) continue;
+    return user_error("Kafka at " + admin_->address() + ": topic " + topic + " takes records of " +
+                      std::to_string(limits.bytes) + " bytes; set its max.message.bytes to " +
+                      std::to_string(kLeastBytes) + " or more, and message.max.bytes under properties, too");
+  }
+  const size_t least = std::min({layout_.rows.bytes, layout_.letters.bytes, kBatchBytes});
+  if (least < kBatchBytes)
+    writing_.properties.emplace(writing_.properties.begin(), "batch.size", std::to_string(least));
   return {};
+}
+
+void KafkaSink::screen(Batch& batch) const {
+  move_to_dead_letters(rows_too_large(layout_, batch), batch);
 }
 
 Result<std::unique_ptr<pipeline::SinkWriter>> KafkaSink::open_writer(int) {
   auto open_rows = [&] {
-    return KafkaRows::open(options_.connection, options_.compression, options_.abilities.idempotence);
+    return KafkaRows::open(writing_, options_.compression, options_.abilities.idempotence);
   };
   std::unique_ptr<KafkaRows> rows;
   if (options_.at_least_once) {
@@ -454,7 +494,8 @@ Result<std::unique_ptr<pipeline::SinkWriter>> KafkaSink::open_writer(int) {
                                 options_.pipeline,
                                 positions_topic_,
                                 positions_topic_ == options_.source_topic,
-                                options_.transaction_timeout_ms};
+                                options_.transaction_timeout_ms,
+                                [this](std::span<const TopicPartition> all) { return grow_positions(all); }};
   return std::unique_ptr<pipeline::SinkWriter>(
       std::make_unique<KafkaStepsWriter>(std::move(store), std::move(sender), std::move(rows)));
 }

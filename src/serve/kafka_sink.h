@@ -26,10 +26,11 @@ struct KafkaSinkOptions {
   std::string pipeline;        // the group's name
   std::string topic;           // created where it is missing
   std::string source_topic;
-  int32_t source_partitions = 0;  // which the created topics take
+  int32_t source_partitions = 0;  // which created topics take
   // The id of the cluster that the source reads; empty: it reads something else.
   std::string source_cluster;
-  int32_t partitions = 0;    // of `topic`; 0: as many as the source has
+  int32_t partitions = 0;    // of `topic` where it is created; 0: as many as the source has
+  bool exact = false;        // one that is there must have so many
   int32_t replication = -1;  // of created topics; -1: the cluster's default
   bool create = true;
   bool at_least_once = false;  // rows go ahead of their commit
@@ -53,17 +54,24 @@ class KafkaSink final : public pipeline::Sink {
   // Errors: the library is missing; no broker answers; the source topic is missing; a topic exists with
   // another number of partitions.
   Status prepare(const Schema& schema) override;
+  // Those that the cluster does not take.
+  void screen(Batch& batch) const override;
   Result<std::unique_ptr<pipeline::SinkWriter>> open_writer(int task) override;
 
  private:
   friend class KafkaWriter;
-  Status prepare_topic(const std::string& name, int32_t partitions, bool dead);
+  // The number of partitions that it has.
+  Result<int32_t> prepare_topic(const std::string& name, int32_t partitions, bool dead);
   Status prepare_positions();
+  Status prepare_limits();
   Status check_source_topic();
+  // Of partitions that were added to the source's topic.
+  Status grow_positions(std::span<const TopicPartition> partitions);
   // Under which partitions the cluster keeps what it keeps of those of the source.
   std::vector<TopicPartition> kept(const std::vector<TopicPartition>& sources) const;
 
   const KafkaSinkOptions options_;
+  kafka::Connection writing_;  // with batches that every topic takes
   KafkaLayout layout_;
   std::string positions_topic_;  // the source's, or one that stands for it
   std::unique_ptr<kafka::Admin> admin_;

@@ -43,6 +43,7 @@ Result<HeldPositions> KafkaStepsWriter::read(std::span<const TopicPartition> par
 
 Result<std::vector<Committed>> KafkaStepsWriter::acquire(std::span<const TopicPartition> partitions) {
   for (const TopicPartition& source : partitions) owned_.erase(source);
+  TM_TRY(store_.grow_positions(partitions));
   const std::vector<TopicPartition> places = kept(partitions);
   TM_ASSIGN(HeldPositions held, read(partitions, store_.timeout_ms));
   std::vector<KafkaOwners::Claim> wanted;

@@ -12,6 +12,7 @@
 // member of the group, which takes them from no member that it has put out.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -34,6 +35,8 @@ class KafkaStepsWriter final : public pipeline::SinkWriter {
     std::string positions_topic;  // whose partitions stand for the source's
     bool as_member = false;       // positions_topic is the source's
     int timeout_ms = 60'000;
+    // Makes room in that topic for partitions that were added to the source's.
+    std::function<Status(std::span<const TopicPartition>)> grow_positions;
   };
   // `sender`: of kept rows and of frames. `rows`: where rows go as they come; null: they are kept for the
   // commit. What `store` refers to must outlive it.

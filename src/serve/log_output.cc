@@ -99,7 +99,7 @@ Status LogOutput::write_dead_letters(const Batch& batch, Stream& stream) {
                       Partition(batch.source.partition.value() % layout_.dead_partitions)};
     std::string headers = dead_letter_headers(letter);
     std::string_view value = letter.value;
-    Event event{letter.timestamp_ms, std::nullopt, &value, 1, headers};
+    Event event{letter.timestamp_ms, std::nullopt, &value, letter.has_value ? size_t{1} : 0, headers};
     if (letter.has_key) event.key = letter.key;
     TM_TRY(add(stream, to, open(stream, to), event));
   }

@@ -191,7 +191,7 @@ Status ByPosition::read_dead_letters(bool first) {
     }
     if (first) {
       TM_ASSIGN(const LogRecord* record, run_.input->at(n, letter.offset));
-      if (record == nullptr || run_.dead_value(record->value) != letter.value) {
+      if (record == nullptr || !letter.holds(run_.dead_value(record->value))) {
         run_.faults.add(FaultKind::kAltered, 1,
                         [&] { return say_letter() + ": the input holds other bytes there"; });
       } else if (letter.reason.empty()) {

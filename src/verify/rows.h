@@ -65,6 +65,8 @@ struct DeadLetter {
   int64_t offset = -1;
   std::string_view reason;
   std::string_view value;
+  bool cut = false;  // the topic could not hold all of it
+  bool holds(std::string_view event) const { return cut ? event.starts_with(value) : event == value; }
 };
 
 class DeadLetterRows {

@@ -103,6 +103,8 @@ class TopicDeadLetterRows final : public DeadLetterRows {
     letter->partition = static_cast<int32_t>(number(partition));
     letter->offset = number(offset);
     letter->value = record->value;
+    std::string_view cut;
+    letter->cut = find_header(record->headers, "cut", &cut);
     return true;
   }
 

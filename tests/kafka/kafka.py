@@ -31,7 +31,7 @@ import outside  # noqa: E402
 
 SKIPPED = 77
 KAFKA_STEPS = ("run.manifest.written", "epoch.ended", "kafka.fenced", "kafka.claimed", "kafka.begun", "kafka.rows.produced",
-               "kafka.offsets.sent", "kafka.committed", "epoch.committed", "snapshot.written", "snapshot.durable",
+               "kafka.offsets.sent", "kafka.committed", "kafka.kept.sent", "epoch.committed", "snapshot.written", "snapshot.durable",
                "snapshot.truncated")
 STEPS = {"topic": KAFKA_STEPS, "cluster": KAFKA_STEPS, "branches": KAFKA_STEPS + ("duckdb.rows.appended", "duckdb.committed"),
          "duckdb": ("run.manifest.written", "epoch.ended", "changelog.frame.written", "changelog.frame.durable", "duckdb.begin",
@@ -149,7 +149,7 @@ def kills(options, place, broker):
 def kill_and_account(options, place, broker, other, source, into, repeats, chance):
     ingest = f'{{kafka: {{brokers: "{broker.address}", topic: kills-in, partitions: 4, session_timeout: 1s}}}}' if source == "kafka" else \
         "{log: {topic: kills-in, partitions: 4}}"
-    serve = f'{{kafka: {{brokers: "{other.address}", topic: kills-out{", delivery: " + AT_LEAST_ONCE if repeats else ""}}}}}' if into != "duckdb" else \
+    serve = f'{{kafka: {{brokers: "{other.address}", topic: kills-out, positions_refresh: 1s{", delivery: " + AT_LEAST_ONCE if repeats else ""}}}}}' if into != "duckdb" else \
         "{duckdb: {table: stored}}"
     relay = Relay(options.program, place, ingest, serve, BRANCHES if into == "branches" else "")
     done = {"steps": 0, "random": 0}

@@ -22,7 +22,7 @@ struct Deduplicated {
   Deduplicated() {
     admin = kafka::Admin::open(broker()).value();
     input.name = fresh("in");
-    input.configs = {{"max.message.bytes", "4000000"}};
+    input.configs = {{"max.message.bytes", "4000000"}, {"message.timestamp.after.max.ms", "9000000000000"}};
     EXPECT_TRUE(admin->create_topic(input).ok());
     sink.connection = source.connection = broker();
     sink.source_topic = source.topic = input.name;
@@ -156,6 +156,50 @@ TEST(KafkaChangelog, SaysWhatTheBrokerRefuses) {
   const std::string name = fresh("pipe");
   ASSERT_TRUE(pipeline::create_kafka_changelog(*admin, name, 1, -1).ok());
   EXPECT_TRUE(pipeline::create_kafka_changelog(*admin, name, 1, -1).ok()) << "the one that it made itself";
+}
+
+// From a topic whose events may be larger than those of the one that is served.
+TEST(KafkaSink, WhatItsTopicsCannotHoldIsADeadLetterCutToFit) {
+  Deduplicated relay;
+  for (const std::string& name : {relay.sink.topic, relay.sink.topic + ".dead"}) {
+    kafka::NewTopic topic;
+    topic.name = name;
+    topic.configs = {{"max.message.bytes", "20000"}, {"message.timestamp.type", "CreateTime"}};
+    ASSERT_TRUE(relay.admin->create_topic(topic).ok());
+  }
+  const int64_t tomorrow_ms = Clock::system().wall_us() / 1000 + 86'400'000;
+  relay.produce({"short", std::string(19'000, 'a'), std::string(60'000, 'b'), "last"}, tomorrow_ms);
+  relay.produce(long_ids(50, 2'000), tomorrow_ms);  // one batch of them is larger than the topic takes
+  Status ran = relay.run();
+  ASSERT_TRUE(ran.ok()) << ran.error().message;
+  EXPECT_EQ(relay.count(relay.sink.topic), 53);
+  int letters = 0;
+  EXPECT_TRUE(for_each_record(relay.sink.topic + ".dead", [&](int32_t, const Record& record) {
+                ++letters;
+                auto headers = headers_of(record);
+                EXPECT_EQ(headers["cut"], "key of 1 bytes, value of 60019 bytes");
+                EXPECT_NE(headers["reason"].find("takes 20000"), std::string::npos) << headers["reason"];
+                EXPECT_GT(record.value.size(), 19'000u);
+                EXPECT_TRUE(record.value.starts_with("{\"id\":\"bbb"));
+                EXPECT_LT(record.timestamp_ms, tomorrow_ms);
+              }).ok());
+  EXPECT_EQ(letters, 1);
+}
+
+// What brokers refuse for good is said at once, and not tried again.
+TEST(KafkaSink, SaysAtOnceWhatIsRefusedForGood) {
+  Deduplicated relay;
+  kafka::NewTopic topic;
+  topic.name = relay.sink.topic;
+  ASSERT_TRUE(relay.admin->create_topic(topic).ok());
+  relay.sink.connection.properties = {{"message.max.bytes", "3000000"}, {"batch.size", "3000000"}};
+  relay.produce(long_ids(1'000, 2'000));
+  Status ran = relay.run();
+  ASSERT_FALSE(ran.ok());
+  EXPECT_EQ(ran.error().code, Code::kRefused);
+  EXPECT_NE(ran.error().message.find("raise max.message.bytes of the topic"), std::string::npos)
+      << ran.error().message;
+  EXPECT_EQ(relay.count(relay.sink.topic), 0);
 }
 
 }  // namespace
