@@ -111,14 +111,15 @@ int check(const Globals& globals, const SolutionOptions& options) {
     if (!source.sharing.empty()) add({source.sharing}, &reasons);
     if (!stage.unasked.empty()) add({"the cluster could not be asked: " + stage.unasked}, &notes);
   }
+  const bool asked =
+      std::all_of(stages->begin(), stages->end(), [](const auto& stage) { return stage.unasked.empty(); });
   for (const solution::Solution* one : solution::with_branches(solution)) {
     Status store = solution::ask_store(*one);
     if (!store.ok()) add({"the store could not be asked: " + store.error().message}, &notes);
     if (std::string note = solution::rekey_note(*one); !note.empty()) add({note}, &notes);
+    if (std::string note = asked ? solution::size_note(*one) : ""; !note.empty()) add({note}, &notes);
     if (auto why = solution::why_unverified(*one)) add({"verify has nothing to go by: " + *why}, &notes);
   }
-  const bool asked =
-      std::all_of(stages->begin(), stages->end(), [](const auto& stage) { return stage.unasked.empty(); });
   if (std::string note = asked ? solution::simulation_note(solution) : ""; !note.empty()) add({note}, &notes);
   print("\nguarantee: " + pipeline::guarantee_name(whole) +
         (limits.empty() ? "\n" : ", within the limits below\n"));

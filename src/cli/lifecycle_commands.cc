@@ -65,6 +65,7 @@ int stop(const Globals& globals, const std::string& word, bool leave) {
     auto client = solution::SocketClient::connect(directory);
     if (client.ok()) {
       auto asked = (*client)->ask(solution::Request{"stop", {{"leave", leave ? "1" : "0"}}, ""});
+      if (asked.ok()) print(*asked);
       if (asked.ok()) break;
       if (!asked.error().retryable) return report_error(asked.error());
       Clock::system().sleep_us(20'000);

@@ -1,6 +1,7 @@
 #include "ingest/kafka_source.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "base/clock.h"
@@ -16,25 +17,30 @@ using pipeline::PollRequest;
 namespace {
 
 constexpr size_t kMergedBytes = 64u << 10;
-constexpr size_t kMergedEvents = 16'384;    // of one poll, for the merge
-constexpr int64_t kHeldPollUs = 5'000;      // while batches wait for others
-constexpr int64_t kLookNs = 5'000'000'000;  // how often new topics are looked for
-constexpr size_t kNamed = 8;                // of the topics of a pattern
-constexpr int64_t kMostMarkers = 1'000;     // that are looked through at an end
+constexpr size_t kMergedEvents = 16'384;  // of one poll, for the merge
+constexpr int64_t kHeldPollUs = 5'000;    // while batches wait for others
+constexpr size_t kNamed = 8;              // of the topics of a pattern
 
 std::string lost(Offset from, Offset to) {
   return "events " + std::to_string(from.value()) + " to " + std::to_string(to.value() - 1) + " (" +
          std::to_string(to.since(from)) + ")";
 }
 
-std::string sharing(const kafka::Membership& membership, int32_t partitions) {
+// `brokers_ms`: the session timeout that the brokers set for groups; 0: nobody has told.
+std::string sharing(const kafka::Membership& membership, int32_t partitions, int64_t brokers_ms) {
   const std::string number = std::to_string(partitions);
   std::string text = "up to " + number + " tasks, of any number of processes, share " + number +
                      " partitions; those of a killed process are taken over ";
-  const int64_t silent_ms = int64_t{membership.session_timeout_ms} + 1000;
-  text += membership.protocol == kafka::Membership::Protocol::kConsumer
-              ? "1 s after the session timeout that the brokers set for groups"
-              : "within " + std::to_string(silent_ms / 1000) + " s (session_timeout and 1 s)";
+  const bool by_brokers = membership.protocol == kafka::Membership::Protocol::kConsumer;
+  const int64_t silent_ms = (by_brokers ? brokers_ms : int64_t{membership.session_timeout_ms}) + 1000;
+  const std::string within = "within " + std::to_string(silent_ms / 1000) + " s (";
+  if (!by_brokers) {
+    text += within + "session_timeout and 1 s)";
+  } else if (brokers_ms > 0) {
+    text += within + "the brokers' group.consumer.session.timeout.ms and 1 s)";
+  } else {
+    text += "1 s after the session timeout that the brokers set for groups";
+  }
   if (!membership.instance.empty()) return text + ", those of a stopped one too, as it is a static member";
   return text + ", those of a stopped one within 1 s";
 }
@@ -80,7 +86,7 @@ class KafkaSourceReader final : public pipeline::SourceReader {
   }
   Result<Polled> poll(const PollRequest& request) override {
     Polled polled;
-    TM_TRY(add_new_topics());
+    TM_TRY(add_new_partitions());
     auto batches = reader_->poll(limits_of(request));
     if (!batches.ok() && batches.error().code == Code::kExists) return join_again(batches.error());
     if (!batches.ok() && batches.error().code == Code::kOutOfRange && source_.options_.skip_deleted) {
@@ -111,7 +117,7 @@ class KafkaSourceReader final : public pipeline::SourceReader {
  private:
   kafka::Reader::Limits limits_of(const PollRequest& request) const;
   void put_in_order(const PollRequest& request, Polled* polled);
-  Status add_new_topics();
+  Status add_new_partitions();
   Status check_number(const std::vector<TopicPartition>& partitions) const;
   Error join_again(const Error& why);
   Result<Position> behind_deleted(const TopicPartition& tp, const Position& position);
@@ -143,13 +149,15 @@ void KafkaSourceReader::put_in_order(const PollRequest& request, Polled* polled)
   merge_->take(request.max_bytes, request.max_events, now, &polled->batches);
 }
 
-// Where no group shares the partitions out: topics that have come to match the pattern are the first task's.
-Status KafkaSourceReader::add_new_topics() {
-  const bool looks = task_ == 0 && !source_.options_.membership && kafka::is_pattern(source_.options_.topic);
+// Where no group shares the partitions out: those that were added to the topic, and topics that have come to
+// match the pattern, are the first task's.
+Status KafkaSourceReader::add_new_partitions() {
+  const bool looks = task_ == 0 && !source_.options_.membership;
   const int64_t now_ns = Clock::system().steady_ns();
-  if (!looks || now_ns - looked_ns_ < kLookNs) return {};
+  if (!looks || now_ns - looked_ns_ < source_.options_.look_us * 1000) return {};
   looked_ns_ = now_ns;
   TM_ASSIGN(std::vector<TopicPartition> added, source_.new_partitions());
+  TM_TRY(check_number(added));
   added_.insert(added_.end(), added.begin(), added.end());
   return {};
 }
@@ -160,8 +168,7 @@ Status KafkaSourceReader::check_position(const TopicPartition& tp, const Positio
   const std::string what =
       tp.to_string() + ": the pipeline has committed up to offset " + std::to_string(position.offset.value());
   const std::string way_out =
-      "; to go on without them, give the solution another name, or reset its positions with Kafka's own "
-      "tools";
+      "; to go on without them, give the solution another name" + source_.forgetting(tp);
   const std::string skipping =
       "; to go on without them, give ingest.kafka.deleted: skip, or keep events for longer";
   if (position.offset < begin.front().offset) {
@@ -239,6 +246,15 @@ Status KafkaSourceReader::check_number(const std::vector<TopicPartition>& partit
   return {};
 }
 
+// Where the group holds the positions. One that is set anew, instead, would not have what belongs to it.
+std::string KafkaSource::forgetting(const TopicPartition& tp) const {
+  if (tells_group_ || !options_.membership) return {};
+  return ", or stop every process of it and delete its position: kafka-consumer-groups --bootstrap-server " +
+         kafka::address_of(options_.connection) + " --group " + options_.pipeline + " --topic " + tp.topic +
+         ":" + std::to_string(tp.partition.value()) +
+         " --delete-offsets; the partition is then read from its start";
+}
+
 Result<Position> KafkaSource::given_start(const TopicPartition& tp, int64_t offset) {
   TM_ASSIGN(auto begin, admin_->offsets({tp}, {kafka::OffsetQuery::kEarliest, 0}));
   TM_ASSIGN(auto end, admin_->offsets({tp}, {kafka::OffsetQuery::kEnd, 0}));
@@ -260,8 +276,7 @@ Result<Position> KafkaSource::start_position(const TopicPartition& tp) {
     case KafkaSourceOptions::Start::kLatest:
       // Whoever was assigned it later begins there, too.
       if (auto found = latest_.find(tp); found != latest_.end()) return found->second;
-      // Of a topic that came to match since, nothing is passed over.
-      if (!kafka::is_pattern(options_.topic)) query.kind = kafka::OffsetQuery::kStableEnd;
+      // Of a topic that came to match since, or of a partition that was added, nothing is passed over.
       break;
     case KafkaSourceOptions::Start::kTime:
       query = {kafka::OffsetQuery::kTime, options_.start_time_us / 1000};
@@ -282,6 +297,7 @@ Result<std::unique_ptr<KafkaSource>> KafkaSource::open(KafkaSourceOptions option
   auto topic = source->admin_->describe(source->options_.topic);
   if (!topic.ok()) return std::move(topic).error().within("ingest.kafka");
   source->topic_ = *topic;
+  source->told_[source->options_.topic] = topic->partitions;
   for (const auto& [partition, offset] : source->options_.start_offsets) {
     if (partition < topic->partitions) continue;
     return user_error("ingest.kafka.start_offsets: topic " + source->options_.topic + " has " +
@@ -289,7 +305,16 @@ Result<std::unique_ptr<KafkaSource>> KafkaSource::open(KafkaSourceOptions option
                       std::to_string(partition) + "; give 0 to " + std::to_string(topic->partitions - 1));
   }
   TM_TRY(source->note_latest());
+  source->note_session();
   return source;
+}
+
+// Where nobody may ask, or the brokers are older, it is not said.
+void KafkaSource::note_session() {
+  if (!options_.membership || options_.membership->protocol != kafka::Membership::Protocol::kConsumer) return;
+  auto told = admin_->broker_setting("group.consumer.session.timeout.ms");
+  if (!told.ok()) return;
+  (void)std::from_chars(told->data(), told->data() + told->size(), brokers_session_ms_);
 }
 
 Status KafkaSource::note_latest() {
@@ -314,8 +339,14 @@ Status KafkaSource::look_for_topics() {
   return {};
 }
 
+Result<std::map<std::string, int32_t>> KafkaSource::found_now() {
+  if (kafka::is_pattern(options_.topic)) return admin_->matching(options_.topic);
+  TM_ASSIGN(int32_t count, admin_->partition_count(options_.topic));
+  return std::map<std::string, int32_t>{{options_.topic, count}};
+}
+
 Result<std::vector<TopicPartition>> KafkaSource::new_partitions() {
-  TM_ASSIGN(auto found, admin_->matching(options_.topic));
+  TM_ASSIGN(auto found, found_now());
   std::lock_guard lock(mutex_);
   std::vector<TopicPartition> added;
   for (const auto& [name, partitions] : found) {
@@ -373,15 +404,18 @@ pipeline::SourceTraits KafkaSource::traits() const {
   traits.timestamp_type = topic_.timestamp_type;
   traits.assigns = options_.membership.has_value();
   traits.start_moves = options_.start == KafkaSourceOptions::Start::kLatest;
-  if (options_.membership) traits.sharing = sharing(*options_.membership, topic_.partitions);
+  if (options_.membership)
+    traits.sharing = sharing(*options_.membership, topic_.partitions, brokers_session_ms_);
   return traits;
 }
 
 Result<std::vector<TopicPartition>> KafkaSource::partitions() {
   std::vector<TopicPartition> all;
   std::lock_guard lock(mutex_);
+  // Of one topic all that are read: those that were added with them.
   const std::map<std::string, int32_t> one{{options_.topic, topic_.partitions}};
-  for (const auto& [name, count] : kafka::is_pattern(options_.topic) ? topics_ : one) {
+  const std::map<std::string, int32_t>& told = told_.empty() ? one : told_;
+  for (const auto& [name, count] : kafka::is_pattern(options_.topic) ? topics_ : told) {
     for (int32_t i = 0; i < count; ++i) all.push_back({name, Partition(i)});
   }
   return all;
@@ -411,6 +445,12 @@ Result<std::vector<std::pair<TopicPartition, Offset>>> KafkaSource::ends() {
   std::vector<std::pair<TopicPartition, Offset>> all;
   const bool pattern = kafka::is_pattern(options_.topic);
   if (pattern) TM_TRY(look_again());
+  if (!pattern && options_.membership && !options_.keyed) {
+    // The group reads those that were added within seconds.
+    TM_ASSIGN(int32_t count, admin_->partition_count(options_.topic));
+    std::lock_guard lock(mutex_);
+    told_[options_.topic] = std::max(told_[options_.topic], count);
+  }
   TM_ASSIGN(std::vector<TopicPartition> partitions, this->partitions());
   if (partitions.empty()) return all;
   auto asked = admin_->offsets(partitions, {kafka::OffsetQuery::kStableEnd, 0});
@@ -437,7 +477,7 @@ Result<bool> KafkaSource::holds_events(const TopicPartition& tp, const std::opti
   TM_ASSIGN(auto first, admin_->offsets({tp}, {kafka::OffsetQuery::kEarliest, 0}));
   begin.offset = std::max(begin.offset, first.front().offset);
   if (begin.offset >= to) return false;
-  if (to.since(begin.offset) > kMostMarkers) return true;
+  // However many offsets of aborted transactions there are; of what was committed one is enough.
   bool found = false;
   Status read = kafka::read_range(options_.connection, tp, begin.offset, to, [&](const Record&) -> Status {
     found = true;

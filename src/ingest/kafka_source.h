@@ -29,6 +29,7 @@ struct KafkaSourceOptions {
   bool skip_deleted = false;       // events that retention deleted are passed over; else it stops
   size_t queue_bytes = 16u << 20;  // fetched ahead by one task
   int timeout_ms = 30'000;         // of what is asked beside reading
+  int64_t look_us = 5'000'000;     // without a group: how often new partitions are looked for
   int fetch_wait_ms = 100;         // how long a broker keeps a request for which it has nothing
 };
 
@@ -57,11 +58,16 @@ class KafkaSource final : public pipeline::Source {
   friend class KafkaSourceReader;
   Status look_for_topics();
   Status note_latest();
+  void note_session();
+  // What is there to be read, with numbers of partitions.
+  Result<std::map<std::string, int32_t>> found_now();
   // Those that nobody was told of; who asks is told.
   Result<std::vector<TopicPartition>> new_partitions();
   // What matches of that which is read here, or by the group; what was deleted no longer does.
   Status look_again();
   Result<Position> start_position(const TopicPartition& tp);
+  // How a position is forgotten, for a message; empty where Kafka's tools cannot.
+  std::string forgetting(const TopicPartition& tp) const;
   Result<Position> given_start(const TopicPartition& tp, int64_t offset);
   Result<std::unique_ptr<kafka::Reader>> open_member(int task);
   explicit KafkaSource(KafkaSourceOptions options) : options_(std::move(options)) {}
@@ -69,12 +75,13 @@ class KafkaSource final : public pipeline::Source {
   const KafkaSourceOptions options_;
   bool tells_group_ = false;
   std::atomic<bool> leaves_{false};
+  int64_t brokers_session_ms_ = 0;  // protocol: consumer; 0: not known
   std::unique_ptr<kafka::Admin> admin_;
   kafka::TopicDescription topic_;              // of a pattern: of all of them
   std::map<TopicPartition, Position> latest_;  // Start::kLatest: where they ended when it was opened
   mutable std::mutex mutex_;
-  // Of a pattern, with numbers of partitions: what matched when it was last looked for, and what readers were
-  // told of.
+  // With numbers of partitions: what matched a pattern when it was last looked for, and what readers, of one
+  // topic too, were told of.
   std::map<std::string, int32_t> topics_, told_;
   bool said_none_ = false;
 };

@@ -119,6 +119,10 @@ std::string shared_log_note() {
          "count.";
 }
 
+std::string create_time_note(const std::string& topic) {
+  return "Latency from enqueued is from what producers say: topic " + topic + " has CreateTime.";
+}
+
 std::string progress_line(int64_t elapsed_us, const ReportRow& row) {
   int64_t seconds = elapsed_us / 1'000'000;
   const Histogram& latency = row.latency.created_to_stored.count() > 0 ? row.latency.created_to_stored

@@ -37,6 +37,8 @@ std::string report_line(const ReportRow& row);  // one line of the table
 std::string report_json(const ReportRow& row);  // one JSON object, no line feed
 // Under the table, where the output topic is in the same log as the input.
 std::string shared_log_note();
+// And of a topic whose records bear their producers' times.
+std::string create_time_note(const std::string& topic);
 // For the console, once a second: "00:12  10,003 ev/s in  9,993 stored/s  lag 310  p50 61 ms  p99 118 ms".
 std::string progress_line(int64_t elapsed_us, const ReportRow& row);
 // "12,345,678"

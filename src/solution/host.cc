@@ -179,8 +179,21 @@ void Host::ask_stop() {
   stop_asked_ = true;
 }
 
+// Where a place is kept, --leave or not.
+std::string Host::leave_note() const {
+  const KafkaSource& source = solution_.ingest.kafka;
+  const bool kept = solution_.ingest.kind == SourceKind::kKafka && !source.member.empty() &&
+                    source.protocol == kafka::Membership::Protocol::kConsumer;
+  if (!kept) return {};
+  return "the place of ingest.kafka.member " + source.member +
+         " is kept all the same: with protocol: consumer the group gives it up only at the end of the "
+         "session "
+         "that the brokers set";
+}
+
 void Host::leave_for_good() {
   leaves_ = true;
+  if (std::string note = leave_note(); !note.empty()) log_warning("--leave: " + note);
   std::lock_guard lock(processing_mutex_);
   if (!running_) return;
   for (Stage& stage : running_->stages) stage.source->leave_for_good();

@@ -98,6 +98,7 @@ class Host {
   void ask_stop();
   // What runs here does not come back soon after its end: places that are kept for it are given up then.
   void leave_for_good();
+  std::string leave_note() const;
   // A producer in this process has been acknowledged this much.
   void on_incoming(uint64_t records, uint64_t bytes) { metrics_.on_incoming(records, bytes); }
 

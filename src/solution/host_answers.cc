@@ -40,7 +40,10 @@ Status Host::answer(Request& request, const Reply& reply, const std::atomic<bool
   if (request.verb == "process") return process(request, reply, gone);
   if (request.verb == "replay") return replay(request, reply, gone);
   if (request.verb == "stop") {
-    if (request.get("leave") == "1") leave_for_good();
+    if (request.get("leave") == "1") {
+      leave_for_good();
+      if (std::string note = leave_note(); !note.empty()) reply(note + "\n");
+    }
     ask_stop();
     return {};
   }
@@ -146,6 +149,11 @@ void Host::note_shared_log(const Reply& reply) const {
       std::any_of(solution_.process.begin(), solution_.process.end(),
                   [&](const OperatorConfig& op) { return topic_before(solution_, op).has_value(); });
   if (solution_.serve.kind == SinkKind::kLog || rekeyed) reply(observe::shared_log_note() + "\n");
+  std::lock_guard lock(processing_mutex_);
+  const bool by_producers =
+      running_ && solution_.ingest.kind == SourceKind::kKafka &&
+      running_->stages.front().source->traits().timestamp_type == TimestampType::kCreateTime;
+  if (by_producers) reply(observe::create_time_note(solution_.ingest.kafka.topic) + "\n");
 }
 
 Status Host::report(const Request& request, const Reply& reply, const std::atomic<bool>& gone) {

@@ -30,32 +30,11 @@ int32_t most_partitions(const std::vector<TopicPartition>& sources, int32_t else
   return most > 0 ? most : else_so_many;
 }
 
-// As many as the topic has, which was made when other topics matched. Where it is missing, or nobody can say,
-// `otherwise`: whoever prepares it next has the error.
-int32_t partitions_there(const kafka::Connection& connection, const std::string& topic, int32_t otherwise) {
-  auto admin = kafka::Admin::open(connection);
-  if (!admin.ok()) return otherwise;
-  auto there = (*admin)->partition_count(topic);
-  return there.ok() && *there > 0 ? *there : otherwise;
-}
-
 // What the file says of the topic that it serves holds for the topics of Kafka before it.
 void set_transactions(const KafkaSink& sink, serve::KafkaSinkOptions* options) {
   options->compression = sink.compression;
   options->transaction_timeout_ms = static_cast<int>(sink.transaction_timeout_us / 1000);
   options->keep_every_us = sink.keep_every_us;
-}
-
-// Dead letters have the partitions of what is read; so has what is served, unless the solution says.
-void fit_partitions(const Ground& ground, bool serves, serve::KafkaSinkOptions* options) {
-  // What a topic between stages comes from may have been given partitions since.
-  const bool grows = kafka::is_pattern(options->source_topic) || (!serves && !options->stateful);
-  if (ground.dry || !grows) return;
-  const int32_t most = options->source_partitions;
-  const std::string dead = serve::dead_letter_name(options->dead_topic, options->topic, ".dead");
-  options->source_partitions = partitions_there(options->connection, dead, most);
-  if (serves && options->create && options->partitions == 0)
-    options->partitions = partitions_there(options->connection, options->topic, most);
 }
 
 std::string source_name(const Ground& ground, const Stage& stage) {
@@ -203,6 +182,7 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       options.source_partitions = source_partitions(solution, stage);
       options.source_cluster = stage.source_cluster;
       options.partitions = serve.kafka.partitions;
+      options.exact = options.partitions > 0;
       // As the solution's input, not as the one partition that intervals come from: so it is for whoever
       // reads it.
       if (options.partitions == 0 && stage.input_topic != input_topic(solution) &&
@@ -214,7 +194,6 @@ Result<std::unique_ptr<pipeline::Sink>> make_sink(const Solution& solution, cons
       set_transactions(serve.kafka, &options);
       options.dead_topic = dead;
       options.stateful = stage.plan.stateful;
-      fit_partitions(ground, true, &options);
       if (rebuild) options.form = serve::JsonForm::kRebuild;
       return std::unique_ptr<pipeline::Sink>(std::make_unique<serve::KafkaSink>(std::move(options)));
     }
@@ -249,13 +228,13 @@ std::unique_ptr<pipeline::Sink> make_between_sink(const Solution& solution, cons
     options.source_cluster = stage.source_cluster;
     options.source_partitions = source_partitions(solution, stage);
     options.partitions = topic.partitions;
+    options.exact = true;
     options.rekey = topic.rekey;
     if (solution.serve.kind == SinkKind::kKafka) set_transactions(solution.serve.kafka, &options);
     options.replication = source.replication > 0 ? source.replication : -1;
     options.create = source.create;
     options.stateful = stage.plan.stateful;
     options.form = form;
-    fit_partitions(ground, false, &options);
     return std::make_unique<serve::KafkaSink>(std::move(options));
   }
   serve::LogSinkOptions options;

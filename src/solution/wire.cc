@@ -452,6 +452,22 @@ std::string simulation_note(const Solution& solution) {
          "): what simulate sends may be in the topic twice after a broken connection";
 }
 
+std::string size_note(const Solution& solution) {
+  constexpr size_t kSlack = 64u << 10;  // by which the defaults differ
+  if (solution.serve.kind != SinkKind::kKafka) return {};
+  const KafkaSink& sink = solution.serve.kafka;
+  auto admin = kafka::Admin::open(sink.connection, kDryTimeoutMs);
+  if (!admin.ok()) return {};
+  auto limits = (*admin)->limits(sink.topic);
+  const auto longest = static_cast<size_t>(solution.event.max_bytes);
+  if (!limits.ok() || limits->bytes + kSlack >= longest) return {};
+  return "topic " + sink.topic + " of Kafka takes " + std::to_string(limits->bytes) +
+         " bytes of an event with its key and headers, and event.max_bytes is " + std::to_string(longest) +
+         ": longer ones become dead letters; raise max.message.bytes of the topic and message.max.bytes "
+         "under "
+         "serve.kafka.properties";
+}
+
 std::string last_input(const Solution& solution) {
   const std::vector<BetweenTopic> topics = between_topics(solution);
   return topics.empty() ? input_topic(solution) : topics.back().name;

@@ -80,6 +80,9 @@ Status ask_store(const Solution& solution);
 // What `check` has to say of simulating into the topic of Kafka that the solution reads; empty: nothing, or
 // nobody answers.
 std::string simulation_note(const Solution& solution);
+// What `check` says where the topic in Kafka that is served takes less than event.max_bytes; empty: it takes
+// that, or nobody can say.
+std::string size_note(const Solution& solution);
 
 // The topic that the last stage reads.
 std::string last_input(const Solution& solution);

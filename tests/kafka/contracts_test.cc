@@ -371,5 +371,202 @@ TEST(KafkaSource, SkipsWhatIsDeletedWhileItReadsOnlyWhereItIsToldTo) {
   }
 }
 
+// Who does not poll for long, as its store is down or state is restored, is put out of its group: it hears
+// that its partitions are lost, and has others later.
+TEST(KafkaSource, GoesOnAfterItWasPutOutOfItsGroup) {
+  auto admin = kafka::Admin::open(broker()).value();
+  kafka::NewTopic input;
+  input.name = fresh("in");
+  ASSERT_TRUE(admin->create_topic(input).ok());
+  ingest::KafkaSourceOptions options;
+  options.connection = broker();
+  options.connection.properties = {{"max.poll.interval.ms", "1000"}};
+  options.topic = input.name;
+  options.pipeline = fresh("pipe");
+  options.membership.emplace();
+  options.membership->session_timeout_ms = 1'000;
+  options.membership->heartbeat_ms = 100;
+  auto source = ingest::KafkaSource::open(options).value();
+  using Change = pipeline::AssignmentChange;
+  // Polls until it hears that; no poll may fail.
+  auto hears = [](pipeline::SourceReader& reader, Change::Kind kind) {
+    const int64_t deadline = Clock::system().steady_ns() + 60'000'000'000;
+    while (Clock::system().steady_ns() < deadline) {
+      pipeline::PollRequest request;
+      request.timeout_us = 50'000;
+      auto polled = reader.poll(request);
+      if (!polled.ok()) {
+        ADD_FAILURE() << polled.error().message;
+        return false;
+      }
+      for (const Change& change : polled->changes) {
+        if (change.kind != Change::kAssigned) reader.unassign(change.partitions);
+        if (change.kind == Change::kAssigned) {
+          EXPECT_TRUE(reader.assign({{change.partitions.front(), {Offset(0), LeaderEpoch(-1)}}}).ok());
+        }
+        if (change.kind == kind) return true;
+      }
+    }
+    return false;
+  };
+  auto silent = source->open_reader(0).value();
+  ASSERT_TRUE(hears(*silent, Change::kAssigned));
+  {
+    auto other = source->open_reader(1).value();
+    ASSERT_TRUE(hears(*other, Change::kAssigned));
+    EXPECT_TRUE(hears(*silent, Change::kLost));
+  }
+  EXPECT_TRUE(hears(*silent, Change::kAssigned));
+}
+
+TEST(KafkaSource, ASessionMayBeLongerThanTenMinutes) {
+  ingest::KafkaSourceOptions options;
+  options.connection = broker();
+  options.topic = fresh("in");
+  options.pipeline = fresh("pipe");
+  options.membership.emplace();
+  options.membership->session_timeout_ms = 1'200'000;
+  auto source = ingest::KafkaSource::assume(options, 1);
+  auto reader = source->open_reader(0);
+  EXPECT_TRUE(reader.ok()) << reader.error().message;
+}
+
+TEST(KafkaSource, FindsPartitionsThatAreAddedWhereNoGroupSharesThem) {
+  auto admin = kafka::Admin::open(broker()).value();
+  for (const bool keyed : {false, true}) {
+    kafka::NewTopic input;
+    input.name = fresh("in");
+    ASSERT_TRUE(admin->create_topic(input).ok());
+    ingest::KafkaSourceOptions options;
+    options.connection = broker();
+    options.topic = input.name;
+    options.pipeline = fresh("pipe");
+    options.start = ingest::KafkaSourceOptions::Start::kLatest;
+    options.keyed = keyed;
+    options.look_us = 0;
+    auto source = ingest::KafkaSource::open(options).value();
+    auto reader = source->open_reader(0).value();
+    const TopicPartition first{input.name, Partition(0)}, added{input.name, Partition(1)};
+    ASSERT_TRUE(reader->assign({{first, Position{Offset(0), LeaderEpoch(-1)}}}).ok());
+    ASSERT_TRUE(admin->grow_topic(input.name, 2).ok());
+    std::unique_ptr<kafka::Producer> producer = kafka::Producer::open(broker(), {}).value();
+    Record record;
+    record.value = "of the added one";
+    record.has_value = true;
+    ASSERT_TRUE(producer->produce(added, record).ok());
+    ASSERT_TRUE(producer->flush(30'000).ok());
+
+    std::vector<TopicPartition> told;
+    std::string seen, failed;
+    const int64_t deadline = Clock::system().steady_ns() + 30'000'000'000;
+    while (failed.empty() && seen.empty() && Clock::system().steady_ns() < deadline) {
+      pipeline::PollRequest request;
+      request.timeout_us = 20'000;
+      auto polled = reader->poll(request);
+      if (!polled.ok()) {
+        failed = polled.error().message;
+        break;
+      }
+      for (const auto& change : polled->changes) {
+        told.insert(told.end(), change.partitions.begin(), change.partitions.end());
+        Position start = reader->start_position(added).value();
+        ASSERT_TRUE(reader->assign({{added, start}}).ok());
+      }
+      for (const BatchPtr& batch : polled->batches) {
+        for (const Record& one : batch->records()) seen = one.value;
+      }
+    }
+    if (keyed) {
+      EXPECT_NE(failed.find("had 1 partitions and now has partition 1"), std::string::npos) << failed;
+      continue;
+    }
+    EXPECT_EQ(failed, "");
+    EXPECT_EQ(seen, "of the added one");
+    EXPECT_EQ(told, std::vector<TopicPartition>{added});
+    EXPECT_EQ(source->ends().value().size(), 2u);
+  }
+}
+
+// Whose positions are kept under the partitions of a topic that stands for another cluster's.
+TEST(KafkaSink, GoesOnWhereTheTopicThatIsReadWasGivenPartitions) {
+  for (const bool transactions : {true, false}) {
+    KafkaStore store;
+    store.options.stateful = false;
+    store.options.abilities.transactions = transactions;
+    store.options.source_partitions = 1;
+    auto sink = store.sut.open().value();
+    ASSERT_TRUE(sink->prepare(harness_schema()).ok());
+    auto writer = sink->open_writer(0).value();
+    ASSERT_TRUE(writer->acquire(std::vector<TopicPartition>{harness_partition(0)}).ok());
+    auto more = writer->acquire(std::vector<TopicPartition>{harness_partition(1)});
+    EXPECT_TRUE(more.ok()) << more.error().message;
+
+    store.options.source_partitions = 4;
+    auto next = store.sut.open().value();
+    Status prepared = next->prepare(harness_schema());
+    ASSERT_TRUE(prepared.ok()) << prepared.error().message;
+    auto another = next->open_writer(0).value();
+    auto taken = another->acquire(std::vector<TopicPartition>{harness_partition(3)});
+    EXPECT_TRUE(taken.ok()) << taken.error().message;
+    auto admin = kafka::Admin::open(broker()).value();
+    EXPECT_EQ(admin->partition_count(store.options.topic).value(), 1) << "as it is";
+    store.options.partitions = 2;
+    store.options.exact = true;
+    EXPECT_FALSE(store.sut.open().value()->prepare(harness_schema()).ok());
+  }
+}
+
+// Its transaction holds the claims undecided until it times out.
+TEST(KafkaSink, WhoDiesWhileItKeepsPositionsIsTakenOverFromAtOnce) {
+  KafkaStore store;
+  store.share_cluster();
+  auto sink = store.sut.open().value();
+  ASSERT_TRUE(sink->prepare(harness_schema()).ok());
+  StoreModel model;
+  SinkSession first = SinkSession::open(*sink, 0).value();
+  ASSERT_TRUE(first.acquire({0, 1}, model).ok());
+  FilledEpoch epoch = first.fill({0, 1}, 50, model).value();
+  ASSERT_TRUE(first.commit_to(epoch, &model).ok());
+  SinkSession next = SinkSession::open(*sink, 1).value();
+  arm_step("kafka.kept.sent", [&] {
+    Status taken = next.acquire({0}, model);
+    EXPECT_TRUE(taken.ok()) << taken.error().message;
+  });
+  EXPECT_FALSE(first.writer().keep().ok()) << "it is fenced";
+  arm_step("kafka.kept.sent", {});
+  FilledEpoch more = next.fill({0}, 50, model).value();
+  ASSERT_TRUE(next.commit_to(more, &model).ok());
+  EXPECT_TRUE(next.check(model).ok());
+}
+
+TEST(KafkaSource, LooksThroughAnyNumberOfAbortedEventsAtAnEnd) {
+  auto admin = kafka::Admin::open(broker()).value();
+  kafka::NewTopic input;
+  input.name = fresh("in");
+  ASSERT_TRUE(admin->create_topic(input).ok());
+  const TopicPartition tp{input.name, Partition(0)};
+  kafka::ProducerOptions transactional;
+  transactional.transactional_id = fresh("aborting");
+  auto aborting = kafka::Producer::open(broker(), transactional).value();
+  ASSERT_TRUE(aborting->init(30'000).ok());
+  ASSERT_TRUE(aborting->begin().ok());
+  Record record;
+  record.value = "aborted";
+  record.has_value = true;
+  for (int i = 0; i < 1'500; ++i) ASSERT_TRUE(aborting->produce(tp, record).ok());
+  ASSERT_TRUE(aborting->flush(30'000).ok());
+  ASSERT_EQ(aborting->abort(30'000, {}), kafka::Producer::End::kAborted);
+  ingest::KafkaSourceOptions options;
+  options.connection = broker();
+  options.topic = input.name;
+  options.pipeline = fresh("pipe");
+  auto source = ingest::KafkaSource::open(options).value();
+  EXPECT_FALSE(source->holds_events(tp, std::nullopt, Offset(1'501)).value());
+  auto plain = kafka::Producer::open(broker(), {}).value();
+  ASSERT_TRUE(plain->produce(tp, record).ok());
+  ASSERT_TRUE(plain->flush(30'000).ok());
+  EXPECT_TRUE(source->holds_events(tp, std::nullopt, Offset(1'502)).value());
+}
+
 }  // namespace
 }  // namespace tidemill
