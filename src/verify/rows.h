@@ -66,7 +66,9 @@ struct DeadLetter {
   std::string_view reason;
   std::string_view value;
   bool cut = false;  // the topic could not hold all of it
-  bool holds(std::string_view event) const { return cut ? event.starts_with(value) : event == value; }
+  bool holds(std::string_view event) const {
+    return cut ? !value.empty() && event.starts_with(value) : event == value;
+  }
 };
 
 class DeadLetterRows {

@@ -104,7 +104,7 @@ class TopicDeadLetterRows final : public DeadLetterRows {
     letter->offset = number(offset);
     letter->value = record->value;
     std::string_view cut;
-    letter->cut = find_header(record->headers, "cut", &cut);
+    letter->cut = find_header(record->headers, "cut", &cut) && !cut.empty();
     return true;
   }
 

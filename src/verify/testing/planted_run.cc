@@ -355,6 +355,7 @@ VerifyRequest PlantedRun::with_topic_store() {
                            {"topic", letter.topic},
                            {"partition", std::to_string(letter.partition)},
                            {"offset", std::to_string(letter.offset)}}});
+    if (!letter.cut.empty()) letters[0].back().headers.push_back({"cut", letter.cut});
   }
   write_topic("dead", letters);
   request.store.topic = TopicFiles{directory_, "out", {}};

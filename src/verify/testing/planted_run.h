@@ -61,6 +61,7 @@ struct PlantedDeadLetter {
   int64_t offset = 0;
   std::string reason = "malformed JSON";
   std::string value;
+  std::string cut = {};  // a topic's header, where not all of the value is there; empty: none
 };
 
 class PlantedRun {
