@@ -155,23 +155,6 @@ TEST_P(Verify, EventsThatAreTooLongAreDeadLetters) {
   }
 }
 
-TEST_P(Verify, ADeadLetterMayBeCutOnlyWhereItsTopicSaysSo) {
-  if (GetParam() != StoreKind::kTopic) return;
-  for (const bool positions : {true, false}) {
-    PlantedRun run(planted_manifest(), false);
-    run.with_positions = positions;
-    ASSERT_FALSE(run.dead.empty());
-    std::string& value = run.dead.front().value;
-    value.pop_back();
-    EXPECT_FALSE(judge(run).pass);
-    run.dead.front().cut = "key of 0 bytes, value of 200 bytes";
-    Verdict verdict = judge(run);
-    EXPECT_TRUE(verdict.pass) << to_table(verdict);
-    value.back() ^= 1;
-    EXPECT_FALSE(judge(run).pass);
-  }
-}
-
 TEST_P(Verify, EndsWithoutAVerdictWhenItIsAskedTo) {
   PlantedRun run(planted_manifest(), true);
   VerifyRequest asked = request(run);
