@@ -39,8 +39,47 @@ std::string place_of(const std::string& database, const std::string& host, const
 // What its messages cite of a text that it cannot parse may hold the password.
 constexpr const char* kUnreadable =
     "serve.postgres.connection is no URI (postgresql://user@host:5432/database) and no list of key=value "
-    "pairs "
-    "that libpq understands";
+    "pairs that libpq understands; in a URI's password '/' is written %2F, '@' %40 and '%' %25";
+constexpr const char* kMisread =
+    "serve.postgres.connection is a URI that libpq does not read as it is meant: its host, port or database "
+    "would have a part of something else; in a password '/' is written %2F and '@' %40, and a port is a "
+    "number";
+
+bool is_uri(std::string_view text) {
+  return text.starts_with("postgresql://") || text.starts_with("postgres://");
+}
+
+using Parsed = std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)>;
+
+// "" where the connection does not say.
+std::string value_of(const Parsed& parsed, std::string_view keyword) {
+  for (const PQconninfoOption* one = parsed.get(); one->keyword != nullptr; ++one) {
+    if (keyword == one->keyword) return text_or_empty(one->val);
+  }
+  return {};
+}
+
+// Whether libpq takes a part of the password for host, port or database: what divides them is in it as it is.
+bool misread(std::string_view connection, const Parsed& parsed) {
+  if (is_uri(value_of(parsed, "dbname"))) return true;
+  if (!is_uri(connection)) return false;
+  std::string_view place = connection.substr(connection.find("://") + 3);
+  const size_t user_ends = place.find_first_of("@/");
+  if (user_ends != place.npos && place[user_ends] == '@') place.remove_prefix(user_ends + 1);
+  return place.substr(0, place.find('?')).find('@') != place.npos ||
+         value_of(parsed, "host").find('@') != std::string::npos ||
+         value_of(parsed, "port").find_first_not_of("0123456789,") != std::string::npos;
+}
+
+Result<Parsed> parse(const std::string& connection) {
+  TM_TRY(load_api());
+  char* problem = nullptr;
+  Parsed parsed(api().conninfoParse(connection.c_str(), &problem), api().conninfoFree);
+  if (problem != nullptr) api().freemem(problem);
+  if (!parsed) return user_error(kUnreadable);
+  if (misread(connection, parsed)) return user_error(kMisread);
+  return parsed;
+}
 
 void ignore_notice(void*, const PGresult*) {}
 
@@ -96,32 +135,19 @@ int64_t Answer::affected() const {
 }
 
 Result<std::string> describe(const Options& options) {
-  TM_TRY(load_api());
-  char* problem = nullptr;
-  PQconninfoOption* parsed = api().conninfoParse(options.connection.c_str(), &problem);
-  if (problem != nullptr) api().freemem(problem);
-  if (parsed == nullptr) return user_error(kUnreadable);
+  TM_ASSIGN(const Parsed parsed, parse(options.connection));
   auto value = [&](std::string_view keyword, const char* variable) {
-    for (PQconninfoOption* one = parsed; one->keyword != nullptr; ++one) {
-      if (keyword == one->keyword && one->val != nullptr) return std::string(one->val);
-    }
-    return text_or_empty(std::getenv(variable));
+    std::string said = value_of(parsed, keyword);
+    return said.empty() ? text_or_empty(std::getenv(variable)) : said;
   };
-  std::string port = value("port", "PGPORT");
-  std::string place =
-      place_of(value("dbname", "PGDATABASE"), value("host", "PGHOST"), port.empty() ? "5432" : port);
-  api().conninfoFree(parsed);
-  return place;
+  const std::string port = value("port", "PGPORT");
+  return place_of(value("dbname", "PGDATABASE"), value("host", "PGHOST"), port.empty() ? "5432" : port);
 }
 
 Result<std::string> connection_without_secrets(const Options& options) {
-  TM_TRY(load_api());
-  char* problem = nullptr;
-  PQconninfoOption* parsed = api().conninfoParse(options.connection.c_str(), &problem);
-  if (problem != nullptr) api().freemem(problem);
-  if (parsed == nullptr) return user_error(kUnreadable);
+  TM_ASSIGN(const Parsed parsed, parse(options.connection));
   std::string text;
-  for (PQconninfoOption* one = parsed; one->keyword != nullptr; ++one) {
+  for (PQconninfoOption* one = parsed.get(); one->keyword != nullptr; ++one) {
     const std::string_view keyword = one->keyword;
     std::string value = text_or_empty(one->val);
     const bool where = keyword == "host" || keyword == "port" || keyword == "dbname" || keyword == "user";
@@ -136,7 +162,6 @@ Result<std::string> connection_without_secrets(const Options& options) {
     for (char c : value) text += c == '\'' || c == '\\' ? std::string("\\") + c : std::string(1, c);
     text += '\'';
   }
-  api().conninfoFree(parsed);
   return text;
 }
 
@@ -166,9 +191,11 @@ Result<std::unique_ptr<Connection>> Connection::open(const Options& options) {
                    text_or_empty(api().port(handle)));
   api().setNoticeReceiver(handle, ignore_notice, nullptr);
   std::unique_ptr<Connection> opened(new Connection(handle, std::move(place)));
-  // quote_literal() counts on the first; times are printed one way.
-  auto set =
-      opened->execute("SET standard_conforming_strings = on; SET timezone = 'UTC'; SET datestyle = 'ISO'");
+  // quote_literal() counts on the first; times and doubles are printed one way, doubles so that they read back
+  // the same. What a database or role says of time is meant for people.
+  auto set = opened->execute(
+      "SET standard_conforming_strings = on; SET timezone = 'UTC'; SET datestyle = 'ISO'; "
+      "SET extra_float_digits = 1; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0");
   if (!set.ok()) return std::move(set).error();
   return opened;
 }
@@ -259,6 +286,14 @@ Status Connection::commit() {
   return error;
 }
 
+// Ends what a COPY has begun, in either direction, and takes what is still to come.
+void Connection::leave_copy(bool in) {
+  if (in) (void)api().putCopyEnd(conn(handle_), "not wanted");
+  if (in) return;
+  cancel();
+  for (char* row = nullptr; api().getCopyData(conn(handle_), &row, 0) > 0;) api().freemem(row);
+}
+
 Status Connection::stream(const std::string& sql, const std::function<Status(const Answer&)>& each) {
   const int sent =
       api().sendQueryParams(conn(handle_), sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0);
@@ -266,7 +301,13 @@ Status Connection::stream(const std::string& sql, const std::function<Status(con
   api().setSingleRowMode(conn(handle_));
   Status outcome;
   while (PGresult* result = api().getResult(conn(handle_))) {
+    const ExecStatusType status = api().resultStatus(result);
     Result<Answer> answer = take(result);
+    if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT) {
+      leave_copy(status == PGRES_COPY_IN);
+      if (outcome.ok())
+        outcome = user_error("a query returns rows; COPY does not: ask for them by SELECT, or copy with psql");
+    }
     if (!outcome.ok()) continue;
     outcome = answer.ok() ? each(*answer) : Status(answer.error());
     if (!outcome.ok()) cancel();

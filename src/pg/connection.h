@@ -22,7 +22,7 @@ struct Options {
   int timeout_s = 10;    // of connecting to one address, unless the connection says another
 };
 // "telemetry at db:5432": for messages, without user and password. Errors: the library is missing, or the
-// connection cannot be parsed.
+// connection cannot be parsed, or only into parts of which one may be of the password.
 Result<std::string> describe(const Options& options);
 
 // "host=h port=5432 dbname=d user=u" as libpq's clients take it, without what is secret; also with what the
@@ -68,7 +68,7 @@ class Connection {
   // Ends the transaction. kUnknown where the connection was lost before the answer came.
   Status commit();
   // One statement whose rows come one by one, however many they are, and after them an answer without rows;
-  // `each` may end it by an error.
+  // `each` may end it by an error. COPY is refused (kUser).
   Status stream(const std::string& sql, const std::function<Status(const Answer& row)>& each);
 
   // COPY … FROM STDIN. After any error the copy is over, and its transaction failed.
@@ -90,6 +90,7 @@ class Connection {
   Connection(void* handle, std::string place);
   Error error_of_result(void* result) const;
   Result<Answer> take(void* result);
+  void leave_copy(bool in);
 
   void* handle_;  // PGconn
   void* cancel_;  // PGcancel

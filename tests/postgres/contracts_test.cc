@@ -532,6 +532,39 @@ TEST(PostgresSink, AConstraintOfTheTableStopsIt) {
   EXPECT_TRUE(owner.session->check(model).ok());
 }
 
+// A query is one of these; none of them may go on for ever.
+TEST(PostgresConnection, AStreamRefusesCopy) {
+  run("CREATE TABLE IF NOT EXISTS copied (n integer)");
+  auto connection = connect();
+  int rows = 0;
+  auto count = [&](const pg::Answer& answer) -> Status {
+    rows += static_cast<int>(answer.rows());
+    return {};
+  };
+  for (const char* copy : {"COPY (SELECT generate_series(1, 300000)) TO STDOUT", "COPY copied FROM STDIN"}) {
+    Status refused = connection->stream(copy, count);
+    ASSERT_FALSE(refused.ok()) << copy;
+    EXPECT_EQ(refused.error().domain, Domain::kUser);
+    EXPECT_NE(refused.error().message.find("COPY does not"), std::string::npos) << refused.error().message;
+    EXPECT_TRUE(connection->stream("SELECT generate_series(1, 3)", count).ok()) << "after " << copy;
+  }
+  EXPECT_EQ(rows, 6);
+}
+
+// What a role's settings would have changed.
+TEST(PostgresConnection, SessionsAreAsTheProgramNeedsThem) {
+  pg::Options options = server();
+  options.connection +=
+      "?options=-cextra_float_digits%3D0%20-cstatement_timeout%3D5%20"
+      "-cidle_in_transaction_session_timeout%3D5%20-cdatestyle%3DGerman";
+  auto connection = pg::Connection::open(options).value();
+  auto answer = connection->execute("SELECT 0.1::float8 + 0.2::float8, pg_sleep(0.05)");
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->text(0, 0), "0.30000000000000004");
+  for (const char* name : {"statement_timeout", "idle_in_transaction_session_timeout"})
+    EXPECT_EQ(connection->execute("SHOW " + std::string(name))->text(0, 0), "0") << name;
+}
+
 TEST(PostgresDdl, IsWhatPrepareMakes) {
   const Schema schema = telemetry_schema(3, 0);
   serve::PostgresSinkOptions options;
