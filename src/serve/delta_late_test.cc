@@ -34,7 +34,10 @@ class LateStore final : public ObjectStore {
   Status put(const std::string& name, std::string_view content) override {
     return folder_.put(name, content);
   }
-  Result<std::string> get(const std::string& name) override { return folder_.get(name); }
+  Result<std::string> get(const std::string& name) override {
+    if (name == broken) return external_error("the store does not answer", Code::kFailed, true);
+    return folder_.get(name);
+  }
   Result<std::vector<std::string>> list(const std::string& folder) override { return folder_.list(folder); }
   Result<std::vector<StoredObject>> list_all() override { return folder_.list_all(); }
   Status remove(const std::string& name) override { return folder_.remove(name); }
@@ -46,6 +49,7 @@ class LateStore final : public ObjectStore {
   Result<LocalFiles> fetch(const std::vector<std::string>& names) override { return folder_.fetch(names); }
 
   bool lose_next = false;
+  std::string broken;  // what cannot be read
 
  private:
   FolderStore folder_;
@@ -109,6 +113,28 @@ TEST(DeltaLate, ATakeoverWhoseAnswerWasLostRaisesTheTokenAgain) {
   taken = session.writer().acquire({&first, 1});
   ASSERT_TRUE(taken.ok()) << taken.error().message;
   EXPECT_EQ(taken->front().owner.value(), 2);
+}
+
+TEST(DeltaLate, AVersionByTimeIsNotTakenFromALogThatCannotBeRead) {
+  LateTable table;
+  StoreModel model;
+  SinkSession session = SinkSession::open(*table.sink, 0).value();
+  ASSERT_TRUE(session.acquire({0, 1, 2}, model).ok());
+  DeltaLog log(table.events, duck::Database::open(":memory:", {}).value(), Clock::system());
+  const DeltaState newest = log.at(-1, -1).value();
+  ASSERT_EQ(newest.version, 1);
+  EXPECT_EQ(log.at(-1, newest.time_ms).value().version, 1);
+  table.events->broken = delta_commit_name(1);
+  auto unread = log.at(-1, newest.time_ms);
+  ASSERT_FALSE(unread.ok());
+  EXPECT_TRUE(unread.error().retryable) << unread.error().message;
+  table.events->broken.clear();
+  ASSERT_TRUE(table.events->remove(delta_commit_name(0)).ok());
+  auto gone = log.at(-1, 1000);
+  ASSERT_FALSE(gone.ok());
+  EXPECT_NE(gone.error().message.find("keeps no version that old: the oldest commit that is there is 1"),
+            std::string::npos)
+      << gone.error().message;
 }
 
 }  // namespace

@@ -244,7 +244,12 @@ Result<DeltaState> DeltaLog::at(int64_t version, int64_t time_ms) {
     TM_TRY(load_first(-1, &state, &newest));
     for (version = newest; version >= 0; --version) {
       auto content = store_->get(delta_commit_name(version));
-      if (!content.ok()) break;
+      if (!content.ok() && content.error().code == Code::kNotFound) {
+        return user_error(
+            fmt::format("Delta table {} keeps no version that old: the oldest commit that is there is {}",
+                        store_->place(), version + 1));
+      }
+      if (!content.ok()) return std::move(content).error();
       DeltaActions actions;
       TM_TRY(parse_file(*store_, delta_commit_name(version), *content, &actions));
       if (actions.time_ms >= 0 && actions.time_ms <= time_ms) break;

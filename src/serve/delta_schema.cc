@@ -36,7 +36,7 @@ std::string type_json(const TableColumn& column) {
   return "\"string\"";
 }
 
-Result<std::string> sql_type_of(const dom::element& type);
+Result<std::string> sql_type_of(const dom::element& type, std::vector<DeltaColumn>* members = nullptr);
 
 Result<std::vector<DeltaColumn>> columns_of(const dom::object& schema) {
   dom::array fields;
@@ -57,14 +57,20 @@ Result<std::vector<DeltaColumn>> columns_of(const dom::object& schema) {
         }
       }
     }
-    auto sql = sql_type_of(type);
-    if (!sql.ok()) return std::move(sql).error().within("column " + std::string(name));
-    columns.push_back({std::string(name), std::move(*sql)});
+    DeltaColumn column;
+    column.name = std::string(name);
+    auto sql = sql_type_of(type, &column.members);
+    if (!sql.ok()) return std::move(sql).error().within("column " + column.name);
+    column.type = std::move(*sql);
+    bool nullable = true;
+    column.not_null = one["nullable"].get_bool().get(nullable) == simdjson::SUCCESS && !nullable;
+    columns.push_back(std::move(column));
   }
   return columns;
 }
 
-Result<std::string> sql_type_of(const dom::element& type) {
+// `members`: filled with those of a struct.
+Result<std::string> sql_type_of(const dom::element& type, std::vector<DeltaColumn>* members) {
   std::string_view name;
   if (type.get_string().get(name) == simdjson::SUCCESS) {
     auto known = kTypes.find(name);
@@ -77,12 +83,13 @@ Result<std::string> sql_type_of(const dom::element& type) {
       object["type"].get_string().get(name) != simdjson::SUCCESS)
     return internal_error("a type of the table's schema is neither a name nor an object", Code::kCorrupt);
   if (name == "struct") {
-    TM_ASSIGN(std::vector<DeltaColumn> members, columns_of(object));
+    TM_ASSIGN(std::vector<DeltaColumn> inside, columns_of(object));
     std::string sql = "STRUCT(";
-    for (const DeltaColumn& member : members) {
+    for (const DeltaColumn& member : inside) {
       if (sql.back() != '(') sql += ", ";
       sql += quote_identifier(member.name) + " " + member.type;
     }
+    if (members != nullptr) *members = std::move(inside);
     return sql + ")";
   }
   dom::element element;
@@ -98,6 +105,31 @@ Result<std::string> sql_type_of(const dom::element& type) {
     return "MAP(" + from + ", " + to + ")";
   }
   return user_error("type " + std::string(name) + " is not known to this program");
+}
+
+bool is_in(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// An object is there where one of its members must be.
+bool never_null(const TableColumn& column) {
+  if (column.kind == TableColumn::kStoredAt) return true;
+  if (column.kind != TableColumn::kStruct) return column.not_null;
+  return std::any_of(column.members.begin(), column.members.end(), never_null);
+}
+
+// The first that may not be NULL, but may be in the events: "a.b"; empty: none.
+std::string find_null(const std::vector<DeltaColumn>& is, const std::vector<TableColumn>& columns) {
+  for (size_t i = 0; i < std::min(is.size(), columns.size()); ++i) {
+    if (is[i].not_null && !never_null(columns[i])) return is[i].name;
+    const std::string inside = find_null(is[i].members, columns[i].members);
+    if (!inside.empty()) return is[i].name + "." + inside;
+  }
+  return {};
+}
+
+std::string way_out(const std::string& section, const std::string& setting) {
+  return "; choose another " + section + "." + setting + ", or remove the table";
 }
 
 }  // namespace
@@ -124,24 +156,51 @@ Status check_same_table(const std::string& schema_json, const std::vector<std::s
                         const std::string& must_schema_json,
                         const std::vector<std::string>& must_partition_by, const std::string& section,
                         const std::string& setting) {
-  const std::string way_out = "; choose another " + section + "." + setting + ", or remove the table";
+  const std::string otherwise = way_out(section, setting);
   TM_ASSIGN(std::vector<DeltaColumn> is, delta_columns(schema_json));
   TM_ASSIGN(std::vector<DeltaColumn> must, delta_columns(must_schema_json));
   for (size_t i = 0; i < std::max(is.size(), must.size()); ++i) {
     const std::string place = "it exists with other columns: column " + std::to_string(i + 1);
     if (i >= is.size())
-      return user_error(place + " is missing, " + must[i].name + " " + must[i].type + way_out);
-    if (i >= must.size()) return user_error(place + ", " + is[i].name + ", is not in the events" + way_out);
+      return user_error(place + " is missing, " + must[i].name + " " + must[i].type + otherwise);
+    if (i >= must.size())
+      return user_error(place + ", " + is[i].name + ", is not in the events; give their schema that field" +
+                        otherwise);
     if (is[i].name != must[i].name || is[i].type != must[i].type) {
       return user_error(place + " is " + is[i].name + " " + is[i].type + ", the events have " + must[i].name +
-                        " " + must[i].type + way_out);
+                        " " + must[i].type + otherwise);
     }
   }
   if (partition_by != must_partition_by) {
     return user_error("it exists with partitions by [" + join(partition_by, ", ") + "], but " + section +
-                      ".partition_by is [" + join(must_partition_by, ", ") + "]" + way_out);
+                      ".partition_by is [" + join(must_partition_by, ", ") + "]" + otherwise);
   }
   return {};
+}
+
+Status check_nulls(const std::string& schema_json, const std::vector<TableColumn>& columns,
+                   const std::string& section, const std::string& setting) {
+  TM_ASSIGN(std::vector<DeltaColumn> is, delta_columns(schema_json));
+  const std::string name = find_null(is, columns);
+  if (name.empty()) return {};
+  return user_error("it exists, and its column " + name + " must not be NULL, but events may lack it" +
+                    way_out(section, setting));
+}
+
+Result<std::string> delta_files_sql(const DeltaMetaData& meta_data, const std::vector<std::string>& paths,
+                                    bool filename) {
+  TM_ASSIGN(std::vector<DeltaColumn> columns, delta_columns(meta_data.schema));
+  std::string files, schema;
+  for (const std::string& path : paths) files += (files.empty() ? "" : ", ") + quote_path(path);
+  for (const DeltaColumn& column : columns) {
+    if (is_in(meta_data.partition_columns, column.name)) continue;
+    const std::string name = quote_literal(column.name);
+    schema += (schema.empty() ? "" : ", ") + name + ": {name: " + name +
+              ", type: " + quote_literal(column.type) + ", default_value: NULL}";
+  }
+  return "read_parquet([" + files + "], hive_partitioning = false" +
+         (schema.empty() ? "" : ", schema = MAP {" + schema + "}") +
+         (filename ? ", filename = 'file name'" : "") + ")";
 }
 
 Result<std::string> delta_rows_sql(const DeltaState& state, const std::string& folder) {
@@ -157,10 +216,11 @@ Result<std::string> delta_rows_sql(const DeltaState& state, const std::string& f
             quote_identifier(column.name);
   }
   if (state.files.empty()) return "SELECT " + list + " WHERE false";
-  std::string paths, partitions;
+  std::vector<std::string> paths;
+  std::string partitions;
   for (const auto& [uri, file] : state.files) {
     const std::string path = join_path(folder, delta_path(uri));
-    paths += (paths.empty() ? "" : ", ") + quote_path(path);
+    paths.push_back(path);
     partitions += (partitions.empty() ? "(" : ", (") + quote_literal(path);
     for (const std::string& column : by) {
       auto value = file.partition.find(column);
@@ -169,13 +229,14 @@ Result<std::string> delta_rows_sql(const DeltaState& state, const std::string& f
     }
     partitions += ")";
   }
-  const std::string from = " FROM read_parquet([" + paths + "], hive_partitioning = false";
-  if (by.empty()) return "SELECT " + list + from + ") AS r";
+  TM_ASSIGN(const std::string rows, delta_files_sql(state.meta_data, paths, !by.empty()));
+  const std::string from = " FROM " + rows + " AS r";
+  if (by.empty()) return "SELECT " + list + from;
   std::string names = "file";
   for (size_t i = 0; i < by.size(); ++i) names += ", c" + std::to_string(i);
   // A column's name has no space.
-  return "SELECT " + list + from + ", filename = 'file name') AS r JOIN (VALUES " + partitions + ") AS p (" +
-         names + ") ON r.\"file name\" = p.file";
+  return "SELECT " + list + from + " JOIN (VALUES " + partitions + ") AS p (" + names +
+         ") ON r.\"file name\" = p.file";
 }
 
 }  // namespace tidemill::serve

@@ -173,6 +173,8 @@ Status DeltaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitR
   auto committed = sink_.log_->commit([&](const DeltaState& state) -> Result<std::string> {
     // What was not there when it was looked for may have come since.
     if (rows.in_doubt && sink_.positions_.holds(state, request.partitions)) return std::string();
+    if (Status same = sink_.check_table(state.meta_data); !same.ok())
+      return std::move(same).error().within("Delta table " + sink_.options_.folder);
     if (!sink_.positions_.expects(state, request.partitions))
       return delta_fenced("a partition of " + sink_.options_.pipeline);
     return delta_commit_info_line("WRITE", "\"mode\":\"Append\"", now_ms, id) + *rows.adds +
@@ -266,19 +268,28 @@ void DeltaSink::screen(Batch& batch) const {
 
 Status DeltaSink::create_or_check() {
   const int64_t now_ms = clock_.wall_us() / 1000;
-  const std::string schema = delta_schema_json(layout_.columns);
   TM_TRY(log_->refresh([](const DeltaState&) {}));
   TM_TRY(log_->commit([&](const DeltaState& state) -> Result<std::string> {
     if (state.version < 0) {
       return delta_commit_info_line("CREATE TABLE", "", now_ms, random_id(random_)) +
              delta_protocol_line(1, 2) +
-             delta_meta_data_line(random_id(random_), schema, options_.partition_by, {}, now_ms);
+             delta_meta_data_line(random_id(random_), delta_schema_json(layout_.columns),
+                                  options_.partition_by, {}, now_ms);
     }
-    Status same = check_same_table(state.meta_data.schema, state.meta_data.partition_columns, schema,
-                                   options_.partition_by, "serve.delta", "table");
+    Status same = check_table(state.meta_data);
     if (!same.ok()) return std::move(same).error();
     return std::string();
   }));
+  return {};
+}
+
+Status DeltaSink::check_table(const DeltaMetaData& meta_data) {
+  std::lock_guard lock(checked_mutex_);
+  if (meta_data.json == checked_) return {};
+  TM_TRY(check_same_table(meta_data.schema, meta_data.partition_columns, delta_schema_json(layout_.columns),
+                          options_.partition_by, "serve.delta", "table"));
+  TM_TRY(check_nulls(meta_data.schema, layout_.columns, "serve.delta", "table"));
+  checked_ = meta_data.json;
   return {};
 }
 

@@ -3,12 +3,14 @@
 //
 // The files of an epoch are written and made durable; then one commit of the log adds them and moves the
 // positions on. Before it, nobody sees them; a commit that another writer's forestalls looks at the positions
-// again, and is fenced where they, or the owner token, have moved. Each task commits for itself, and any
-// number of processes may write one table.
+// again, and is fenced where they, or the owner token, have moved; where the table's columns or partitions
+// were changed, the pipeline stops. Each task commits for itself, and any number of processes may write one
+// table.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -61,6 +63,8 @@ class DeltaSink final : public pipeline::Sink {
   friend class DeltaOutput;
   Result<TableLayout> layout_of(const Schema& schema) const;
   Status create_or_check();
+  // Errors (kUser): the table is another than the events need.
+  Status check_table(const DeltaMetaData& meta_data);
   Result<std::shared_ptr<ObjectStore>> open_store(const std::string& folder);
 
   FileSystem& files_;
@@ -70,6 +74,8 @@ class DeltaSink final : public pipeline::Sink {
   const DeltaPositions positions_;
   std::vector<Field> fields_;
   TableLayout layout_;
+  std::mutex checked_mutex_;
+  std::string checked_;  // the metaData that check_table() found right last
   std::shared_ptr<duck::Database> database_;
   std::unique_ptr<DeltaLog> log_;
   std::unique_ptr<DeltaDeadLetters> dead_letters_;

@@ -421,6 +421,123 @@ TEST(DeltaSink, SaysWhatIsWrongWithATableThatIsThere) {
   EXPECT_NE(table.prepare_error().find("00000000000000000001.json is missing"), std::string::npos);
 }
 
+// What another program commits to the table: a column more, and with `file` a file that has it.
+void add_column(DeltaTable& table, bool file) {
+  DeltaState state = table.state();
+  std::string schema = state.meta_data.schema, adds;
+  schema.replace(schema.rfind("]}"), 2, R"(,{"name":"since","type":"long","nullable":true,"metadata":{}}]})");
+  auto connection = table.database->connect().value();
+  if (file) {
+    // Its name is before all others.
+    ASSERT_TRUE(connection
+                    ->execute("COPY (SELECT 7 AS since, CAST(0.5 AS FLOAT) AS ratio, 'their' AS id) TO '" +
+                              table.options.folder + "/a.parquet' (FORMAT parquet)")
+                    .ok());
+    adds = delta_add_line("a.parquet", {}, 100, 1, true, "");
+  }
+  ASSERT_TRUE(table.log(table.options.folder)
+                  ->commit([&](const DeltaState& now) -> Result<std::string> {
+                    EXPECT_EQ(now.version, state.version);
+                    return delta_commit_info_line("ADD COLUMNS", "", 1, "theirs") +
+                           delta_meta_data_line(state.meta_data.id, schema, state.meta_data.partition_columns,
+                                                {}, 1) +
+                           adds;
+                  })
+                  .ok());
+}
+
+std::string summary(DeltaTable& table) {
+  auto connection = table.database->connect().value();
+  const std::string rows = delta_rows_sql(table.state(), table.options.folder).value();
+  auto read = connection->query(
+      "SELECT concat_ws(' ', count(*), count(n), sum(since), sum(hash(id, n, ratio, "
+      "\"any\", nested, \"at\", since))) FROM (" +
+      rows + ")");
+  if (!read.ok()) return read.error().message;
+  return (*read)->next().value() == 1 ? std::string((*read)->text(0, 0)) : "";
+}
+
+TEST(DeltaUpkeep, AMergeKeepsTheColumnsThatTheTableHas) {
+  DeltaTable table("delta-columns");
+  Upkept kept(table);
+  kept.append(3);
+  const size_t rows = table.read().value().rows.size();
+  add_column(table, true);
+  const std::string before = summary(table);
+  EXPECT_EQ(before.substr(0, before.rfind(' ')),
+            std::to_string(rows + 1) + " " + std::to_string(rows) + " 7");
+  EXPECT_TRUE(kept.upkeep(2).merge().value());
+  EXPECT_EQ(table.state().files.size(), 1u);
+  EXPECT_EQ(summary(table), before);
+}
+
+TEST(DeltaUpkeep, AMergeIsGivenUpWhereTheColumnsWereChanged) {
+  DeltaTable table("delta-changed");
+  Upkept kept(table);
+  kept.append(3);
+  bool first = true;
+  arm_step("delta.merge.written", [&] {
+    if (std::exchange(first, false)) add_column(table, false);
+  });
+  EXPECT_TRUE(kept.upkeep(2).merge().value());
+  arm_step("delta.merge.written", {});
+  EXPECT_EQ(table.state().files.size(), 3u);
+  EXPECT_EQ(kept.files_on_disk(), 3u);
+  EXPECT_TRUE(kept.upkeep(2).merge().value());
+  EXPECT_EQ(table.state().files.size(), 1u);
+}
+
+TEST(DeltaUpkeep, FilesThatCannotBeMergedDoNotKeepOthersFromIt) {
+  DeltaTable table("delta-unmergeable");
+  table.options.partition_by = {"flag"};
+  Upkept kept(table);
+  kept.append(3);
+  const DeltaState state = table.state();
+  std::ofstream(table.options.folder + "/" + delta_path(state.files.begin()->first)) << "no Parquet";
+  DeltaUpkeep upkeep = kept.upkeep(2);
+  EXPECT_FALSE(upkeep.merge().ok());
+  int merges = 0;
+  while (upkeep.merge().value()) ++merges;
+  EXPECT_EQ(merges, 2);  // of three values, NULL among them
+}
+
+TEST(DeltaSink, StopsWhereTheTablesColumnsWereChanged) {
+  DeltaTable table("delta-conflict");
+  Upkept kept(table);
+  kept.append(1);
+  add_column(table, false);
+  FilledEpoch epoch = kept.session->fill({0, 1, 2}, 20, kept.model).value();
+  Status refused = kept.session->writer().commit(*epoch.output, epoch.request);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().domain, Domain::kUser);
+  EXPECT_FALSE(refused.error().retryable);
+  EXPECT_NE(refused.error().message.find("since, is not in the events"), std::string::npos)
+      << refused.error().message;
+  kept.check();
+}
+
+TEST(DeltaSink, RefusesColumnsThatMustNotBeNull) {
+  DeltaTable table("delta-not-null");
+  EXPECT_EQ(table.prepare_error(), "");
+  const DeltaState state = table.state();
+  const auto with_not_null = [&](const std::string& column) {
+    std::string schema = state.meta_data.schema;
+    const size_t at = schema.find("\"nullable\":true", schema.find("{\"name\":\"" + column + "\""));
+    schema.replace(at, 15, "\"nullable\":false");
+    EXPECT_TRUE(table.log(table.options.folder)
+                    ->commit([&](const DeltaState&) -> Result<std::string> {
+                      return delta_commit_info_line("ALTER", "", 1, "theirs") +
+                             delta_meta_data_line(state.meta_data.id, schema, {}, {}, 1);
+                    })
+                    .ok());
+    return table.prepare_error();
+  };
+  EXPECT_EQ(with_not_null("id"), "");  // events always have it
+  EXPECT_NE(with_not_null("ratio").find("its column ratio must not be NULL, but events may lack it"),
+            std::string::npos);
+  EXPECT_NE(with_not_null("b").find("its column nested.deep.b must not be NULL"), std::string::npos);
+}
+
 TEST(DeltaSink, PrintsTheTableForSpark) {
   DeltaTable table("delta-ddl");
   table.options.folder = "/data/events";

@@ -10,12 +10,14 @@
 
 #include "base/logging.h"
 #include "base/steps.h"
+#include "serve/delta_schema.h"
 
 namespace tidemill::serve {
 
 namespace {
 
-constexpr int kLooksAVacuum = 720;  // at a pause of 5 s: hourly
+// At a pause of 5 s: hourly, and each minute.
+constexpr int kLooksAVacuum = 720, kLooksATry = 12;
 
 std::string folder_in_table(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -75,6 +77,7 @@ void DeltaUpkeep::start() {
 void DeltaUpkeep::run() {
   std::unique_lock lock(mutex_);
   for (int looks = 0; !ends_; ++looks) {
+    if (looks % kLooksATry == 0) failed_.clear();
     for (bool more = true; more && !ends_;) {
       lock.unlock();
       auto merged = merge();
@@ -97,7 +100,8 @@ void DeltaUpkeep::run() {
 std::vector<DeltaAdd> DeltaUpkeep::choose(const DeltaState& state) const {
   std::map<DeltaPartition, std::vector<const DeltaAdd*>> small;
   for (const auto& [path, file] : state.files) {
-    if (file.size_bytes < options_.target_bytes / 2) small[file.partition].push_back(&file);
+    if (file.size_bytes < options_.target_bytes / 2 && !failed_.contains(path))
+      small[file.partition].push_back(&file);
   }
   for (const auto& [partition, files] : small) {
     std::vector<DeltaAdd> chosen;
@@ -113,13 +117,14 @@ std::vector<DeltaAdd> DeltaUpkeep::choose(const DeltaState& state) const {
   return {};
 }
 
-Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files) {
+Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files,
+                                              const DeltaMetaData& meta_data) {
   std::vector<std::string> names;
   for (const DeltaAdd& file : files) names.push_back(delta_path(file.path));
   TM_ASSIGN(const LocalFiles local, log_.store().fetch(names));
-  std::string paths;
-  for (const std::string& name : names)
-    paths += (paths.empty() ? "" : ", ") + quote_path(local.path_of(name));
+  std::vector<std::string> paths;
+  for (const std::string& name : names) paths.push_back(local.path_of(name));
+  TM_ASSIGN(const std::string rows, delta_files_sql(meta_data, paths, false));
   TM_ASSIGN(auto connection, database_->connect());
   ParquetOptions parquet;
   parquet.folder = log_.store().folder();
@@ -127,9 +132,7 @@ Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files
   ParquetWriter writer(*connection, layout_, parquet);
   const std::string folder = folder_in_table(names.front());
   TM_TRY(FileSystem::posix().create_directories(log_.store().path_of(folder)));
-  TM_ASSIGN(auto written,
-            writer.write_query("SELECT * FROM read_parquet([" + paths + "], hive_partitioning = false)",
-                               folder + "part-" + random_id(random_)));
+  TM_ASSIGN(auto written, writer.write_query("SELECT * FROM " + rows, folder + "part-" + random_id(random_)));
   if (written.size() != 1)
     return internal_error("a merge of files has made " + std::to_string(written.size()));
   return std::move(written.front());
@@ -137,13 +140,20 @@ Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files
 
 Result<bool> DeltaUpkeep::merge() {
   std::vector<DeltaAdd> files;
-  TM_TRY(log_.refresh([&](const DeltaState& state) { files = choose(state); }));
+  DeltaMetaData meta_data;
+  TM_TRY(log_.refresh([&](const DeltaState& state) {
+    files = choose(state);
+    meta_data = state.meta_data;
+  }));
   if (files.empty()) return false;
-  TM_ASSIGN(ParquetFile merged, write_merged(files));
-  if (Status kept = log_.store().keep({merged.name}); !kept.ok()) {
-    log_.store().drop(merged.name);
+  auto written = write_merged(files, meta_data);
+  Status kept = written.ok() ? log_.store().keep({written->name}) : Status(written.error());
+  if (!kept.ok()) {
+    if (written.ok()) log_.store().drop(written->name);
+    for (const DeltaAdd& file : files) failed_.insert(file.path);
     return std::move(kept).error();
   }
+  const ParquetFile merged = std::move(*written);
   commit_step("delta.merge.written");
   const int64_t now_ms = clock_.wall_us() / 1000;
   std::string lines = delta_commit_info_line("OPTIMIZE", "", now_ms, random_id(random_)) +
@@ -152,7 +162,8 @@ Result<bool> DeltaUpkeep::merge() {
   for (const DeltaAdd& file : files) lines += delta_remove_line(file, now_ms, false);
   bool gone = false;
   auto committed = log_.commit([&](const DeltaState& state) -> Result<std::string> {
-    gone = !std::all_of(files.begin(), files.end(),
+    gone = state.meta_data.json != meta_data.json ||
+           !std::all_of(files.begin(), files.end(),
                         [&](const DeltaAdd& file) { return state.files.contains(file.path); });
     return gone ? std::string() : lines;
   });

@@ -2,13 +2,15 @@
 //
 // A merge is a commit that adds one file and removes those whose rows it has, with dataChange false. It never
 // conflicts with a commit that appends; where one of its files is gone meanwhile (another process merged it),
-// it is given up. Readers of older versions still find the old files, until `retention` has passed.
+// or the table's columns have changed, it is given up. Readers of older versions still find the old files,
+// until `retention` has passed.
 #pragma once
 
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -57,7 +59,8 @@ class DeltaUpkeep {
   DeltaUpkeep& operator=(const DeltaUpkeep&) = delete;
   void start();  // the thread
 
-  // One merge, where there is one to make; whether there was.
+  // One merge, where there is one to make; whether there was. Files that could not be merged are left alone
+  // for a minute of the thread's looks, so that others are merged meanwhile.
   Result<bool> merge();
   // With its options. Returns how many.
   Result<size_t> vacuum();
@@ -65,7 +68,7 @@ class DeltaUpkeep {
  private:
   void run();
   std::vector<DeltaAdd> choose(const DeltaState& state) const;
-  Result<ParquetFile> write_merged(const std::vector<DeltaAdd>& files);
+  Result<ParquetFile> write_merged(const std::vector<DeltaAdd>& files, const DeltaMetaData& meta_data);
 
   DeltaLog& log_;
   const std::shared_ptr<duck::Database> database_;
@@ -73,6 +76,7 @@ class DeltaUpkeep {
   Random& random_;
   const TableLayout& layout_;
   const DeltaUpkeepOptions options_;
+  std::set<std::string> failed_;  // paths of files that could not be merged; of whoever merges
   std::mutex mutex_;
   std::condition_variable wake_;
   bool ends_ = false;

@@ -56,7 +56,8 @@ Result<std::vector<std::string>> live_paths(duck::Connection& connection, const 
   }
 }
 
-// `folders`: the columns by which it is partitioned. No column has a space in its name: "file name" is free.
+// `folders`: the columns by which it is partitioned. Files may be older than a column, or have it in another
+// type: what they have is read by its name. No column has a space in its name: "file name" is free.
 Status make_view(duck::Connection& connection, const std::string& name, std::vector<std::string>* folders) {
   const std::string actions = name + "_actions", live = name + "_live";
   TM_ASSIGN(std::string schema,
@@ -74,30 +75,35 @@ Status make_view(duck::Connection& connection, const std::string& name, std::vec
   if (parser.parse(schema)["fields"].get_array().get(fields) != simdjson::SUCCESS ||
       other.parse(partitions).get(by) != simdjson::SUCCESS)
     return internal_error("a Delta table without a schema", Code::kCorrupt);
-  std::string columns;
+  std::string columns, stored;
   for (dom::element field : fields) {
     std::string_view column;
     dom::element type;
     if (field["name"].get_string().get(column) != simdjson::SUCCESS ||
         field["type"].get(type) != simdjson::SUCCESS)
       return internal_error("a Delta table with a column without a name or type", Code::kCorrupt);
+    const std::string literal = sql_quoted(column, '\'');
     std::string value = "r." + sql_quoted(column, '"');
     for (dom::element partition : by) {
       std::string_view one;
       if (partition.get_string().get(one) == simdjson::SUCCESS && one == column) {
-        value = "l.part[" + sql_quoted(column, '\'') + "]";
+        value = "l.part[" + literal + "]";
         folders->emplace_back(column);
       }
+    }
+    if (value.starts_with("r.")) {
+      stored += (stored.empty() ? "" : ", ") + literal + ": {name: " + literal +
+                ", type: " + sql_quoted(sql_type(type), '\'') + ", default_value: NULL}";
     }
     if (paths.empty()) value = "NULL";
     columns += (columns.empty() ? "" : ", ") + ("CAST(" + value + " AS " + sql_type(type) + ") AS ") +
                sql_quoted(column, '"');
   }
-  const std::string from = paths.empty()
-                               ? " WHERE false"
-                               : " FROM read_parquet([" + paths +
-                                     "], hive_partitioning = false, filename = 'file name') AS r JOIN " +
-                                     live + " AS l ON r.\"file name\" = l.path";
+  const std::string from = paths.empty() ? " WHERE false"
+                                         : " FROM read_parquet([" + paths +
+                                               "], hive_partitioning = false, filename = 'file name'" +
+                                               (stored.empty() ? "" : ", schema = MAP {" + stored + "}") +
+                                               ") AS r JOIN " + live + " AS l ON r.\"file name\" = l.path";
   TM_TRY(connection.execute("CREATE VIEW " + name + " AS SELECT " + columns + from));
   return {};
 }
