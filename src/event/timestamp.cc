@@ -1,6 +1,7 @@
 #include "event/timestamp.h"
 
 #include <algorithm>
+#include <limits>
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -198,6 +199,11 @@ size_t format_timestamp(int64_t microseconds, int digits, char* to) {
 std::string format_timestamp(int64_t microseconds, int digits) {
   char buffer[kTimestampTextSize];
   return std::string(buffer, format_timestamp(microseconds, digits, buffer));
+}
+
+std::optional<int64_t> record_time_us(int64_t timestamp_ms) {
+  if (timestamp_ms < 0 || timestamp_ms > std::numeric_limits<int64_t>::max() / 1000) return std::nullopt;
+  return timestamp_ms * 1000;
 }
 
 }  // namespace tidemill

@@ -19,4 +19,8 @@ inline constexpr size_t kTimestampTextSize = 40;
 size_t format_timestamp(int64_t microseconds, int digits, char* to);
 std::string format_timestamp(int64_t microseconds, int digits = 6);
 
+// A record's timestamp in microseconds. Producers choose it: nullopt where it says "none" (below zero) or is
+// beyond what microseconds hold.
+std::optional<int64_t> record_time_us(int64_t timestamp_ms);
+
 }  // namespace tidemill

@@ -120,6 +120,13 @@ TEST(FormatTimestamp, FitsItsBufferForEveryValue) {
   EXPECT_EQ(format_timestamp(std::numeric_limits<int64_t>::min(), 0), "-290308-12-21T19:59:05Z");
 }
 
+TEST(RecordTime, IsNoneWhereTheProducerGaveNoneOrOneBeyondMicroseconds) {
+  EXPECT_EQ(record_time_us(0), 0);
+  EXPECT_EQ(record_time_us(INT64_MAX / 1000), INT64_MAX / 1000 * 1000);
+  for (int64_t ms : {int64_t{-1}, INT64_MIN, INT64_MAX / 1000 + 1, INT64_MAX})
+    EXPECT_EQ(record_time_us(ms), std::nullopt) << ms;
+}
+
 TEST(Timestamps, AgreeWithTheCLibraryAndRoundTrip) {
   SeededRandom random(3);
   constexpr int64_t kFirst = -62'135'596'800;  // 0001-01-01

@@ -191,8 +191,8 @@ Result<std::unique_ptr<Connection>> Connection::open(const Options& options) {
                    text_or_empty(api().port(handle)));
   api().setNoticeReceiver(handle, ignore_notice, nullptr);
   std::unique_ptr<Connection> opened(new Connection(handle, std::move(place)));
-  // quote_literal() counts on the first; times and doubles are printed one way, doubles so that they read back
-  // the same. What a database or role says of time is meant for people.
+  // quote_literal() counts on the first; times and doubles are printed one way, doubles so that they read
+  // back the same. What a database or role says of time is meant for people.
   auto set = opened->execute(
       "SET standard_conforming_strings = on; SET timezone = 'UTC'; SET datestyle = 'ISO'; "
       "SET extra_float_digits = 1; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0");
@@ -306,7 +306,8 @@ Status Connection::stream(const std::string& sql, const std::function<Status(con
     if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT) {
       leave_copy(status == PGRES_COPY_IN);
       if (outcome.ok())
-        outcome = user_error("a query returns rows; COPY does not: ask for them by SELECT, or copy with psql");
+        outcome =
+            user_error("a query returns rows; COPY does not: ask for them by SELECT, or copy with psql");
     }
     if (!outcome.ok()) continue;
     outcome = answer.ok() ? each(*answer) : Status(answer.error());

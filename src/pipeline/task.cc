@@ -5,6 +5,7 @@
 
 #include "base/canary.h"
 #include "base/steps.h"
+#include "event/timestamp.h"
 
 namespace tidemill::pipeline {
 namespace {
@@ -357,8 +358,9 @@ Status Task::ensure_epoch(int64_t waited_us) {
 // little.
 int64_t Task::waited_us(const Batch& batch) const {
   if (has_intervals() || batch.timestamp_type != TimestampType::kLogAppendTime) return 0;
-  const int64_t waited_us = parts_.clock->wall_us() - batch.records().front().timestamp_ms * 1000;
-  return std::clamp<int64_t>(waited_us, 0, parts_.limits.interval_us / 4);
+  const auto came_us = record_time_us(batch.records().front().timestamp_ms);
+  if (!came_us) return 0;
+  return std::clamp<int64_t>(parts_.clock->wall_us() - *came_us, 0, parts_.limits.interval_us / 4);
 }
 
 Status Task::process(BatchPtr batch) {
@@ -386,7 +388,7 @@ Status Task::deliver(BatchPtr batch) {
   }
   const Column* created = parts_.plan->time_field.empty() ? nullptr : batch->column(parts_.plan->time_field);
   for (uint32_t row : batch->selected) {
-    epoch_.work.enqueued_us.push_back(batch->records()[row].timestamp_ms * 1000);
+    epoch_.work.enqueued_us.push_back(record_time_us(batch->records()[row].timestamp_ms).value_or(INT64_MIN));
     if (created != nullptr) {
       epoch_.work.created_us.push_back(created->valid(row) ? created->int64_at(row) : INT64_MIN);
     }

@@ -1,8 +1,8 @@
 #include "process/enrich.h"
 
-#include <limits>
 #include <set>
 
+#include "event/timestamp.h"
 #include "process/added_column.h"
 #include "process/in_place.h"
 #include "process/schema_fields.h"
@@ -29,12 +29,11 @@ Type type_of(EnrichKind kind) {
   return Type::kBigint;
 }
 
-// A timestamp in milliseconds that a TIMESTAMP cannot hold, or that says "none" (below zero), gives NULL.
 void append_timestamp(Column* column, int64_t timestamp_ms) {
-  if (timestamp_ms < 0 || timestamp_ms > std::numeric_limits<int64_t>::max() / 1000) {
-    column->append_null();
+  if (const auto time_us = record_time_us(timestamp_ms)) {
+    column->append_int64(*time_us);
   } else {
-    column->append_int64(timestamp_ms * 1000);
+    column->append_null();
   }
 }
 

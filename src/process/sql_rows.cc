@@ -6,6 +6,7 @@
 #include "duck/api.h"
 #include "event/json_splice.h"
 #include "event/json_value.h"
+#include "event/timestamp.h"
 
 namespace tidemill::process {
 namespace {
@@ -108,7 +109,11 @@ Status InputWriter::append(const Batch& batch, duck::Appender& appender) {
     for (size_t i = 0; i < count; ++i) {
       const Record& record = batch.records()[batch.selected[begin + i]];
       cells<int64_t>(own(1))[i] = record.offset.value();
-      cells<int64_t>(own(2))[i] = record.timestamp_ms * 1000;
+      if (const auto time_us = record_time_us(record.timestamp_ms)) {
+        cells<int64_t>(own(2))[i] = *time_us;
+      } else {
+        set_null(own(2), i);
+      }
     }
     api().data_chunk_set_size(chunk, count);
     TM_TRY(appender.append_chunk());

@@ -40,7 +40,8 @@ void append_dead_letter_json(const DeadLetter& letter, std::string* out) {
   append_json_string(letter.source.topic, out);
   *out += ",\"partition\":" + std::to_string(letter.source.partition.value());
   *out += ",\"offset\":" + std::to_string(letter.offset.value());
-  *out += ",\"timestamp\":\"" + format_timestamp(letter.timestamp_ms * 1000, 3) + "\"";
+  const auto time_us = record_time_us(letter.timestamp_ms);
+  *out += ",\"timestamp\":" + (time_us ? '"' + format_timestamp(*time_us, 3) + '"' : "null");
   append_bytes("reason", letter.reason, out);
   if (letter.has_key) append_bytes("key", letter.key, out);
   append_bytes("value", letter.value, out);

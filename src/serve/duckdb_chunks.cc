@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "duck/api.h"
+#include "event/timestamp.h"
 #include "serve/dead_letters.h"
 
 namespace tidemill::serve {
@@ -265,7 +266,11 @@ Status append_dead_letters(const std::vector<DeadLetter>& letters, int64_t store
       set_text(vector(0), i, letter.source.topic);
       static_cast<int32_t*>(api().vector_get_data(vector(1)))[i] = letter.source.partition.value();
       words(2)[i] = letter.offset.value();
-      words(3)[i] = letter.timestamp_ms * 1000;
+      if (const auto time_us = record_time_us(letter.timestamp_ms)) {
+        words(3)[i] = *time_us;
+      } else {
+        set_null(vector(3), i, 1);
+      }
       set_text(vector(4), i, as_utf8(letter.reason));
       if (letter.has_key) {
         set_text(vector(5), i, letter.key);

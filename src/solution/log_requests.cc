@@ -62,13 +62,20 @@ std::string shown(std::string_view bytes) {
   return out;
 }
 
+// "-" where the producer gave none, or one beyond all calendars.
+std::string time_text(int64_t timestamp_ms) {
+  const auto time_us = record_time_us(timestamp_ms);
+  return time_us ? format_timestamp(*time_us, 3) : "-";
+}
+
 std::string event_line(const std::string& format, const TopicPartition& tp, const Record& record) {
   if (format == "values") return std::string(record.value) + "\n";
-  std::string time = format_timestamp(record.timestamp_ms * 1000, 3);
+  const std::string time = time_text(record.timestamp_ms);
   if (format == "json") {
     std::string line = fmt::format(
-        "{{\"topic\":\"{}\",\"partition\":{},\"offset\":{},\"timestamp\":\"{}\",\"key\":{},\"value\":{}",
-        tp.topic, tp.partition.value(), record.offset.value(), time,
+        "{{\"topic\":\"{}\",\"partition\":{},\"offset\":{},\"timestamp\":{},\"key\":{},\"value\":{}",
+        tp.topic, tp.partition.value(), record.offset.value(),
+        record_time_us(record.timestamp_ms) ? shown(time) : "null",
         record.has_key ? shown(record.key) : "null", record.has_value ? shown(record.value) : "null");
     auto headers = decode_headers(record.headers);
     if (headers.ok() && !headers->empty()) {
@@ -92,7 +99,7 @@ std::string batch_line(const TopicPartition& tp, const BatchHeader& header) {
       tp.to_string(), header.base_offset, header.last_offset(), header.count, header.size_bytes(),
       header.leader_epoch, compression_name(header.compression()),
       header.transactional() ? "transactional " : "", header.control() ? "control " : "", header.producer_id,
-      header.producer_epoch, header.base_sequence, format_timestamp(header.max_timestamp_ms * 1000, 3));
+      header.producer_epoch, header.base_sequence, time_text(header.max_timestamp_ms));
 }
 
 // One partition being read; prints up to `*left` events.

@@ -4,6 +4,7 @@
 
 #include "duck/api.h"
 #include "event/schema.h"
+#include "event/timestamp.h"
 #include "solution/query.h"
 #include "solution/topic_reader.h"
 #include "solution/wire.h"
@@ -36,13 +37,17 @@ void put_text(_duckdb_vector* vector, size_t row, std::string_view text) {
   duck::api().vector_assign_string_element_len(vector, row, text.data(), text.size());
 }
 
+void put_null(_duckdb_vector* vector, size_t row) {
+  duck::api().vector_ensure_validity_writable(vector);
+  duck::api().vector_get_validity(vector)[row / 64] &= ~(uint64_t{1} << (row % 64));
+}
+
 void put_text_or_null(_duckdb_vector* vector, size_t row, bool there, std::string_view text) {
   if (there) {
     put_text(vector, row, text);
-    return;
+  } else {
+    put_null(vector, row);
   }
-  duck::api().vector_ensure_validity_writable(vector);
-  duck::api().vector_get_validity(vector)[row / 64] &= ~(uint64_t{1} << (row % 64));
 }
 
 template <class T>
@@ -72,7 +77,9 @@ class TopicScan final : public duck::Scan {
       const Record& record = *event->record;
       put<int32_t>(columns[kPartition], row, event->source->partition.value());
       put<int64_t>(columns[kOffset], row, record.offset.value());
-      put<int64_t>(columns[kTimestamp], row, record.timestamp_ms * 1000);
+      const auto time_us = record_time_us(record.timestamp_ms);
+      put<int64_t>(columns[kTimestamp], row, time_us.value_or(0));
+      if (!time_us && columns[kTimestamp] != nullptr) put_null(columns[kTimestamp], row);
       if (columns[kKey] != nullptr) put_text_or_null(columns[kKey], row, record.has_key, record.key);
       if (columns[kMessage] != nullptr)
         put_text_or_null(columns[kMessage], row, record.has_value, record.value);
