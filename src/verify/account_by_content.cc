@@ -112,10 +112,11 @@ class ByContent {
 
   Sum128 hash_of(std::vector<FieldValue> values) const {
     const StoreShape& shape = run_.rows->shape();
+    std::deque<std::string> texts;
     for (size_t f = 0; f < values.size(); ++f) {
       if (only_ && f != *only_) values[f] = {};
       if (shape.has_field[f] == 0) values[f] = {};
-      values[f] = shape.as_stored(f, values[f]);
+      values[f] = shape.as_stored(f, values[f], &texts);
     }
     return content_hash(values);
   }

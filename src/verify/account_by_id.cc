@@ -243,9 +243,10 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
   std::string wrong = row.wrong;
   bool altered = !row.wrong.empty();
   const StoreShape& shape = run_.rows->shape();
+  std::deque<std::string> texts;
   for (size_t n = 0; n < expected.size() && !altered; ++n) {
     if (shape.has_field[n] == 0) continue;
-    const FieldValue value = shape.as_stored(n, expected[n]);
+    const FieldValue value = shape.as_stored(n, expected[n], &texts);
     if (row.unreadable[n] == 0 && same_value(row.fields[n], value)) continue;
     altered = true;
     wrong = run_.fields[n].name + " is " + display(row.fields[n]) + " instead of " + display(value);

@@ -106,13 +106,14 @@ Status ByPosition::check_row(const StoredRow& row, size_t n) {
   bool altered = !row.wrong.empty();
   if (altered) wrong = row.wrong;
   std::optional<int64_t> created_us;
+  std::deque<std::string> texts;
   for (size_t f = 0; f < expected.size(); ++f) {
     const FieldSpec& spec = run_.fields[f];
     if (spec.name == run_.request.time_field && expected[f].kind == FieldValue::Kind::kTimestamp) {
       created_us = expected[f].integer;
     }
     if (altered || fate == Fate::kDead || fate == Fate::kUnsure || shape.has_field[f] == 0) continue;
-    const FieldValue value = shape.as_stored(f, expected[f]);
+    const FieldValue value = shape.as_stored(f, expected[f], &texts);
     if (row.unreadable[f] == 0 && same_value(row.fields[f], value)) continue;
     altered = true;
     wrong = spec.name + " is " + display(row.fields[f]) + " instead of " + display(value);

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "verify/jsonb_value.h"
+
 namespace tidemill::verify {
 
 bool same_value(const FieldValue& a, const FieldValue& b) {
@@ -25,6 +27,19 @@ bool same_value(const FieldValue& a, const FieldValue& b) {
 }
 
 namespace {
+
+// "{A0EEBC99-9C0B4EF8BB6D6BB9BD380A11}" → "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", as PostgreSQL prints it.
+bool canonical_uuid(std::string_view text, std::string* out) {
+  for (char c : text) {
+    if (c == '-' || c == '{' || c == '}') continue;
+    const char small = c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
+    if ((small < '0' || small > '9') && (small < 'a' || small > 'f')) return false;
+    const size_t at = out->size();
+    if (at == 8 || at == 13 || at == 18 || at == 23) *out += '-';
+    *out += small;
+  }
+  return out->size() == 36;
+}
 
 // The decimal of the fewest digits that read back to the same double, rounded.
 double rounded(double value, int32_t scale) {
@@ -50,16 +65,24 @@ double rounded(double value, int32_t scale) {
 
 }  // namespace
 
-FieldValue narrowed(const FieldValue& value, const Narrowing& by) {
-  if (value.kind != FieldValue::Kind::kDouble || by.kind == Narrowing::Kind::kNone || std::isnan(value.real))
+FieldValue narrowed(const FieldValue& value, const Narrowing& by, std::deque<std::string>* texts) {
+  using Kind = Narrowing::Kind;
+  if (by.kind == Kind::kUuid || by.kind == Kind::kJsonb) {
+    if (value.kind != FieldValue::Kind::kText) return value;
+    std::string text;
+    if (!(by.kind == Kind::kUuid ? canonical_uuid : jsonb_value)(value.text, &text)) return value;
+    texts->push_back(std::move(text));
+    return FieldValue::of_text(texts->back());
+  }
+  if (value.kind != FieldValue::Kind::kDouble || by.kind == Kind::kNone || std::isnan(value.real))
     return value;
-  if (by.kind == Narrowing::Kind::kReal) {
+  if (by.kind == Kind::kReal) {
     const auto kept = static_cast<double>(static_cast<float>(value.real));
     // What became an infinity or 0 is no value that a row may have.
     const bool fits = std::isinf(kept) == std::isinf(value.real) && (kept == 0) == (value.real == 0);
     return fits ? FieldValue::of_double(kept) : value;
   }
-  const double result = by.kind == Narrowing::Kind::kRounded ? rounded(value.real, by.scale) : value.real;
+  const double result = by.kind == Kind::kRounded ? rounded(value.real, by.scale) : value.real;
   return FieldValue::of_double(result + 0.0);  // -0.0 + 0.0 is 0.0
 }
 

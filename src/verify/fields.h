@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,13 +37,20 @@ struct FieldValue {
 // Integers and doubles by their bits, timestamps by their microseconds, text by its bytes. A double
 // is never equal to an integer, nor 0.0 to -0.0.
 bool same_value(const FieldValue& a, const FieldValue& b);
-// What a column keeps of a double where that is less than the double.
+// What a column keeps of a value where that is less than the value.
 struct Narrowing {
-  enum class Kind : uint8_t { kNone, kReal, kDecimal, kRounded } kind = Kind::kNone;
-  int32_t scale = 0;  // kRounded: digits behind the point, the nearest, away from 0 in the middle
+  enum class Kind : uint8_t {
+    kNone,
+    kReal,     // of a double: the nearest float
+    kDecimal,  // of a double: all but the sign of -0.0
+    kRounded,  // of a double: `scale` digits behind the point, the nearest, away from 0 in the middle
+    kUuid,     // of a text: its hexadecimal digits
+    kJsonb,    // of a text that is JSON: its value, in no order of members, of equal names the last
+  } kind = Kind::kNone;
+  int32_t scale = 0;
 };
-// Doubles only; kReal: to the nearest float; the others have no -0.0. Twice is as once.
-FieldValue narrowed(const FieldValue& value, const Narrowing& by);
+// Twice is as once. A text that was made for it is in `texts`.
+FieldValue narrowed(const FieldValue& value, const Narrowing& by, std::deque<std::string>* texts);
 // For people: "63.09999999999999", "'TEMP'", "NULL", "2026-11-21 09:07:00.123456".
 std::string display(const FieldValue& value);
 

@@ -124,8 +124,9 @@ TEST(Windows, CoverEverythingOnce) {
 TEST(Fields, ANarrowColumnKeepsWhatTheDatabaseWould) {
   using Kind = Narrowing::Kind;
   const auto kept = [](double value, Kind kind, int32_t scale = 0) {
-    const FieldValue once = narrowed(FieldValue::of_double(value), {kind, scale});
-    EXPECT_TRUE(same_value(narrowed(once, {kind, scale}), once)) << value;
+    std::deque<std::string> texts;
+    const FieldValue once = narrowed(FieldValue::of_double(value), {kind, scale}, &texts);
+    EXPECT_TRUE(same_value(narrowed(once, {kind, scale}, &texts), once)) << value;
     return display(once);
   };
   EXPECT_EQ(kept(63.09999999999999, Kind::kNone), "63.09999999999999");
@@ -141,7 +142,44 @@ TEST(Fields, ANarrowColumnKeepsWhatTheDatabaseWould) {
   EXPECT_EQ(kept(0.1, Kind::kReal), "0.10000000149011612");
   EXPECT_EQ(kept(3.5e38, Kind::kReal), "3.5e+38") << "no value of a real, so that no row has it";
   EXPECT_EQ(kept(1e-46, Kind::kReal), "1e-46");
-  EXPECT_TRUE(same_value(narrowed(FieldValue::of_integer(7), {Kind::kReal, 0}), FieldValue::of_integer(7)));
+  std::deque<std::string> texts;
+  EXPECT_TRUE(
+      same_value(narrowed(FieldValue::of_integer(7), {Kind::kReal, 0}, &texts), FieldValue::of_integer(7)));
+}
+
+// Events as they are written, and what PostgreSQL prints of them.
+TEST(Fields, ATextIsWhatUuidAndJsonbKeepOfIt) {
+  using Kind = Narrowing::Kind;
+  const auto kept = [](std::string_view text, Kind kind) {
+    std::deque<std::string> texts;
+    const FieldValue once = narrowed(FieldValue::of_text(text), {kind, 0}, &texts);
+    EXPECT_TRUE(same_value(narrowed(once, {kind, 0}, &texts), once)) << text;
+    return std::string(once.text);
+  };
+  const std::string uuid = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+  for (const char* text : {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+                           "{a0eebc999c0b4ef8bb6d6bb9bd380a11}"})
+    EXPECT_EQ(kept(text, Kind::kUuid), uuid);
+  EXPECT_EQ(kept("A0EEBC99", Kind::kUuid), "A0EEBC99");
+  for (const auto& [event, stored] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"b":1,"a":2,"b":3})", R"({"a": 2, "b": 3})"},
+           {R"({"aa":1,"b":{"d":null,"c":[true,false]}})",
+            R"({"b": {"c": [true, false], "d": null}, "aa": 1})"},
+           {"[100.0,1e2,-0.0,0.1,-7.0]", "[100.0, 100, 0.0, 0.10, -7]"},
+           {"1.5e300", "15" + std::string(299, '0')},
+           {"1e19", "10000000000000000000"},
+           {"123456789012345680000.0", "123456789012345678901"},
+           {R"("\u00e9\/\n\u0001\"")", "\"\xC3\xA9/\\n\\u0001\\\"\""},
+           {"7", " 7 "}})
+    EXPECT_EQ(kept(event, Kind::kJsonb), kept(stored, Kind::kJsonb)) << event;
+  for (const auto& [event, stored] :
+       std::vector<std::pair<std::string, std::string>>{{R"({"a":1})", R"({"a": 2})"},
+                                                        {R"({"a":1})", R"({"a": "1"})"},
+                                                        {R"({"a":1,"b":2})", R"({"a": 1})"},
+                                                        {"[1,2]", "[2, 1]"},
+                                                        {"9007199254740993", "9007199254740992"},
+                                                        {"0.1", "0.10000000000000002"}})
+    EXPECT_NE(kept(event, Kind::kJsonb), kept(stored, Kind::kJsonb)) << event;
 }
 
 TEST(Fields, ValuesAreComparedByTheirBits) {

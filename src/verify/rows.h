@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,9 +44,9 @@ struct StoreShape {
   std::vector<uint8_t> has_field;  // per field asked for
   std::vector<Narrowing> narrows;  // the same; empty: none is narrowed
 
-  // What the store must hold of an event's value.
-  FieldValue as_stored(size_t field, const FieldValue& value) const {
-    return narrows.empty() ? value : narrowed(value, narrows[field]);
+  // What the store must hold of an event's value. A text that was made for it is in `texts`.
+  FieldValue as_stored(size_t field, const FieldValue& value, std::deque<std::string>* texts) const {
+    return narrows.empty() ? value : narrowed(value, narrows[field], texts);
   }
 };
 

@@ -115,6 +115,7 @@ class PostgresRows final : public StoredRows {
 
  private:
   void read_field(size_t field, StoredRow* row);
+  FieldValue json(std::string_view text, const Narrowing& narrows);
   std::optional<int64_t> integer(int column) const;
   std::optional<int64_t> time(int column) const;
 
@@ -166,8 +167,11 @@ std::string PostgresRowStore::expression_of(const FieldSpec& spec, Narrowing* na
   std::string expression = pg::quote_identifier(spec.path[0]);
   const std::string& type = types_.at(spec.path[0]);
   if (type != "jsonb" && type != "json") expression += "::json";
+  const bool is_json = spec.type == FieldType::kJson;
   for (size_t n = 1; n < spec.path.size(); ++n)
-    expression += (n + 1 < spec.path.size() ? "->" : "->>") + pg::quote_literal(spec.path[n]);
+    expression += (n + 1 < spec.path.size() || is_json ? "->" : "->>") + pg::quote_literal(spec.path[n]);
+  // Numbers there are numeric.
+  if (type == "jsonb") *narrows = {is_json ? Narrowing::Kind::kJsonb : Narrowing::Kind::kDecimal, 0};
   return "(" + expression + ")";
 }
 
@@ -175,6 +179,8 @@ Narrowing PostgresRowStore::narrowing_of(const std::string& column) const {
   using Kind = Narrowing::Kind;
   const std::string& type = types_.at(column);
   if (type == "real") return {Kind::kReal, 0};
+  if (type == "uuid") return {Kind::kUuid, 0};
+  if (type == "jsonb") return {Kind::kJsonb, 0};
   if (type == "smallint" || type == "integer" || type == "bigint") return {Kind::kDecimal, 0};
   if (type != "numeric") return {};
   // atttypmod: -1, or 4 + (precision << 16 | scale), of which the scale has 11 bits with its sign.
@@ -236,6 +242,13 @@ std::optional<int64_t> PostgresRows::time(int extra) const {
   return to_time(cursor_->text(static_cast<size_t>(extra)));
 }
 
+FieldValue PostgresRows::json(std::string_view text, const Narrowing& narrows) {
+  if (narrows.kind == Narrowing::Kind::kJsonb) return narrowed(FieldValue::of_text(text), narrows, &texts_);
+  texts_.emplace_back();
+  if (!canonical_json(text, &texts_.back())) texts_.back() = text;
+  return FieldValue::of_text(texts_.back());
+}
+
 void PostgresRows::read_field(size_t field, StoredRow* row) {
   FieldValue& value = row->fields[field];
   value = {};
@@ -265,9 +278,7 @@ void PostgresRows::read_field(size_t field, StoredRow* row) {
       value = FieldValue::of_text(text);
       break;
     case FieldType::kJson:
-      texts_.emplace_back();
-      if (!canonical_json(text, &texts_.back())) texts_.back() = text;
-      value = FieldValue::of_text(texts_.back());
+      value = json(text, store_.shape_.narrows[field]);
       break;
   }
   if (value.kind != FieldValue::Kind::kNull) return;
