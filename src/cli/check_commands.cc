@@ -113,10 +113,15 @@ int check(const Globals& globals, const SolutionOptions& options) {
   }
   const bool asked =
       std::all_of(stages->begin(), stages->end(), [](const auto& stage) { return stage.unasked.empty(); });
+  const bool by_producers = std::any_of(stages->begin(), stages->end(), [](const auto& stage) {
+    return stage.source->traits().timestamp_type == TimestampType::kCreateTime;
+  });
   for (const solution::Solution* one : solution::with_branches(solution)) {
     Status store = solution::ask_store(*one);
     if (!store.ok()) add({"the store could not be asked: " + store.error().message}, &notes);
     if (std::string note = solution::rekey_note(*one); !note.empty()) add({note}, &notes);
+    if (std::string note = by_producers || !asked ? solution::horizon_note(*one) : ""; !note.empty())
+      add({note}, &notes);
     if (std::string note = asked ? solution::size_note(*one) : ""; !note.empty()) add({note}, &notes);
     if (auto why = solution::why_unverified(*one)) add({"verify has nothing to go by: " + *why}, &notes);
   }

@@ -95,6 +95,19 @@ std::string rekey_note(const Solution& solution) {
   return {};
 }
 
+std::string horizon_note(const Solution& solution) {
+  if (!reads_kafka(solution)) return {};
+  for (const OperatorConfig& step : solution.process) {
+    if (topic_before(solution, step)) return {};
+    if (step.kind != OperatorKind::kDedup || step.dedup.horizon_us == 0) continue;
+    return "dedup by horizon goes by the records' timestamps: where topic " + solution.ingest.kafka.topic +
+           " has CreateTime, one record of a producer whose clock is ahead lets every older id be forgotten, "
+           "and none after it until that time; give the topic message.timestamp.type=LogAppendTime, or "
+           "dedup last: a number";
+  }
+  return {};
+}
+
 bool is_rekeyed(const Solution& solution, const std::string& topic) {
   const std::vector<BetweenTopic> all = between_topics(solution);
   return std::any_of(all.begin(), all.end(),

@@ -32,5 +32,7 @@ bool is_rekeyed(const Solution& solution, const std::string& topic);
 
 // What `check` has to say of a dedup behind a rekey through Kafka; empty: nothing.
 std::string rekey_note(const Solution& solution);
+// What `check` says of a horizon whose time producers of a topic in Kafka may choose; empty: nothing.
+std::string horizon_note(const Solution& solution);
 
 }  // namespace tidemill::solution

@@ -102,5 +102,12 @@ TEST(Between, CheckSaysWhatADedupBehindItHasToHold) {
   EXPECT_THAT(rekey_note(load(kKafka, "rekey: type, dedup", "duckdb")), IsEmpty()) << "one process";
 }
 
+TEST(Between, CheckSaysWhoseTimeAHorizonGoesBy) {
+  EXPECT_THAT(horizon_note(load(kKafka, "dedup: {horizon: 5m}", "postgres")),
+              HasSubstr("give the topic message.timestamp.type=LogAppendTime"));
+  for (const char* process : {"dedup", "rekey: type, dedup: {horizon: 5m}"})
+    EXPECT_THAT(horizon_note(load(kKafka, process, "postgres")), IsEmpty()) << process;
+}
+
 }  // namespace
 }  // namespace tidemill::solution
