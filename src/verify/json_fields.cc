@@ -104,7 +104,7 @@ std::string read_field(dom::element root, const FieldSpec& spec, std::deque<std:
     if (at.get(level) != simdjson::SUCCESS) return spec.name + ": a part of its path is not an object";
     found = level.at_key(name).get(at) == simdjson::SUCCESS;
   }
-  if (!found || (at.is_null() && spec.type != FieldType::kJson)) {
+  if (!found || at.is_null()) {
     return spec.nullable ? "" : spec.name + " is missing";
   }
   return read_value(at, spec.type, texts, out) ? "" : spec.name + " has another type";

@@ -86,8 +86,9 @@ TEST(JsonFields, DecodesByPathAndSaysWhatIsWrong) {
   EXPECT_EQ(values[3].text, R"({"x":[1]})");
   EXPECT_EQ(json.unknown_member({}), "");
 
-  EXPECT_EQ(decode(R"({"a":1,"b":null})"), Decoded::kOk);
+  EXPECT_EQ(decode(R"({"a":1,"b":null,"j":null})"), Decoded::kOk);
   EXPECT_EQ(values[1].kind, FieldValue::Kind::kNull);
+  EXPECT_EQ(values[3].kind, FieldValue::Kind::kNull);
   EXPECT_EQ(decode(R"({"a":1,"more":2,"b":{"c":1,"d":2}})"), Decoded::kOk);
   EXPECT_EQ(json.unknown_member({}), "more");
   EXPECT_EQ(json.unknown_member({"more"}), "b.d");

@@ -172,7 +172,8 @@ std::string PostgresRowStore::expression_of(const FieldSpec& spec, Narrowing* na
     expression += (n + 1 < spec.path.size() || is_json ? "->" : "->>") + pg::quote_literal(spec.path[n]);
   // Numbers there are numeric.
   if (type == "jsonb") *narrows = {is_json ? Narrowing::Kind::kJsonb : Narrowing::Kind::kDecimal, 0};
-  return "(" + expression + ")";
+  // A member that is null is as one that is not there.
+  return is_json ? "NULLIF((" + expression + ")::text, 'null')" : "(" + expression + ")";
 }
 
 Narrowing PostgresRowStore::narrowing_of(const std::string& column) const {
