@@ -22,6 +22,16 @@ simulate: {{rate: 4000, {more}}}
 serve: {{postgres: {{connection: "{url}", table: {name}}}}}
 """
 
+# What PostgreSQL prints in another way than the events have it.
+VALUES = """
+name: printed
+event: {{id: id, fields: {{id: text required, doc: json, in.x: double, in.d: json}}}}
+serve: {{postgres: {{connection: "{url}", table: printed, types: {{id: uuid}}}}}}
+"""
+PRINTED = ['{"id":"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11","doc":{"b":1,"a":2,"b":3.0,"c":[1e2,-0.0,1.5e300]},"in":{"x":-0.0,"d":{"z":1,"y":null}}}',
+           '{"id":"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A12","doc":null,"in":{"x":1.5e300,"d":"text"}}',
+           '{"id":"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A13","doc":7,"in":{"x":12}}']
+
 
 class Trouble:
     def __init__(self, program, place):
@@ -104,6 +114,16 @@ def password_expires(trouble):
     expect("with a new one it goes on to PASS", status == 0 and "Verdict: PASS" in said, said)
 
 
+def values_are_printed_otherwise(trouble):
+    file = trouble.place.write("printed.yaml", VALUES.format(url=trouble.server.url))
+    subprocess.run([*trouble.program, "log", "produce", file], input="\n".join(PRINTED) + "\n", text=True, check=True, capture_output=True)
+    status, said = trouble.run(file, "--until-end")
+    expect("what jsonb and uuid keep is not altered", status == 0 and "Verdict: PASS" in said, said)
+    trouble.server.psql("""UPDATE printed SET doc = '{"a": 2, "b": 1, "c": [100, 0.0, 15]}' WHERE doc ? 'a'""")
+    done = subprocess.run([*trouble.program, "verify", "printed"], capture_output=True, text=True, env=trouble.server.environment)
+    expect("other values are", done.returncode == 1 and "1 altered" in done.stdout, done.stdout)
+
+
 def disk_is_full(trouble):
     small = os.path.join(trouble.place.path, "small")
     os.mkdir(small)
@@ -136,6 +156,7 @@ def main():
             return SKIPPED
         password_expires(trouble)  # first, so that its user makes the tables that are for all
         tls(trouble)
+        values_are_printed_otherwise(trouble)
         if os.geteuid() != 0:
             print("TLS and an expired password; a full disk needs root, who may mount a small one")
             return SKIPPED
