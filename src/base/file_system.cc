@@ -33,7 +33,10 @@ Error os_error(const std::string& path, const char* what, int error) {
 class PosixFile final : public File {
  public:
   PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
-  ~PosixFile() override { ::close(fd_); }
+  ~PosixFile() override {
+    give_back_room();
+    ::close(fd_);
+  }
   PosixFile(const PosixFile&) = delete;
   PosixFile& operator=(const PosixFile&) = delete;
 
@@ -49,6 +52,7 @@ class PosixFile final : public File {
     return done;
   }
   Status write_at(uint64_t offset, std::string_view bytes) override {
+    make_room(offset, bytes.size());
     while (!bytes.empty()) {
       ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
@@ -61,9 +65,12 @@ class PosixFile final : public File {
   Status write_at(uint64_t offset, const std::vector<std::string_view>& parts) override {
     std::vector<iovec> vectors;
     vectors.reserve(parts.size());
+    size_t bytes = 0;
     for (std::string_view part : parts) {
+      bytes += part.size();
       if (!part.empty()) vectors.push_back({const_cast<char*>(part.data()), part.size()});
     }
+    make_room(offset, bytes);
     size_t first = 0;
     while (first < vectors.size()) {
       int count = static_cast<int>(std::min<size_t>(vectors.size() - first, IOV_MAX));
@@ -86,6 +93,7 @@ class PosixFile final : public File {
   }
   Status truncate(uint64_t size) override {
     if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) return os_error(path_, "truncate", errno);
+    room_end_ = 0;
     return {};
   }
   Result<uint64_t> size() override {
@@ -94,10 +102,32 @@ class PosixFile final : public File {
     return static_cast<uint64_t>(info.st_size);
   }
   const std::string& path() const override { return path_; }
+  void keep_room(uint64_t most) override { most_room_ = most; }
 
  private:
+  static constexpr uint64_t kLeastRoom = 1u << 20;  // small files are not worth it
+
+  void make_room(uint64_t offset, uint64_t bytes) {
+    const uint64_t end = offset + bytes, room = std::min(most_room_, end);
+    if (end <= room_end_ || room < kLeastRoom) return;
+    if (::fallocate(fd_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(bytes + room)) ==
+        0) {
+      room_end_ = end + room;
+    } else {
+      most_room_ = 0;  // a full disk, or a file system that cannot: writes go without
+    }
+  }
+  void give_back_room() {
+    struct stat info {};
+    if (room_end_ == 0 || ::fstat(fd_, &info) != 0) return;
+    // To the size that it has: what is lost where this fails is room, until the file is removed.
+    if (static_cast<uint64_t>(info.st_size) < room_end_ && ::ftruncate(fd_, info.st_size) == 0) room_end_ = 0;
+  }
+
   int fd_;
   std::string path_;
+  uint64_t most_room_ = 0;
+  uint64_t room_end_ = 0;  // up to which there is room
 };
 
 class PosixLock final : public FileLock {

@@ -42,6 +42,7 @@ Result<Segment> PartitionLog::create_segment(Offset base, std::shared_ptr<Segmen
   segment.stem = path(segment_stem(base));
   TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kCreate));
   segment.file = std::move(file);
+  segment.file->keep_room(kRoomAhead);
   TM_TRY(segment.file->truncate(0));
   auto fresh = std::make_shared<SegmentIndexes>();
   TM_TRY(fresh->open(shared_.files, segment));

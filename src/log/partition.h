@@ -105,6 +105,8 @@ class PartitionLog final : public Syncable, public std::enable_shared_from_this<
   void mark_deleted();
 
  private:
+  static constexpr uint64_t kRoomAhead = 16u << 20;  // that the active segment keeps on the disk
+
   struct ReadHint {  // a read that begins at `offset` finds its batch at `position`
     Offset offset{-1};
     Offset base;

@@ -171,6 +171,7 @@ Result<bool> PartitionLog::open_clean(const CleanShutdown::End& end) {
   }
   TM_ASSIGN(auto file, shared_.files.open(segment.path(kLogSuffix), OpenMode::kReadWrite));
   segment.file = std::move(file);
+  segment.file->keep_room(kRoomAhead);
   std::vector<AbortedTransaction> transactions = *aborted;
   std::optional<TimeEntry> newest;
   if (!times->empty()) newest = times->back();
@@ -245,6 +246,7 @@ Status PartitionLog::scan_from(size_t number, const RecoveryInput& input) {
     TM_TRY(last->indexes.into(shared_.files, active(), indexes_.get()));
     if (!trusted.empty()) TM_TRY(indexes_->open(shared_.files, active(), std::move(trusted)));
     active().file = std::move(last->file);
+    active().file->keep_room(kRoomAhead);
   }
   log_start_ = std::max(input.log_start, segments_.front().base);
   log_end_ = std::max(log_end_, log_start_);
