@@ -129,7 +129,10 @@ class ConnectionImpl final : public Connection {
     return register_scan(handle_->database, std::move(function), handle_.get());
   }
 
-  void interrupt() override { api().interrupt(handle_->connection); }
+  void interrupt() override {
+    handle_->interrupted = true;
+    api().interrupt(handle_->connection);
+  }
 
  private:
   // Statements are prepared one after another, since the first may create what the next one names.

@@ -1,7 +1,9 @@
 // The implementations behind duck.h, known only inside this folder.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,8 @@ struct DatabaseHandle {
   DatabaseHandle(const DatabaseHandle&) = delete;
   DatabaseHandle& operator=(const DatabaseHandle&) = delete;
   duckdb_database database = nullptr;
+  std::mutex mutex;
+  std::string scan_error;      // of the last scan that failed; guarded by the mutex
   std::shared_ptr<void> file;  // its place among the files this process has open, given up last
 };
 
@@ -34,6 +38,7 @@ struct ConnectionHandle {
   ConnectionHandle& operator=(const ConnectionHandle&) = delete;
   std::shared_ptr<DatabaseHandle> database;
   duckdb_connection connection = nullptr;
+  std::atomic<bool> interrupted{false};  // by Connection::interrupt, since the rows being read began
 };
 
 Result<std::unique_ptr<Connection>> make_connection(std::shared_ptr<DatabaseHandle> database);

@@ -40,6 +40,7 @@ class RowsImpl final : public Rows {
       : connection_(std::move(connection)), statement_(std::move(statement)) {}
 
   Status start() {
+    connection_->interrupted = false;
     if (api().execute_prepared_streaming(statement_.get(), &result_.result) != DuckDBSuccess) {
       return error_of(text_or(api().result_error(&result_.result), "Invalid Error: no message"));
     }
@@ -54,6 +55,14 @@ class RowsImpl final : public Rows {
     return ok_status();
   }
 
+  // DuckDB interrupts what else works for a query that fails, and may report that instead of what failed.
+  Error told(Error error) {
+    if (error.code != Code::kStopped || connection_->interrupted) return error;
+    std::lock_guard lock(connection_->database->mutex);
+    if (connection_->database->scan_error.empty()) return error;
+    return error_of("Invalid Input Error: " + std::exchange(connection_->database->scan_error, {}));
+  }
+
   size_t column_count() const override { return columns_.size(); }
   const std::string& column_name(size_t column) const override { return at(column).name; }
   std::string column_type(size_t column) const override { return type_name(at(column).type.get()); }
@@ -66,7 +75,7 @@ class RowsImpl final : public Rows {
     if (!chunk_) {
       ended_ = true;
       const char* message = api().result_error(&result_.result);
-      if (message != nullptr && *message != '\0') return error_of(message);
+      if (message != nullptr && *message != '\0') return told(error_of(message));
       return size_t{0};
     }
     rows_ = api().data_chunk_get_size(chunk_.get());

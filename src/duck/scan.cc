@@ -14,6 +14,7 @@ struct Registered {
   ScanFunction function;
   std::vector<OwnedType> types;        // of its columns
   std::optional<idx_t> connection_id;  // of the one that may call it
+  DatabaseHandle* database = nullptr;  // which has the function
 };
 
 class OwnedContext {
@@ -28,6 +29,7 @@ class OwnedContext {
 // One call of the function in one statement.
 struct Call {
   std::unique_ptr<Scan> scan;
+  DatabaseHandle* database = nullptr;
   size_t column_count = 0;
   std::vector<size_t> wanted;  // the columns that the output has, by their numbers in the function
 };
@@ -48,7 +50,8 @@ void bind(duckdb_bind_info info) {
 }
 
 void init(duckdb_init_info info) {
-  const ScanFunction& function = static_cast<const Registered*>(api().init_get_extra_info(info))->function;
+  const auto& registered = *static_cast<const Registered*>(api().init_get_extra_info(info));
+  const ScanFunction& function = registered.function;
   auto scan = function.open();
   if (!scan.ok()) {
     api().init_set_error(info, scan.error().message.c_str());
@@ -56,6 +59,7 @@ void init(duckdb_init_info info) {
   }
   auto call = std::make_unique<Call>();
   call->scan = std::move(*scan);
+  call->database = registered.database;
   call->column_count = function.columns.size();
   api().init_set_max_threads(info, call->scan->threads());
   for (idx_t i = 0; i < api().init_get_column_count(info); ++i) {
@@ -73,6 +77,10 @@ void fill(duckdb_function_info info, duckdb_data_chunk output) {
   }
   auto rows = call.scan->next(columns, api().vector_size());
   if (!rows.ok()) {
+    {
+      std::lock_guard lock(call.database->mutex);
+      call.database->scan_error = rows.error().message;
+    }
     api().function_set_error(info, rows.error().message.c_str());
     return;
   }
@@ -106,6 +114,7 @@ Status register_scan(const std::shared_ptr<DatabaseHandle>& database, ScanFuncti
   const std::string name = function.name;
   api().table_function_set_name(made.get(), name.c_str());
   registered->function = std::move(function);
+  registered->database = database.get();
   api().table_function_set_extra_info(made.get(), registered.release(),
                                       [](void* data) { delete static_cast<Registered*>(data); });
   api().table_function_set_bind(made.get(), bind);

@@ -156,9 +156,12 @@ Status KafkaSourceReader::add_new_partitions() {
   const int64_t now_ns = Clock::system().steady_ns();
   if (!looks || now_ns - looked_ns_ < source_.options_.look_us * 1000) return {};
   looked_ns_ = now_ns;
-  TM_ASSIGN(std::vector<TopicPartition> added, source_.new_partitions());
-  TM_TRY(check_number(added));
-  added_.insert(added_.end(), added.begin(), added.end());
+  auto added = source_.new_partitions();
+  // A cluster that does not answer is what the poll is about to find, and to wait for.
+  if (!added.ok() && added.error().retryable) return {};
+  if (!added.ok()) return std::move(added).error();
+  TM_TRY(check_number(*added));
+  added_.insert(added_.end(), added->begin(), added->end());
   return {};
 }
 

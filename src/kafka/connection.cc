@@ -18,7 +18,9 @@ constexpr std::string_view kOwnSetting = "it has a setting of its own";
 constexpr std::string_view kPositions = "positions are committed with the data, not by the client";
 constexpr std::string_view kOrder = "the order of events, and each once, depend on it";
 
-constexpr std::array<Refused, 44> kRefused = {{
+constexpr std::string_view kSending = "the program says itself when records are sent, and how many wait";
+
+constexpr std::array<Refused, 51> kRefused = {{
     {"bootstrap.servers", kOwnSetting},
     {"metadata.broker.list", kOwnSetting},
     {"security.protocol", kOwnSetting},
@@ -53,6 +55,13 @@ constexpr std::array<Refused, 44> kRefused = {{
     {"delivery.timeout.ms", kOrder},
     {"enable.gapless.guarantee", kOrder},
     {"queuing.strategy", kOrder},
+    {"queue.buffering.max.messages", kSending},
+    {"queue.buffering.max.kbytes", kSending},
+    {"queue.buffering.max.ms", kSending},
+    {"queue.buffering.backpressure.threshold", kSending},
+    {"linger.ms", kSending},
+    {"batch.num.messages", kSending},
+    {"batch.size", kSending},
     {"partitioner", "a key's events would leave their partition"},
     {"partition.assignment.strategy", "the pipeline hands partitions over one by one"},
     {"allow.auto.create.topics", "topics are created with what the solution says of them"},

@@ -100,6 +100,7 @@ size_t GroupSender::begin_group() {
     Block& block = waiting_.front();
     lock.unlock();  // others only add behind it
     for (; block.next < block.items.size(); ++block.next) {
+      if (stopping_) return bytes;
       const Item& item = block.items[block.next];
       const size_t size = item.key_size + item.headers_size + item.value_size;
       size_t& of_partition = group_[{item.topic, item.partition.value()}];

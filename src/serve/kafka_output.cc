@@ -52,9 +52,19 @@ class JsonBound {
   size_t fixed_ = 2;
 };
 
+constexpr int64_t kMostMarginMs = 60'000;
+
+// Whether they are further apart than the broker takes, with a margin: it compares by its own clock, when the
+// row has waited for its epoch.
+bool too_far(int64_t earlier_ms, int64_t later_ms, int64_t limit_ms) {
+  const int64_t most_ms = limit_ms - std::min(kMostMarginMs, limit_ms / 2);
+  return earlier_ms<later_ms&& static_cast<uint64_t>(later_ms) -
+                    static_cast<uint64_t>(earlier_ms)> static_cast<uint64_t>(most_ms);
+}
+
 int64_t clamp_time(int64_t time_ms, const kafka::TopicLimits& limits, int64_t now_ms) {
-  if (limits.ahead_ms < time_ms - now_ms || limits.behind_ms < now_ms - time_ms) return now_ms;
-  return time_ms;
+  const bool far = too_far(now_ms, time_ms, limits.ahead_ms) || too_far(time_ms, now_ms, limits.behind_ms);
+  return far ? now_ms : time_ms;
 }
 
 int64_t now_ms() {
