@@ -20,7 +20,7 @@ constexpr std::string_view kOrder = "the order of events, and each once, depend 
 
 constexpr std::string_view kSending = "the program says itself when records are sent, and how many wait";
 
-constexpr std::array<Refused, 51> kRefused = {{
+constexpr std::array<Refused, 50> kRefused = {{
     {"bootstrap.servers", kOwnSetting},
     {"metadata.broker.list", kOwnSetting},
     {"security.protocol", kOwnSetting},
@@ -61,7 +61,6 @@ constexpr std::array<Refused, 51> kRefused = {{
     {"queue.buffering.backpressure.threshold", kSending},
     {"linger.ms", kSending},
     {"batch.num.messages", kSending},
-    {"batch.size", kSending},
     {"partitioner", "a key's events would leave their partition"},
     {"partition.assignment.strategy", "the pipeline hands partitions over one by one"},
     {"allow.auto.create.topics", "topics are created with what the solution says of them"},
