@@ -66,9 +66,10 @@ struct DeadLetter {
   int64_t offset = -1;
   std::string_view reason;
   std::string_view value;
-  bool cut = false;  // the topic could not hold all of it
+  std::optional<uint64_t> whole_bytes;  // of a value that was cut, as the topic could not hold all of it
   bool holds(std::string_view event) const {
-    return cut ? !value.empty() && event.starts_with(value) : event == value;
+    if (!whole_bytes) return event == value;
+    return *whole_bytes == event.size() && !value.empty() && event.starts_with(value);
   }
 };
 

@@ -104,7 +104,8 @@ class TopicDeadLetterRows final : public DeadLetterRows {
     letter->offset = number(offset);
     letter->value = record->value;
     std::string_view cut;
-    letter->cut = find_header(record->headers, "cut", &cut) && !cut.empty();
+    letter->whole_bytes.reset();
+    if (find_header(record->headers, "cut", &cut)) letter->whole_bytes = whole_bytes(cut);
     return true;
   }
 
@@ -113,6 +114,17 @@ class TopicDeadLetterRows final : public DeadLetterRows {
     int64_t value = -1;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     return error == std::errc{} && end == text.data() + text.size() ? value : -1;
+  }
+  // "key of 3 bytes, value of 17 bytes"; one that says something else is no cut.
+  static std::optional<uint64_t> whole_bytes(std::string_view cut) {
+    constexpr std::string_view kBefore = ", value of ", kBehind = " bytes";
+    const size_t at = cut.find(kBefore);
+    if (at == std::string_view::npos || !cut.ends_with(kBehind)) return std::nullopt;
+    cut.remove_prefix(at + kBefore.size());
+    if (cut.size() < kBehind.size()) return std::nullopt;
+    const int64_t bytes = number(cut.substr(0, cut.size() - kBehind.size()));
+    if (bytes < 0) return std::nullopt;
+    return static_cast<uint64_t>(bytes);
   }
   TopicReader reader_;
 };
