@@ -201,7 +201,7 @@ class Bench:
         require(reader.stdout.readline() == "ready\n", "the reader reads")
         self.program(name, "run", self.kafka(name + "-in"), f"kafka: {{topic: {out}, delivery: {delivery}}}", "--steps", "CIDPT",
                      "--duration", f"{seconds}s", "--set", "pipeline.epoch.interval=100ms", "--set", f"simulate.linger={linger}",
-                     *self.settings())
+                     "--set", "simulate.instances=1", *self.settings())
         found = json.loads(reader.communicate()[0])
         require(found["events"] > events * 0.7, f"only {found} came")
         print_row(f"Kafka to Kafka, 5,000 events/s, epochs of 100 ms, {delivery}: created to read", "ms", found["p50"], None, None,
@@ -232,7 +232,7 @@ def main():
         if "latency" in parts:
             seconds = 8 if options.events < EVENTS else 30
             bench.latency(seconds, "exactly-once", "5ms", 60, 120)
-            bench.latency(seconds, "at-least-once", "1ms", 2, 8)
+            bench.latency(seconds, "at-least-once", "2ms", 2, 8)
         if "simulate" in parts:
             bench.simulate(options.events)
         if "duckdb" in parts:

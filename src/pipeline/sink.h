@@ -47,6 +47,8 @@ struct SinkTraits {
   // It has no transaction. Rows are stored first, then frames, then positions; and an owner that was late may
   // put its position over that of the next. Whatever position it holds, the rows before it are there.
   bool in_steps = false;
+  // Readers have rows as they are written, not with their commit: those are not kept waiting for others.
+  bool rows_at_once = false;
   // What an epoch grows to while there is lag.
   size_t preferred_rows = 100'000;
   size_t preferred_bytes = 64u << 20;

@@ -429,10 +429,11 @@ int64_t Task::interval_left_us() const {
 }
 
 int64_t Task::gather_us() const {
-  constexpr int64_t kPollsAnEpoch = 8, kLookAgainUs = 500;
+  constexpr int64_t kPollsAnEpoch = 8, kLookAgainUs = 500, kMostAtOnceUs = 1000;
   if (epoch_.empty() || !idle_ || stop_.draining || source_ended_ || ended_) return 0;
   if (has_intervals()) return std::max<int64_t>(interval_left_us(), 0);
-  const int64_t most_us = parts_.limits.interval_us / kPollsAnEpoch;
+  int64_t most_us = parts_.limits.interval_us / kPollsAnEpoch;
+  if (traits_.rows_at_once) most_us = std::min(most_us, kMostAtOnceUs);
   int64_t age_us = (parts_.clock->steady_ns() - epoch_.first_event_ns) / 1000;
   // An epoch that is overdue grows on while the last one commits; its end must be seen soon.
   const int64_t left_us = open_for_us() - age_us;

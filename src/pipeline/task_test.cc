@@ -422,6 +422,23 @@ TEST(Task, TheFirstEpochIsNotKeptWaitingAndLaterOnesGatherEvents) {
   EXPECT_EQ(task->gather_us(), 0);
 }
 
+TEST(Task, WhatReadersHaveAtOnceIsNotKeptWaiting) {
+  ModelStore::Options options;
+  options.rows_at_once = true;
+  World world(options);
+  SeededRandom random(1);
+  auto task = world.open_task(world.all());
+  for (int commits = 0; commits < 2; ++commits) {  // the second is still under way
+    world.append(random, 1);
+    for (int i = 0; i < 3 && !task->commit_waiting(); ++i) ASSERT_TRUE(task->step(0).ok());
+    if (commits == 0) task->run_commit();
+  }
+  EXPECT_GT(task->gather_us(), 0);
+  EXPECT_LE(task->gather_us(), 1000);
+  world.clock.advance_us(EpochLimits().interval_us);
+  EXPECT_GT(task->gather_us(), 0) << "polls without a pause until the commit before has ended";
+}
+
 // An epoch of one event, whose commit takes so long; how long the epoch was open.
 int64_t open_for_us(World& world, SeededRandom& random, Task& task, int64_t commit_us) {
   constexpr int64_t kTickUs = 500;

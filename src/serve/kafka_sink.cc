@@ -340,6 +340,7 @@ pipeline::SinkTraits KafkaSink::traits() const {
   traits.changelog_in_transaction = true;
   traits.keep_every_us = options_.keep_every_us;
   traits.preferred_rows = 16'384;
+  traits.rows_at_once = options_.at_least_once;
   if (options_.at_least_once || !options_.abilities.transactions)
     traits.capability = pipeline::Capability::kAtLeastOnce;
   if (!options_.abilities.transactions) {

@@ -218,6 +218,7 @@ SinkTraits ModelSink::traits() const {
   traits.capability = store_->options().capability;
   traits.changelog_in_transaction = store_->options().changelog_in_transaction;
   traits.preferred_rows = store_->options().preferred_rows;
+  traits.rows_at_once = store_->options().rows_at_once;
   return traits;
 }
 SinkNeeds ModelSink::needs() const {

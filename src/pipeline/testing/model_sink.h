@@ -41,6 +41,7 @@ class ModelStore {
     bool changelog_in_transaction = false;
     size_t preferred_rows = 100'000;
     Capability capability = Capability::kTransactional;
+    bool rows_at_once = false;  // as the traits have it
   };
   ModelStore() = default;
   explicit ModelStore(Options options) : options_(options) {}
