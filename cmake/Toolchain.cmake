@@ -42,5 +42,7 @@ if(TIDEMILL_GUIDED)
 endif()
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # Objects do not depend on where the sources are (-ffile-prefix-map), so all clones share one cache.
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+                                  CCACHE_IGNOREOPTIONS=-ffile-prefix-map=* ${CCACHE})
 endif()
