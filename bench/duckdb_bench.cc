@@ -1,9 +1,11 @@
 // The telemetry solution's pipeline, log to DuckDB, exactly-once, all columns, with lag, beside ready
-// data chunks that DuckDB's appender takes in whole row groups. One task and connection, then two.
+// data chunks that DuckDB's appender takes in whole row groups. One task and connection, then two; these also
+// beside DuckDB's own read_json, which reads the same events from a file.
 #include <fmt/format.h>
 #include <simdjson.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "baseline/duckdb.h"
 #include "duck/duck.h"
@@ -18,8 +20,9 @@ constexpr int32_t kPartitions = 4;
 constexpr size_t kRowsAtOnce = 4096;
 const std::string kTopic = "telemetry";
 
-// The events without repeats, as columns of the baseline's decoder.
-void make_rows(uint64_t events, baseline::DuckDbRows* rows) {
+// The events without repeats, as columns of the baseline's decoder and, one a line, in a file.
+void make_rows(uint64_t events, baseline::DuckDbRows* rows, const std::string& json) {
+  std::ofstream lines(json);
   baseline::Decoder decoder;
   std::string text;
   std::vector<size_t> ends;
@@ -39,9 +42,12 @@ void make_rows(uint64_t events, baseline::DuckDbRows* rows) {
   generate(events, kPartitions, [&](const simulate::EventGenerator::Text& event, int32_t, uint32_t) {
     text.append(event.value);
     ends.push_back(text.size());
+    lines << event.value << '\n';
     if (ends.size() == kRowsAtOnce) add();
   });
   if (!ends.empty()) add();
+  lines.close();
+  require(lines.good(), "the events are in " + json);
 }
 
 // Count and sums over the rows of a database; the times that only one of the two knows left out.
@@ -65,7 +71,7 @@ class Comparison {
       : directory_(options.directory + "/duckdb"),
         log_(open_log(directory_ + "/log", log::Durability::kNone)) {
     sent_ = fill_topic(*log_, kTopic, kPartitions, options.events);
-    make_rows(options.events, &rows_);
+    make_rows(options.events, &rows_, json());
     require(rows_.rows() == sent_.unique.records, "a row for each event");
   }
   ~Comparison() {
@@ -74,13 +80,13 @@ class Comparison {
   }
 
   Cost baseline(int connections) {
-    std::string folder = fresh("baseline");
-    baseline::DuckDbRows::Cost cost = rows_.append(folder + "/store.duckdb", connections, 2);
-    std::string found = answer(folder + "/store.duckdb");
-    if (answer_.empty()) answer_ = found;
-    require(found == answer_, "the bare appends stored the same rows every time");
-    std::filesystem::remove_all(folder);
-    return {cost.wall_s, cost.cpu_s};
+    return bare("the bare appends",
+                [&](const std::string& store) { return rows_.append(store, connections, 2); });
+  }
+
+  Cost read_json() {
+    return bare("read_json",
+                [&](const std::string& store) { return baseline::insert_from_json(store, json(), 2); });
   }
 
   Cost ours(int tasks) {
@@ -104,6 +110,18 @@ class Comparison {
   double rows() const { return static_cast<double>(sent_.unique.records); }
 
  private:
+  std::string json() const { return directory_ + "/events.json"; }
+
+  Cost bare(const std::string& who, const std::function<baseline::DuckDbCost(const std::string&)>& store) {
+    std::string folder = fresh("baseline");
+    baseline::DuckDbCost cost = store(folder + "/store.duckdb");
+    std::string found = answer(folder + "/store.duckdb");
+    if (answer_.empty()) answer_ = found;
+    require(found == answer_, who + " stored the same rows every time");
+    std::filesystem::remove_all(folder);
+    return {cost.wall_s, cost.cpu_s};
+  }
+
   std::string fresh(const std::string& name) const {
     std::string folder = directory_ + "/" + name;
     std::filesystem::remove_all(folder);
@@ -121,22 +139,30 @@ class Comparison {
 
 void run(const Options& options) {
   Comparison comparison(options);
+  auto row = [&](const std::string& path, const Pair& pair, double target, const std::string& baseline) {
+    Row made;
+    made.path = path;
+    made.unit = "rows/s";
+    made.ours = rate(pair.ours, comparison.rows(), By::kWall);
+    made.baseline = rate(pair.baseline, comparison.rows(), By::kWall);
+    made.ratio = speed_ratio(pair, By::kWall);
+    made.checks = {{"ratio", *made.ratio, true, target}};
+    made.note = fmt::format("{}; elapsed time; by CPU time the ratio is {:.2f}", baseline,
+                            speed_ratio(pair, By::kCpu));
+    return made;
+  };
   for (int tasks : {1, 2}) {
     say(fmt::format("duckdb, {} connection{}:", tasks, tasks == 1 ? "" : "s"));
     Pair pair = interleave(
         options.rounds, [&] { return comparison.ours(tasks); }, [&] { return comparison.baseline(tasks); });
-    Row row;
-    row.path = fmt::format("log to DuckDB with lag, {}", tasks == 1 ? "one connection" : "two connections");
-    row.unit = "rows/s";
-    row.ours = rate(pair.ours, comparison.rows(), By::kWall);
-    row.baseline = rate(pair.baseline, comparison.rows(), By::kWall);
-    row.ratio = speed_ratio(pair, By::kWall);
-    row.checks = {{"ratio", *row.ratio, true, 0.75}};
-    row.note =
-        fmt::format("baseline: ready chunks in row groups; elapsed time; by CPU time the ratio is {:.2f}",
-                    speed_ratio(pair, By::kCpu));
-    print(row);
+    print(row(fmt::format("log to DuckDB with lag, {}", tasks == 1 ? "one connection" : "two connections"),
+              pair, 0.75, "baseline: ready chunks in row groups"));
   }
+  say("duckdb, two tasks, beside read_json:");
+  Pair pair = interleave(
+      options.rounds, [&] { return comparison.ours(2); }, [&] { return comparison.read_json(); });
+  print(row("log to DuckDB with lag, two tasks, to read_json", pair, 1.0,
+            "baseline: DuckDB's read_json of the same events in a file into the same table, two threads"));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-PROGRAMS = ["decode", "generate", "append", "relay", "duckdb", "memory", "state", "program", "kafka", "postgres", "delta"]
+PROGRAMS = ["decode", "generate", "append", "relay", "duckdb", "memory", "state", "program", "lag", "kafka", "postgres", "delta"]
 
 
 def figure(value):
@@ -95,7 +95,7 @@ def main():
         if name not in PROGRAMS:
             parser.error(f"no benchmark {name}; there are {', '.join(PROGRAMS)}")
         command = [f"{options.build}/{name}_bench"] + passed_on
-        if name in ("program", "kafka"):
+        if name in ("program", "lag", "kafka"):
             command = [sys.executable, f"bench/{name}_bench.py", "--build", options.build] + passed_on
         server = Postgres(options.directory) if name == "postgres" else None
         made, good = run(command)

@@ -152,8 +152,9 @@ void DuckDbRows::add(const Telemetry& columns) {
   }
 }
 
-DuckDbRows::Cost DuckDbRows::append(const std::string& path, int connections, int threads,
-                                    size_t transaction_rows) {
+namespace {
+
+duckdb_database open(const std::string& path, int threads) {
   duckdb_config config;
   if (api().create_config(&config) != DuckDBSuccess) fail("configure DuckDB");
   api().set_config(config, "threads", std::to_string(threads).c_str());
@@ -161,6 +162,43 @@ DuckDbRows::Cost DuckDbRows::append(const std::string& path, int connections, in
   char* error = nullptr;
   if (api().open_ext(path.c_str(), &database, config, &error) != DuckDBSuccess) fail("open a database");
   api().destroy_config(&config);
+  return database;
+}
+
+// The members of an event with their types, as read_json takes them: exactly the table's first columns.
+std::string json_columns() {
+  std::string members;
+  for (int m = 0; m < kMembers; ++m) {
+    members += (m > 0 ? ", " : "") + std::string("moreData") + std::to_string(m) + " DOUBLE";
+  }
+  return "{'eventId': 'VARCHAR', 'complexData': 'STRUCT(" + members +
+         ")', 'value': 'DOUBLE', 'deviceId': 'VARCHAR', 'deviceSequenceNumber': 'BIGINT', 'type': 'VARCHAR', "
+         "'createdAt': 'TIMESTAMP'}";
+}
+
+}  // namespace
+
+DuckDbCost insert_from_json(const std::string& path, const std::string& json, int threads) {
+  duckdb_database database = open(path, threads);
+  duckdb_connection connection;
+  if (api().connect(database, &connection) != DuckDBSuccess) fail("connect");
+  run(connection, table_sql());
+  const double wall = seconds(CLOCK_MONOTONIC);
+  const double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+  run(connection,
+      "INSERT INTO rawdata SELECT \"eventId\", \"complexData\", \"value\", \"deviceId\", "
+      "\"deviceSequenceNumber\", \"type\", \"createdAt\", now()::TIMESTAMP, now()::TIMESTAMP, "
+      "now()::TIMESTAMP FROM read_json('" +
+          json + "', format = 'newline_delimited', columns = " + json_columns() + ")");
+  DuckDbCost cost{seconds(CLOCK_MONOTONIC) - wall, seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu};
+  api().disconnect(&connection);
+  api().close(&database);
+  return cost;
+}
+
+DuckDbCost DuckDbRows::append(const std::string& path, int connections, int threads,
+                              size_t transaction_rows) {
+  duckdb_database database = open(path, threads);
   std::vector<duckdb_connection> connected(static_cast<size_t>(connections));
   for (duckdb_connection& connection : connected) {
     if (api().connect(database, &connection) != DuckDBSuccess) fail("connect");
@@ -190,7 +228,7 @@ DuckDbRows::Cost DuckDbRows::append(const std::string& path, int connections, in
   for (size_t i = 1; i < connected.size(); ++i) workers.emplace_back(work, i);
   work(0);
   for (std::thread& worker : workers) worker.join();
-  Cost cost{seconds(CLOCK_MONOTONIC) - wall, seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu};
+  DuckDbCost cost{seconds(CLOCK_MONOTONIC) - wall, seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu};
   for (duckdb_connection& connection : connected) api().disconnect(&connection);
   api().close(&database);
   return cost;
