@@ -74,13 +74,14 @@ int connect(const Globals& globals, const std::string& run, const std::string& b
 
 struct VacuumFlags {
   std::string run, branch, retention;
-  bool dry_run = false, unchecked = false;
+  bool dry_run = false, merge = false, unchecked = false;
 };
 
 // Without a run the solution's table, where that is one of its own place.
 int vacuum(const Globals& globals, const VacuumFlags& flags) {
   solution::VacuumRequest request;
   request.dry_run = flags.dry_run;
+  request.merge = flags.merge;
   request.unchecked = flags.unchecked;
   if (!flags.retention.empty()) {
     auto us = parse_duration_us(flags.retention);
@@ -118,12 +119,16 @@ void add_vacuum(CLI::App& program, const Globals& globals, int* exit_code) {
   clear->add_option("run", flags->run, "Name of the run, or a solution whose table is elsewhere")->required();
   clear->add_option("--retention", flags->retention,
                     "Versions of so long stay whole, as 30d; default: serve.delta.retention");
-  clear->add_flag("--dry-run", flags->dry_run, "Says what it would remove, and removes nothing");
+  CLI::Option* dry =
+      clear->add_flag("--dry-run", flags->dry_run, "Says what it would remove, and removes nothing");
+  clear->add_flag("--merge", flags->merge, "Merges small files first, until a partition has one at most")
+      ->excludes(dry);
   clear->add_flag("--no-retention-check", flags->unchecked, "Take a --retention under 7 days");
   clear->add_option("--branch", flags->branch, "The table of this branch of the solution");
   clear->footer(
       "  tidemill vacuum eventhubs-databricks-delta --dry-run\n"
-      "  tidemill vacuum eventhubs-databricks-delta --retention 30d\n\n"
+      "  tidemill vacuum eventhubs-databricks-delta --retention 30d\n"
+      "  tidemill vacuum eventhubs-databricks-delta --merge\n\n"
       "A merge of small files takes files out of the table. Queries of older versions (--version, --time)\n"
       "read them until they are removed; after that those versions are gone. Files that no version names,\n"
       "which a crash leaves, stay a day at least: their commit may be yet to come. A pipeline with\n"

@@ -121,6 +121,7 @@ Status parse_line(dom::parser& parser, std::string_view line, DeltaActions* into
     TM_TRY(take_path("add", object, &add.path));
     add.partition = partition_of(object);
     add.size_bytes = value_or<int64_t>(object, "size", 0);
+    add.modified_ms = value_or<int64_t>(object, "modificationTime", 0);
     add.data_change = value_or<bool>(object, "dataChange", true);
     dom::object vector;
     add.deletion_vector = member(object, "deletionVector", &vector);

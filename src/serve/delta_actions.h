@@ -37,6 +37,7 @@ struct DeltaAdd {
   std::string path;  // as the log has it: a URI, relative to the table
   DeltaPartition partition;
   int64_t size_bytes = 0;
+  int64_t modified_ms = 0;  // since 1970 UTC, by the clock of whoever wrote it
   bool data_change = true;
   bool deletion_vector = false;
   std::string json;

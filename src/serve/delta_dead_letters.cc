@@ -1,5 +1,6 @@
 #include "serve/delta_dead_letters.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -29,6 +30,24 @@ TableLayout letters_layout() {
   return layout;
 }
 
+// Errors (kUser): it is not a table of dead letters.
+Status check_letters(const DeltaMetaData& meta_data) {
+  TM_ASSIGN(const std::vector<DeltaColumn> is, delta_columns(meta_data.schema));
+  const TableLayout must = letters_layout();
+  const auto same = [](const DeltaColumn& one, const TableColumn& other) {
+    return one.name == other.name && one.type == other.type && !one.not_null;
+  };
+  if (meta_data.partition_columns.empty() &&
+      std::equal(is.begin(), is.end(), must.columns.begin(), must.columns.end(), same))
+    return {};
+  std::string columns;
+  for (const TableColumn& column : must.columns)
+    columns += (columns.empty() ? "" : ", ") + column.name + " " + column.type;
+  return user_error("it exists, and is no table of dead letters, which has no partitions and the columns " +
+                    columns +
+                    ", any of which may be NULL; choose another dead_letters.name, or remove the table");
+}
+
 }  // namespace
 
 DeltaDeadLetters::DeltaDeadLetters(std::unique_ptr<DeltaLog> log, std::shared_ptr<duck::Database> database,
@@ -44,10 +63,22 @@ std::string DeltaDeadLetters::app(const TopicPartition& source) const {
          "#dead-offset";
 }
 
+Status DeltaDeadLetters::check() {
+  Status same = ok_status();
+  TM_TRY(log_->refresh([&](const DeltaState& state) {
+    if (state.version >= 0) same = check_letters(state.meta_data);
+  }));
+  return same;
+}
+
 Status DeltaDeadLetters::create() {
   const int64_t now_ms = clock_.wall_us() / 1000;
   TM_TRY(log_->commit([&](const DeltaState& state) -> Result<std::string> {
-    if (state.version >= 0) return std::string();
+    if (state.version >= 0) {
+      Status same = check_letters(state.meta_data);
+      if (!same.ok()) return std::move(same).error();
+      return std::string();
+    }
     return delta_commit_info_line("CREATE TABLE", "", now_ms, random_id(random_)) +
            delta_protocol_line(1, 2) +
            delta_meta_data_line(random_id(random_), delta_schema_json(letters_layout().columns), {}, {},
@@ -70,7 +101,7 @@ Result<std::string> DeltaDeadLetters::write(const std::vector<DeadLetter>& lette
   }
   ParquetOptions parquet;
   parquet.folder = log_->store().folder();
-  parquet.codec = "zstd";
+  parquet.codec = kDeadLettersCodec;
   ParquetWriter writer(*connection, layout, parquet);
   TM_ASSIGN(auto files, writer.write_query(std::string("SELECT * FROM temp.") + kStagingTable,
                                            "part-" + random_id(random_)));

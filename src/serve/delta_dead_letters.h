@@ -19,13 +19,19 @@
 
 namespace tidemill::serve {
 
+inline constexpr const char* kDeadLettersCodec = "zstd";
+
 // Thread-safe.
 class DeltaDeadLetters {
  public:
   DeltaDeadLetters(std::unique_ptr<DeltaLog> log, std::shared_ptr<duck::Database> database, Clock& clock,
                    Random& random, std::string pipeline);
+  // Errors (kUser): the table that is there is another. Where there is none, store() makes it.
+  Status check();
   // Durable when it returns. Of partitions of `parts`, all below their next position.
   Status store(const std::vector<DeadLetter>& letters, const std::vector<pipeline::PartitionEpoch>& parts);
+
+  DeltaLog& log() { return *log_; }
 
  private:
   Status create();

@@ -128,6 +128,19 @@ std::string find_null(const std::vector<DeltaColumn>& is, const std::vector<Tabl
   return {};
 }
 
+std::vector<TableColumn> table_columns(const std::vector<DeltaColumn>& columns) {
+  std::vector<TableColumn> made;
+  for (const DeltaColumn& column : columns) {
+    TableColumn one;
+    one.kind = column.members.empty() ? TableColumn::kField : TableColumn::kStruct;
+    one.name = column.name;
+    one.type = column.type;
+    one.members = table_columns(column.members);
+    made.push_back(std::move(one));
+  }
+  return made;
+}
+
 std::string way_out(const std::string& section, const std::string& setting) {
   return "; choose another " + section + "." + setting + ", or remove the table";
 }
@@ -150,6 +163,13 @@ Result<std::vector<DeltaColumn>> delta_columns(const std::string& schema_json) {
   if (parser.parse(schema_json).get_object().get(schema) != simdjson::SUCCESS)
     return internal_error("the table's schema is no JSON object", Code::kCorrupt);
   return columns_of(schema);
+}
+
+Result<TableLayout> delta_layout(const std::string& schema_json) {
+  TM_ASSIGN(const std::vector<DeltaColumn> columns, delta_columns(schema_json));
+  TableLayout layout;
+  layout.columns = table_columns(columns);
+  return layout;
 }
 
 Status check_same_table(const std::string& schema_json, const std::vector<std::string>& partition_by,

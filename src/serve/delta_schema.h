@@ -21,6 +21,9 @@ struct DeltaColumn {
 // Errors: a type, or a demand of the table (generated columns, invariants), that this program does not know.
 Result<std::vector<DeltaColumn>> delta_columns(const std::string& schema_json);
 
+// The same as columns of a table's files, which write_query() writes.
+Result<TableLayout> delta_layout(const std::string& schema_json);
+
 // Errors (kUser): the table that is there has other columns or partitions. `setting`: of `section`, to be
 // changed then.
 Status check_same_table(const std::string& schema_json, const std::vector<std::string>& partition_by,

@@ -18,6 +18,8 @@ using pipeline::PartitionEpoch;
 
 namespace {
 
+constexpr int64_t kDeadLettersPauseUs = 60'000'000;  // their upkeep need not look often
+
 Error delta_fenced(const std::string& what) {
   return external_error("Delta: " + what + ": another owner took over", Code::kFenced);
 }
@@ -195,9 +197,10 @@ DeltaSink::DeltaSink(FileSystem& files, Clock& clock, Random& random, DeltaSinkO
 pipeline::SinkTraits DeltaSink::traits() const {
   pipeline::SinkTraits traits;
   traits.store = "Delta table " + options_.folder;
-  // Row groups of DuckDB's default size, several to a file.
+  // Row groups of DuckDB's default size, several to a file; of each task one epoch is filled while another
+  // one is written.
   traits.preferred_rows = 4 * 122'880;
-  traits.preferred_bytes = 256u << 20;
+  traits.preferred_bytes = 128u << 20;
   return traits;
 }
 
@@ -253,11 +256,17 @@ Status DeltaSink::prepare(const Schema& schema) {
       std::make_unique<DeltaDeadLetters>(std::move(dead), database_, clock_, random_, options_.pipeline);
   Status ready = create_or_check();
   if (!ready.ok()) return std::move(ready).error().within("Delta table " + options_.folder);
+  Status letters = dead_letters_->check();
+  if (!letters.ok()) return std::move(letters).error().within("Delta table " + options_.dead_folder);
   if (options_.merge) {
     DeltaUpkeepOptions upkeep = options_.upkeep;
     upkeep.codec = options_.codec;
-    upkeep_ = std::make_unique<DeltaUpkeep>(*log_, database_, clock_, random_, layout_, upkeep);
+    upkeep_ = std::make_unique<DeltaUpkeep>(*log_, database_, clock_, random_, upkeep);
     upkeep_->start();
+    upkeep.codec = kDeadLettersCodec;
+    upkeep.pause_us = std::max(upkeep.pause_us, kDeadLettersPauseUs);
+    dead_upkeep_ = std::make_unique<DeltaUpkeep>(dead_letters_->log(), database_, clock_, random_, upkeep);
+    dead_upkeep_->start();
   }
   return {};
 }

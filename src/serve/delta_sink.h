@@ -39,7 +39,7 @@ struct DeltaSinkOptions {
   std::vector<std::string> partition_by;
   std::string codec = "snappy";
   int64_t checkpoint_interval = 50;
-  bool merge = true;  // small files, in the background
+  bool merge = true;  // small files, in the background, of both tables
   DeltaUpkeepOptions upkeep;
   int64_t memory_limit_bytes = 512ll << 20;  // of the DuckDB that writes the files
   int32_t threads = 2;
@@ -79,7 +79,7 @@ class DeltaSink final : public pipeline::Sink {
   std::shared_ptr<duck::Database> database_;
   std::unique_ptr<DeltaLog> log_;
   std::unique_ptr<DeltaDeadLetters> dead_letters_;
-  std::unique_ptr<DeltaUpkeep> upkeep_;
+  std::unique_ptr<DeltaUpkeep> upkeep_, dead_upkeep_;
 };
 
 }  // namespace tidemill::serve

@@ -171,7 +171,7 @@ TEST(DeltaSink, WritersOfOneTableLoseNothing) {
 TEST(DeltaSink, WritersLoseNothingWhileEachMergesTheFilesOfAll) {
   DeltaTable table("delta-merging-writers");
   table.options.merge = true;
-  table.options.upkeep.fewest_files = 3;
+  table.options.upkeep.merges.fewest_files = 3;
   table.options.upkeep.pause_us = 1000;
   append_at_once(table);
 }
@@ -244,11 +244,6 @@ struct Upkept {
     EXPECT_TRUE(sink->prepare(harness_schema()).ok());
     session.emplace(SinkSession::open(*sink, 0).value());
     EXPECT_TRUE(session->acquire({0, 1, 2}, model).ok());
-    TableOptions options;
-    options.table = "rows";
-    options.stored_at = table.options.stored_at;
-    options.nested = table.options.nested;
-    layout = make_parquet_layout(harness_schema(), options, table.options.partition_by, "test").value();
     log = table.log(table.options.folder);
   }
   void append(int epochs) {
@@ -260,9 +255,9 @@ struct Upkept {
   }
   DeltaUpkeep upkeep(size_t fewest, int64_t retention_us = 3'600'000'000) {
     DeltaUpkeepOptions options;
-    options.fewest_files = fewest;
+    options.merges.fewest_files = fewest;
     options.retention_us = options.unnamed_us = retention_us;
-    return {*log, table_.database, Clock::system(), *table_.random, layout, options};
+    return {*log, table_.database, Clock::system(), *table_.random, options};
   }
   // Every row once, as the model has them.
   void check() {
@@ -282,7 +277,6 @@ struct Upkept {
   StoreModel model;
   std::unique_ptr<Sink> sink;
   std::optional<SinkSession> session;
-  TableLayout layout;
   std::unique_ptr<DeltaLog> log;
 };
 
@@ -313,6 +307,31 @@ TEST(DeltaUpkeep, MergesSmallFilesAndKeepsEveryRow) {
     EXPECT_EQ(kept.files_on_disk(), live);
     kept.check();
   }
+}
+
+TEST(DeltaUpkeep, MergesAllThatIsThereDownToOneSmallFileOfAPartition) {
+  DeltaTable table("delta-merge-all");
+  table.options.partition_by = {"flag"};
+  Upkept kept(table);
+  kept.append(5);
+  const size_t files = table.state().files.size();
+  int merges = 0;
+  arm_step("delta.merge.written", [&] {
+    if (merges++ == 0) kept.append(1);  // which is left alone
+  });
+  const DeltaMerged merged = kept.upkeep(16).merge_all().value();
+  arm_step("delta.merge.written", {});
+  EXPECT_EQ(merges, 3);  // true, false, NULL
+  EXPECT_EQ(merged.files, files);
+  EXPECT_EQ(merged.into, 3u);
+  std::map<DeltaPartition, size_t> each;
+  for (const auto& [path, file] : table.state().files) ++each[file.partition];
+  for (const auto& [partition, count] : each) EXPECT_EQ(count, 2u);
+  kept.check();
+  EXPECT_EQ(kept.upkeep(16).merge_all().value().into, 3u);
+  EXPECT_EQ(table.state().files.size(), 3u);
+  EXPECT_EQ(kept.upkeep(16).merge_all().value().files, 0u);
+  kept.check();
 }
 
 TEST(DeltaUpkeep, AVacuumKeepsWhatVersionsWithinItsRetentionNeed) {
@@ -382,8 +401,8 @@ TEST(DeltaUpkeep, OfTwoMergesOfTheSameFilesOneIsGivenUp) {
     if (!first) return;
     first = false;
     DeltaUpkeepOptions options;
-    options.fewest_files = 2;
-    DeltaUpkeep second(*other, table.database, Clock::system(), *table.random, kept.layout, options);
+    options.merges.fewest_files = 2;
+    DeltaUpkeep second(*other, table.database, Clock::system(), *table.random, options);
     EXPECT_TRUE(second.merge().value());
   });
   EXPECT_TRUE(kept.upkeep(2).merge().value());
@@ -419,6 +438,37 @@ TEST(DeltaSink, SaysWhatIsWrongWithATableThatIsThere) {
   std::filesystem::rename(table.options.folder + "/_delta_log/00000000000000000001.json",
                           table.options.folder + "/_delta_log/00000000000000000002.json");
   EXPECT_NE(table.prepare_error().find("00000000000000000001.json is missing"), std::string::npos);
+}
+
+TEST(DeltaSink, RefusesAnotherTableInPlaceOfTheDeadLetters) {
+  DeltaTable table("delta-other-letters");
+  const auto make = [&](const std::vector<TableColumn>& columns, const std::vector<std::string>& by) {
+    table.scratch.clear();
+    std::filesystem::create_directories(table.options.dead_folder);
+    EXPECT_TRUE(table.log(table.options.dead_folder)
+                    ->commit([&](const DeltaState&) -> Result<std::string> {
+                      return delta_commit_info_line("CREATE TABLE", "", 1, "theirs") +
+                             delta_protocol_line(1, 2) +
+                             delta_meta_data_line("theirs", delta_schema_json(columns), by, {}, 1);
+                    })
+                    .ok());
+    return table.prepare_error();
+  };
+  TableColumn id;
+  id.name = "id";
+  id.type = "VARCHAR";
+  const std::string other = make({id}, {});
+  EXPECT_NE(other.find("letters: it exists, and is no table of dead letters"), std::string::npos) << other;
+  EXPECT_NE(other.find("choose another dead_letters.name, or remove the table"), std::string::npos) << other;
+  const std::vector<TableColumn> columns =
+      delta_layout(R"({"fields":[{"name":"topic","type":"string"},{"name":"partition","type":"integer"},)"
+                   R"({"name":"offset","type":"long"},{"name":"timestamp","type":"timestamp"},)"
+                   R"({"name":"reason","type":"string"},{"name":"key","type":"binary"},)"
+                   R"({"name":"value","type":"binary"},{"name":"storedAt","type":"timestamp"}]})")
+          .value()
+          .columns;
+  EXPECT_EQ(make(columns, {}), "");
+  EXPECT_NE(make(columns, {"topic"}), "");
 }
 
 // What another program commits to the table: a column more, and with `file` a file that has it.

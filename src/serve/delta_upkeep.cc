@@ -16,8 +16,7 @@ namespace tidemill::serve {
 
 namespace {
 
-// At a pause of 5 s: hourly, and each minute.
-constexpr int kLooksAVacuum = 720, kLooksATry = 12;
+constexpr int64_t kVacuumUs = 3'600'000'000, kTryUs = 60'000'000;  // this often
 
 std::string folder_in_table(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -52,12 +51,11 @@ bool is_in_one_of(const std::set<std::string>& folders, const std::string& name)
 }  // namespace
 
 DeltaUpkeep::DeltaUpkeep(DeltaLog& log, std::shared_ptr<duck::Database> database, Clock& clock,
-                         Random& random, const TableLayout& layout, DeltaUpkeepOptions options)
+                         Random& random, DeltaUpkeepOptions options)
     : log_(log),
       database_(std::move(database)),
       clock_(clock),
       random_(random),
-      layout_(layout),
       options_(std::move(options)) {}
 
 DeltaUpkeep::~DeltaUpkeep() {
@@ -75,9 +73,11 @@ void DeltaUpkeep::start() {
 
 // What fails here is tried again; the table is as it was.
 void DeltaUpkeep::run() {
+  const int64_t looks_a_vacuum = std::max<int64_t>(1, kVacuumUs / options_.pause_us);
+  const int64_t looks_a_try = std::max<int64_t>(1, kTryUs / options_.pause_us);
   std::unique_lock lock(mutex_);
-  for (int looks = 0; !ends_; ++looks) {
-    if (looks % kLooksATry == 0) failed_.clear();
+  for (int64_t looks = 0; !ends_; ++looks) {
+    if (looks % looks_a_try == 0) failed_.clear();
     for (bool more = true; more && !ends_;) {
       lock.unlock();
       auto merged = merge();
@@ -86,7 +86,7 @@ void DeltaUpkeep::run() {
       more = merged.ok() && *merged;
       lock.lock();
     }
-    if (looks % kLooksAVacuum == 0 && !ends_) {
+    if (looks % looks_a_vacuum == 0 && !ends_) {
       lock.unlock();
       auto removed = vacuum();
       if (!removed.ok()) log_warning("old files of " + log_.store().place() + ": " + removed.error().message);
@@ -94,27 +94,6 @@ void DeltaUpkeep::run() {
     }
     wake_.wait_for(lock, std::chrono::microseconds(options_.pause_us), [this] { return ends_; });
   }
-}
-
-// Small files of one partition, as many as make one of the target's size; none: not worth it yet.
-std::vector<DeltaAdd> DeltaUpkeep::choose(const DeltaState& state) const {
-  std::map<DeltaPartition, std::vector<const DeltaAdd*>> small;
-  for (const auto& [path, file] : state.files) {
-    if (file.size_bytes < options_.target_bytes / 2 && !failed_.contains(path))
-      small[file.partition].push_back(&file);
-  }
-  for (const auto& [partition, files] : small) {
-    std::vector<DeltaAdd> chosen;
-    int64_t bytes = 0;
-    for (const DeltaAdd* file : files) {
-      if (bytes + file->size_bytes > options_.target_bytes) break;
-      bytes += file->size_bytes;
-      chosen.push_back(*file);
-    }
-    const bool worth = chosen.size() >= options_.fewest_files || bytes >= options_.target_bytes / 2;
-    if (chosen.size() > 1 && worth) return chosen;
-  }
-  return {};
 }
 
 Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files,
@@ -126,10 +105,11 @@ Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files
   for (const std::string& name : names) paths.push_back(local.path_of(name));
   TM_ASSIGN(const std::string rows, delta_files_sql(meta_data, paths, false));
   TM_ASSIGN(auto connection, database_->connect());
+  TM_ASSIGN(const TableLayout layout, delta_layout(meta_data.schema));
   ParquetOptions parquet;
   parquet.folder = log_.store().folder();
   parquet.codec = options_.codec;
-  ParquetWriter writer(*connection, layout_, parquet);
+  ParquetWriter writer(*connection, layout, parquet);
   const std::string folder = folder_in_table(names.front());
   TM_TRY(FileSystem::posix().create_directories(log_.store().path_of(folder)));
   TM_ASSIGN(auto written, writer.write_query("SELECT * FROM " + rows, folder + "part-" + random_id(random_)));
@@ -139,13 +119,42 @@ Result<ParquetFile> DeltaUpkeep::write_merged(const std::vector<DeltaAdd>& files
 }
 
 Result<bool> DeltaUpkeep::merge() {
+  TM_ASSIGN(const Merge merge, merge_by(options_.merges, nullptr));
+  return !merge.files.empty() || merge.again;
+}
+
+Result<DeltaMerged> DeltaUpkeep::merge_all() {
+  DeltaMergeRules rules = options_.merges;
+  rules.all = true;
+  std::set<std::string> ours;
+  TM_TRY(log_.refresh([&](const DeltaState& state) {
+    for (const auto& [path, file] : state.files) ours.insert(path);
+  }));
+  DeltaMerged merged;
+  std::set<std::string> made;
+  for (;;) {
+    TM_ASSIGN(Merge merge, merge_by(rules, &ours));
+    if (merge.files.empty() && !merge.again) break;
+    if (merge.files.empty()) continue;
+    for (const DeltaAdd& file : merge.files) merged.files += made.erase(file.path) == 0 ? 1 : 0;
+    ours.insert(merge.path);
+    made.insert(std::move(merge.path));
+  }
+  merged.into = made.size();
+  return merged;
+}
+
+Result<DeltaUpkeep::Merge> DeltaUpkeep::merge_by(const DeltaMergeRules& rules,
+                                                 const std::set<std::string>* only) {
   std::vector<DeltaAdd> files;
   DeltaMetaData meta_data;
+  const int64_t looked_ms = clock_.wall_us() / 1000;
   TM_TRY(log_.refresh([&](const DeltaState& state) {
-    files = choose(state);
+    files = choose_merge(state.files, rules, looked_ms, failed_, only);
     meta_data = state.meta_data;
   }));
-  if (files.empty()) return false;
+  Merge merge;
+  if (files.empty()) return merge;
   auto written = write_merged(files, meta_data);
   Status kept = written.ok() ? log_.store().keep({written->name}) : Status(written.error());
   if (!kept.ok()) {
@@ -170,12 +179,18 @@ Result<bool> DeltaUpkeep::merge() {
   if (gone || (!committed.ok() && committed.error().code != Code::kUnknown))
     (void)log_.store().remove(merged.name).ok();
   if (!committed.ok()) return std::move(committed).error();
-  if (gone) return true;
+  merge.again = gone;
+  if (gone) return merge;
   log_debug(fmt::format("{}: {} files merged into {}", log_.store().place(), files.size(), merged.name));
-  return true;
+  merge.files = std::move(files);
+  merge.path = delta_uri(merged.name);
+  return merge;
 }
 
 Result<size_t> DeltaUpkeep::vacuum() {
+  int64_t version = -1;
+  TM_TRY(log_.refresh([&](const DeltaState& state) { version = state.version; }));
+  if (version < 0) return size_t{0};  // dead letters, of which there are none yet
   DeltaVacuum vacuum;
   vacuum.retention_us = options_.retention_us;
   vacuum.unnamed_us = options_.unnamed_us;

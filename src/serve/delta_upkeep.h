@@ -17,14 +17,13 @@
 
 #include "base/random.h"
 #include "serve/delta_log.h"
+#include "serve/delta_merges.h"
 #include "serve/parquet_files.h"
 
 namespace tidemill::serve {
 
 struct DeltaUpkeepOptions {
-  int64_t target_bytes =
-      128ll << 20;           // of a merged file; larger ones, and those of half of it, are left as they are
-  size_t fewest_files = 16;  // to be merged, unless together they have half of target_bytes
+  DeltaMergeRules merges;
   int64_t pause_us = 5'000'000;  // between two looks
   int64_t retention_us = 7ll * 24 * 3600 * 1'000'000;
   // Files that no version names are kept this long at least: the commit that names them may be yet to come.
@@ -49,11 +48,16 @@ struct DeltaVacuumed {
 // are other tables, and stay as they are. Beside writers and other vacuums.
 Result<DeltaVacuumed> vacuum_delta(DeltaLog& log, Clock& clock, const DeltaVacuum& vacuum);
 
+struct DeltaMerged {
+  size_t files = 0;  // that became
+  size_t into = 0;   // so many
+};
+
 class DeltaUpkeep {
  public:
-  // All must outlive it. `layout`: of the table.
+  // All must outlive it.
   DeltaUpkeep(DeltaLog& log, std::shared_ptr<duck::Database> database, Clock& clock, Random& random,
-              const TableLayout& layout, DeltaUpkeepOptions options);
+              DeltaUpkeepOptions options);
   ~DeltaUpkeep();
   DeltaUpkeep(const DeltaUpkeep&) = delete;
   DeltaUpkeep& operator=(const DeltaUpkeep&) = delete;
@@ -62,19 +66,27 @@ class DeltaUpkeep {
   // One merge, where there is one to make; whether there was. Files that could not be merged are left alone
   // for a minute of the thread's looks, so that others are merged meanwhile.
   Result<bool> merge();
+  // One merge after another until of the files that are there now one at most is small in each partition;
+  // what others add meanwhile is left alone. Not while the thread runs.
+  Result<DeltaMerged> merge_all();
   // With its options. Returns how many.
   Result<size_t> vacuum();
 
  private:
   void run();
-  std::vector<DeltaAdd> choose(const DeltaState& state) const;
+  // Files that became one, and its path; none: nothing is worth it, or, `again`, somebody was first.
+  struct Merge {
+    std::vector<DeltaAdd> files;
+    std::string path;
+    bool again = false;
+  };
+  Result<Merge> merge_by(const DeltaMergeRules& rules, const std::set<std::string>* only);
   Result<ParquetFile> write_merged(const std::vector<DeltaAdd>& files, const DeltaMetaData& meta_data);
 
   DeltaLog& log_;
   const std::shared_ptr<duck::Database> database_;
   Clock& clock_;
   Random& random_;
-  const TableLayout& layout_;
   const DeltaUpkeepOptions options_;
   std::set<std::string> failed_;  // paths of files that could not be merged; of whoever merges
   std::mutex mutex_;

@@ -65,9 +65,6 @@ serve::PostgresSinkOptions postgres_options(const PostgresSink& sink, const Grou
   return options;
 }
 
-// By ParquetCodec.
-constexpr const char* kCodecs[] = {"uncompressed", "snappy", "zstd", "lz4", "gzip"};
-
 // What tables of Parquet files have in common, Delta's and others.
 template <class Sink, class Options>
 void set_parquet(const Sink& sink, const Ground& ground, const Stage& stage, Options* options) {
@@ -76,7 +73,7 @@ void set_parquet(const Sink& sink, const Ground& ground, const Stage& stage, Opt
   options->nested = sink.nested == Nested::kStruct ? serve::Nested::kStruct : serve::Nested::kColumns;
   options->stored_at = sink.stored_at;
   options->partition_by = sink.partition_by;
-  options->codec = kCodecs[static_cast<size_t>(sink.codec)];
+  options->codec = parquet_codec(sink.codec);
   options->memory_limit_bytes = sink.memory_limit_bytes;
   options->threads = sink.threads;
 }
@@ -95,7 +92,7 @@ serve::DeltaSinkOptions delta_options(const Solution& solution, const Ground& gr
   set_parquet(sink, ground, stage, &options);
   options.checkpoint_interval = sink.checkpoint_interval;
   options.merge = sink.merge;
-  options.upkeep.target_bytes = sink.file_bytes;
+  options.upkeep.merges.target_bytes = sink.file_bytes;
   options.upkeep.retention_us = sink.retention_us;
   return options;
 }
@@ -117,6 +114,11 @@ serve::ParquetSinkOptions parquet_options(const Solution& solution, const Ground
 }
 
 }  // namespace
+
+const char* parquet_codec(ParquetCodec codec) {
+  constexpr const char* kCodecs[] = {"uncompressed", "snappy", "zstd", "lz4", "gzip"};
+  return kCodecs[static_cast<size_t>(codec)];
+}
 
 int32_t source_partitions(const Solution& solution, const Stage& stage) {
   auto sources = stage.source->partitions();

@@ -24,6 +24,9 @@ std::unique_ptr<pipeline::Sink> make_between_sink(const Solution& solution, cons
 // Of what the stage reads, also where nobody could be asked.
 int32_t source_partitions(const Solution& solution, const Stage& stage);
 
+// As DuckDB calls it.
+const char* parquet_codec(ParquetCodec codec);
+
 pg::Options postgres_connection(const PostgresSink& sink);
 
 }  // namespace tidemill::solution

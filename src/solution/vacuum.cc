@@ -10,8 +10,10 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "duck/duck.h"
+#include "serve/delta_dead_letters.h"
 #include "serve/delta_upkeep.h"
 #include "solution/delta_store.h"
+#include "solution/sinks.h"
 
 namespace tidemill::solution {
 namespace {
@@ -60,6 +62,16 @@ Status vacuum_tables(const Solution& solution, const VacuumRequest& request,
     TM_TRY(log.refresh([&](const serve::DeltaState& state) { version = state.version; }));
     if (version < 0 && table == folders.dead_letters) continue;
     if (version < 0) return user_error("there is no Delta table at " + table, Code::kNotFound);
+    if (request.merge) {
+      serve::DeltaUpkeepOptions upkeep;
+      upkeep.merges.target_bytes = sink.file_bytes;
+      upkeep.codec = table == folders.table ? parquet_codec(sink.codec) : serve::kDeadLettersCodec;
+      serve::DeltaUpkeep merging(log, database, Clock::system(), Random::system(), upkeep);
+      TM_ASSIGN(const serve::DeltaMerged merged, merging.merge_all());
+      print(merged.files == 0
+                ? fmt::format("{}: no small files to merge\n", table)
+                : fmt::format("{}: merged {} files into {}\n", table, merged.files, merged.into));
+    }
     vacuum.each = [&](const serve::StoredObject& file) {
       print(fmt::format("  {:>14}  {}\n", file.size_bytes, file.name));
     };

@@ -1,4 +1,4 @@
-// `tidemill vacuum`: removes the files of Delta tables that nobody needs any more.
+// `tidemill vacuum`: removes the files of Delta tables that nobody needs any more, and merges small ones.
 #pragma once
 
 #include <functional>
@@ -16,6 +16,7 @@ struct VacuumRequest {
   std::string run_directory;  // where tables are that the solution names without a place
   int64_t retention_us = -1;  // -1: the solution's
   bool dry_run = false;
+  bool merge = false;      // small files first
   bool unchecked = false;  // however short it is
 };
 

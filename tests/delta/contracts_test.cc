@@ -167,18 +167,10 @@ TEST(AzureDelta, MergesAndVacuumsAsInAFolder) {
     FilledEpoch epoch = session.fill({0, 1, 2}, 20, model).value();
     ASSERT_TRUE(session.commit_to(epoch, &model).ok());
   }
-  serve::TableOptions columns;
-  columns.table = "rows";
-  columns.stored_at = "storedAt";
-  const serve::TableLayout layout =
-      serve::make_parquet_layout(harness_schema(), columns, table.options.partition_by, "test").value();
   std::shared_ptr<duck::Database> database = duck::Database::open(":memory:", {{"threads", "1"}}).value();
   serve::DeltaLog log(table.store(table.options.folder).value(), database, Clock::system());
-  serve::DeltaUpkeepOptions upkeep_options;
-  upkeep_options.fewest_files = 2;
-  serve::DeltaUpkeep upkeep(log, database, Clock::system(), randomness(), layout, upkeep_options);
-  while (upkeep.merge().value()) {
-  }
+  serve::DeltaUpkeep upkeep(log, database, Clock::system(), randomness(), {});
+  EXPECT_EQ(upkeep.merge_all().value().into, 3u);
   EXPECT_EQ(log.at(-1, -1).value().files.size(), 3u);
   const size_t before = log.store().list_all().value().size();
   serve::DeltaVacuum vacuum;

@@ -3,17 +3,18 @@
 
   delta.py --program TIDEMILL --seconds N [--seed N] [--azure]
 
-First one run is killed (SIGKILL) at every named commit step that it passes. Then two runs, each a process with an
-input of its own, write to one more table at once, and are killed at random instants for --seconds. At last `tidemill
-verify` accounts for each event of the first table by its fields; delta-rs (tools/fetch-deltalake), which shares
-nothing with the program, counts rows, ids and dead letters of both, and rows at versions that have passed. --seed
-replays the instants.
+First one run is killed (SIGKILL) at every named commit step that it passes, and what is small in its tables is merged, down
+to one file of a partition. Then two runs, each a process with an input of its own, write to one more table at once, and are
+killed at random instants for --seconds. At last `tidemill verify` accounts for each event of the first table by its fields;
+delta-rs (tools/fetch-deltalake), which shares nothing with the program, counts rows, ids and dead letters of both, and rows
+at versions that have passed. --seed replays the instants.
 
 --azure: the tables are in Azure storage, on an Azurite of the test's own (tools/azurite). The two runs reach it through a
 proxy, which cuts their connections, loses answers of requests that were carried out, and refuses some as busy; the server
 is stopped and started again in between.
 """
 import argparse
+import collections
 import json
 import os
 import pathlib
@@ -156,6 +157,18 @@ class Run:
         self.end(process, 130)
         self.end(self.start(arguments=("--steps", "P", "--until-end")), 0)
 
+    def merge(self, faults):
+        """All that is small; delta-rs then finds one file in each partition. Returns how many."""
+        done = subprocess.run([*self.base, "vacuum", self.name, "--merge"], capture_output=True, text=True, env=self.environment)
+        if done.returncode != 0 or "merged " not in done.stdout:
+            faults.append(f"vacuum --merge: status {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}")
+        files = []
+        for table in (self.table, self.name + "-letters"):
+            files += collections.Counter(uri.rpartition("/")[0] for uri in self.store.table(table).file_uris()).values()
+        if not files or max(files) > 1:
+            faults.append(f"{self.name}: after a merge of all partitions have {files} files")
+        return len(files)
+
     def verdict(self):
         done = subprocess.run([*self.base, "verify", self.name, "--format", "json"], capture_output=True, text=True, env=self.environment)
         return verdict_of(done.stdout), done.stdout[-2000:] + done.stderr[-500:]
@@ -281,6 +294,7 @@ def main():
         faults = []
         alone = Run(options, place, store, "alone", "own", chance.choice(SERVE))
         steps = at_steps(alone, chance)
+        files = alone.merge(faults)
         verdict, text = alone.verdict()
         if verdict["verdict"] != "PASS":
             faults.append("the verdict: " + text)
@@ -296,7 +310,7 @@ def main():
         runs = [Run(options, place, store, name, "shared", serve) for name in ("left", "right")]
         kills, quiet = at_random(runs, chance, options.seconds)
         both = account(runs[0], runs, [run.name + "-letters" for run in runs], faults)
-        print(f"{steps} kills at named steps, {rows} rows in {last + 1} versions; {kills} at random instants of two writers of one "
+        print(f"{steps} kills at named steps, {rows} rows in {last + 1} versions and {files} files; {kills} at random instants of two writers of one "
               f"table, {both} rows in {store.table('shared').version() + 1} versions{quiet}; {len(faults)} faults")
         for fault in faults:
             print("  " + fault)

@@ -74,8 +74,11 @@ class Runs(UserTest):
         self.assertRegex(gone.out, r"removed files: \d+, \d+ bytes")
         named = [table / line.split()[1] for line in gone.out.splitlines() if line.startswith("  ")]
         self.assertTrue(named and not any(path.exists() for path in named), gone.out)
+        self.refused("vacuum", name, "--merge", "--dry-run", says="--dry-run")
         self.do("stop", name)
         self.end(process, status=130)
+        self.assertRegex(self.do("vacuum", name, "--merge").out, r"merged \d+ files into 2\n")
+        self.assertIn("no small files to merge", self.do("vacuum", name, "--merge").out)
         self.assert_whole(name)
         self.refused("vacuum", "telemetry", says="no run of 'telemetry'")
         self.do("run", "telemetry", *SMALL, "-q")
