@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kReferenceLatencyUs = 15'000'000;
 constexpr int64_t kDeltaEpochUs = 5'000'000;
 constexpr double kReferenceDuplicates = 0.0011;  // the injected 0.1 % and a tenth of it
-constexpr int64_t kDatabaseBytes = 256ll << 20;
+constexpr int64_t kDatabaseBytes = 128ll << 20;
 constexpr int64_t kDatabaseBytesPerTask = 128ll << 20;
 constexpr int64_t kKeyedDatabaseBytes = 1ll << 30;
 constexpr double kReferenceRate = 0.9;  // of the rate asked for

@@ -183,7 +183,7 @@ void add_serve(TableWriter& table) {
       .word("off");
   table.bytes("serve.duckdb.memory_limit", AT(serve.duckdb.memory_limit_bytes), "memory of the database")
       .range(64 * kMiB, kTiB)
-      .derived("256MiB and 128MiB for each task; with a key 1GiB at least");
+      .derived("128MiB, and as much for each task; with a key 1GiB at least");
   table.count("serve.duckdb.threads", AT(serve.duckdb.threads), "threads of the database").range(1, 256);
   table.text("serve.files.directory", AT(serve.files.directory),
              "where the JSON Lines files go, from the run's data directory on");
