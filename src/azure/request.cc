@@ -1,5 +1,7 @@
 #include "azure/request.h"
 
+#include <sys/socket.h>
+
 #include <cstring>
 #include <utility>
 
@@ -55,6 +57,14 @@ size_t take_status_and_header(char* data, size_t size, size_t count, void* to) {
   if (line.starts_with("HTTP/") && line.find(' ') != std::string_view::npos)
     answer.status = std::strtol(std::string(line.substr(line.find(' ') + 1, 3)).c_str(), nullptr, 10);
   return take_header(data, size, count, to);
+}
+
+// Bytes count as on their way when a buffer of the system has taken them. One that grows would take a whole
+// block, and of a slow connection nothing would then be seen for longer than the timeout.
+int bound_buffer(void*, curl_socket_t socket, curlsocktype) {
+  constexpr int kSendBuffer = 256 << 10;
+  (void)::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
+  return CURL_SOCKOPT_OK;
 }
 
 Answer::Failure failure_of(CURLcode code) {
@@ -177,6 +187,7 @@ Answer Transport::send(const Request& request, int64_t now_s, uint64_t body_limi
   curl.easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, std::min<long>(kConnectSeconds, timeout_s_));
   curl.easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl.easy_setopt(handle, CURLOPT_LOW_SPEED_TIME, static_cast<long>(timeout_s_));
+  curl.easy_setopt(handle, CURLOPT_SOCKOPTFUNCTION, &bound_buffer);
   curl.easy_setopt(handle, CURLOPT_HTTPHEADER, lines);
   curl.easy_setopt(handle, CURLOPT_HEADERFUNCTION, &take_status_and_header);
   curl.easy_setopt(handle, CURLOPT_HEADERDATA, &answer);

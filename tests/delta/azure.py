@@ -6,7 +6,8 @@
 
 trouble: a wrong key, a container that is not there, a host that is not there, a server whose clock is another, a signature
 (SAS) without the right to write; by one that has all rights a run that ends with PASS, whose rows delta-rs counts, and which
-is queried, replayed, vacuumed and removed. No output and no file of the run has the key or the signature.
+is queried, replayed, vacuumed and removed; a slow server, to which a run writes in bounded memory. No output and no file
+of the run has the key or the signature.
 """
 import argparse
 import http.server
@@ -25,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(ROOT / "build" / "deps" / "python-delta"))
 from azurite import CONTAINER, Server  # noqa: E402
 from program import Place, verdict_of  # noqa: E402
+from slow_proxy import SlowProxy, peak_mb  # noqa: E402
 
 try:
     from deltalake import DeltaTable, QueryBuilder
@@ -41,6 +43,18 @@ ingest: {{log: {{partitions: 2}}}}
 serve:
   delta: {{table: "{table}", partition_by: [type], azure.create: {create}}}
 pipeline: {{tasks: 2, epoch.interval: 100ms, retry.give_up: 2s}}
+"""
+
+
+SLOW_EVENTS, SLOW_MB = 20000, 120
+SLOW = """
+name: slow
+event: telemetry
+simulate: {{rate: max, count: {events}, duplicate_every: 1000}}
+ingest: {{log: {{partitions: 4}}}}
+process: [{{dedup: {{id: eventId, key: deviceId, last: 100}}}}]
+serve: {{delta: {{table: "{table}", azure: {{create: on, timeout: 2s}}}}}}
+pipeline: {{tasks: 2, memory: 16MiB}}
 """
 
 
@@ -182,6 +196,30 @@ class Trouble:
             self.faults.append("clean left something of the run, or took from the table")
 
 
+    def slow(self):
+        """A server that takes some hundred KB a second of each connection, and longer than `timeout` for a file."""
+        proxy = SlowProxy(self.server.port, 600_000, 0.01)
+        environment = {**os.environ, "AZURE_STORAGE_CONNECTION_STRING": self.server.connection(proxy.port)}
+        solution = self.place.write("slow.yaml", SLOW.format(events=SLOW_EVENTS, table=self.table("slow")))
+        self.expect("events are simulated", self.call("run", solution, "--steps", "CIDT", env=environment))
+        with open(os.path.join(self.place.path, "slow.log"), "w+") as log:
+            process = subprocess.Popen([*self.base, "run", solution, "--steps", "P", "--until-end"], stdin=subprocess.DEVNULL, stdout=log,
+                                       stderr=log, env=environment)
+            self.place.started.append(process)
+            most = peak_mb(process)
+            log.seek(0)
+            if process.returncode != 0 or most > SLOW_MB:
+                self.faults.append(f"slow: status {process.returncode}, {most:.0f} MB: {log.read()[-1500:]}")
+        proxy.bytes_per_s, proxy.delay_s = 1e9, 0
+        self.expect("nothing is lost or there twice", self.call("verify", "slow", env=environment), "Verdict: PASS")
+        counted = self.rows("slow/rawdata")
+        if counted != SLOW_EVENTS:
+            self.faults.append(f"slow: delta-rs counts {counted} rows")
+        passed = proxy.passed
+        proxy.close()
+        return f"a slow server took {passed / 1e6:.1f} MB with {most:.0f} MB of memory at most"
+
+
 def trouble(options, place, server):
     tests = Trouble(options, place, server)
     signature = server.sas("rwcdl")
@@ -189,7 +227,8 @@ def trouble(options, place, server):
     tests.refusals()
     tests.whole("by-signature", {"AZURE_STORAGE_CONNECTION_STRING": f"BlobEndpoint={server.url};SharedAccessSignature={signature}"})
     tests.whole("by-key", {"AZURE_STORAGE_CONNECTION_STRING": server.connection()})
-    print(f"{len(tests.faults)} faults")
+    slow = tests.slow()
+    print(f"{slow}; {len(tests.faults)} faults")
     for fault in tests.faults:
         print("  " + fault)
     return 1 if tests.faults else 0

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a PostgreSQL server may do to a run: TLS with the wrong certificate, a password that expires, a full disk.
+"""What a PostgreSQL server may do to a run: TLS with the wrong certificate, a password that expires, a full disk; be slow.
 
   trouble.py --program TIDEMILL
 
@@ -14,12 +14,25 @@ import sys
 from postgres import SKIPPED, ROOT, Server
 sys.path.insert(0, str(ROOT / "tests"))
 from program import Place, wait_for  # noqa: E402
+from slow_proxy import SlowProxy, peak_mb  # noqa: E402
 
 SOLUTION = """
 name: {name}
 event: telemetry
 simulate: {{rate: 4000, {more}}}
 serve: {{postgres: {{connection: "{url}", table: {name}}}}}
+"""
+
+# 60 MB of events, more than there is room for in memory.
+SLOW_EVENTS, SLOW_BYTES_PER_S, SLOW_MB = 60000, 6_000_000, 64
+SLOW = """
+name: slow
+event: telemetry
+simulate: {{rate: max, count: {events}, duplicate_every: 1000}}
+ingest: {{log: {{partitions: 4}}}}
+process: [{{dedup: {{id: eventId, key: deviceId, last: 100}}}}]
+serve: {{postgres: {{connection: "{url}", table: slow}}}}
+pipeline: {{tasks: 2, memory: 16MiB}}
 """
 
 # What PostgreSQL prints in another way than the events have it.
@@ -68,9 +81,9 @@ class Trouble:
                               env=environment or self.server.environment)
         return done.returncode, done.stdout + done.stderr
 
-    def begin(self, file, environment=None):
+    def begin(self, file, environment=None, *arguments):
         log = open(os.path.join(self.place.path, "run.log"), "w")
-        process = subprocess.Popen([*self.program, "run", file], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        process = subprocess.Popen([*self.program, "run", file, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    env=environment or self.server.environment)
         self.place.started.append(process)
         return process
@@ -124,6 +137,26 @@ def values_are_printed_otherwise(trouble):
     expect("other values are", done.returncode == 1 and "1 altered" in done.stdout, done.stdout)
 
 
+def server_is_slow(trouble):
+    proxy = SlowProxy(int(trouble.server.url.split(":")[-1].split("/")[0]), SLOW_BYTES_PER_S, 0.002)
+    url = trouble.server.url.replace(f":{proxy.target}/", f":{proxy.port}/") + "?sslmode=disable"
+    file = trouble.place.write("slow.yaml", SLOW.format(url=url, events=SLOW_EVENTS))
+    status, said = trouble.run(file, "--steps", "CIDT")
+    expect("events are simulated", status == 0, said)
+    process = trouble.begin(file, None, "--steps", "P", "--until-end")
+    most = peak_mb(process)
+    expect("a slow server is written to the end", process.returncode == 0, trouble.said())
+    expect(f"in at most {SLOW_MB} MB of memory, not {most:.0f}", most <= SLOW_MB, trouble.said())
+    expect("through the proxy", proxy.passed > 500 * SLOW_EVENTS, f"{proxy.passed} bytes")
+    proxy.bytes_per_s, proxy.delay_s = 1e9, 0
+    done = subprocess.run([*trouble.program, "verify", "slow"], capture_output=True, text=True, env=trouble.server.environment)
+    expect("nothing is lost or there twice", done.returncode == 0 and "Verdict: PASS" in done.stdout, done.stdout + done.stderr)
+    counted = trouble.server.psql('SELECT count(*), count(DISTINCT "eventId") FROM slow')[0]
+    expect(f"each of {SLOW_EVENTS} events is there once", counted == f"{SLOW_EVENTS}|{SLOW_EVENTS}", counted)
+    proxy.close()
+    return most
+
+
 def disk_is_full(trouble):
     small = os.path.join(trouble.place.path, "small")
     os.mkdir(small)
@@ -157,11 +190,12 @@ def main():
         password_expires(trouble)  # first, so that its user makes the tables that are for all
         tls(trouble)
         values_are_printed_otherwise(trouble)
+        most = server_is_slow(trouble)
         if os.geteuid() != 0:
-            print("TLS and an expired password; a full disk needs root, who may mount a small one")
+            print("TLS, an expired password and a slow server; a full disk needs root, who may mount a small one")
             return SKIPPED
         disk_is_full(trouble)
-        print("TLS, an expired password and a full disk are told and survived")
+        print(f"TLS, an expired password and a full disk are told and survived, a slow server with {most:.0f} MB at most")
         return 0
     finally:
         if trouble:
