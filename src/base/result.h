@@ -30,6 +30,7 @@ enum class Code {
   kUnknown,  // a commit whose answer was lost: ask the store what it holds
   kStopped,  // asked to stop
   kRefused,  // a store will not take it however often it is sent, or lets this user not write
+  kTooLong,  // a store has not the time for so much at once: less may do
 };
 
 struct [[nodiscard]] Error {

@@ -79,6 +79,7 @@ struct Armed {
   bool read_environment = false;
   std::string kill_at;
   long kill_count = 0;
+  long kill_times = 1;
   int kill_signal = SIGKILL;
   std::map<std::string, std::function<void()>, std::less<>> actions;
 };
@@ -99,6 +100,8 @@ void read_environment(Armed& state) {
   size_t colon = spec.find(':');
   state.kill_at = spec.substr(0, colon);
   state.kill_count = colon == std::string_view::npos ? 1 : std::atol(text + colon + 1);
+  if (const size_t times = spec.find('x', std::min(colon, spec.size())); times != std::string_view::npos)
+    state.kill_times = std::atol(text + times + 1);
   if (std::find(kSteps.begin(), kSteps.end(), state.kill_at) == kSteps.end()) {
     std::fprintf(stderr, "tidemill: TIDEMILL_KILL_AT, TIDEMILL_STOP_AT: %s: no such commit step\n", text);
     std::exit(2);
@@ -118,7 +121,8 @@ void pass_step(std::string_view name) {
   {
     std::lock_guard lock(state.mutex);
     if (!state.read_environment) read_environment(state);
-    if (state.kill_at == name && --state.kill_count == 0) ::kill(::getpid(), state.kill_signal);
+    if (state.kill_at == name && --state.kill_count <= 0 && state.kill_count > -state.kill_times)
+      ::kill(::getpid(), state.kill_signal);
     auto found = state.actions.find(name);
     if (found != state.actions.end()) action = found->second;
     if (state.kill_at.empty() && state.actions.empty()) steps_armed = false;

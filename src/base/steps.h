@@ -2,7 +2,8 @@
 // through by name on the way of a commit; a test asks for the process to be killed (SIGKILL) there.
 //
 // TIDEMILL_KILL_AT=<step>[:<n>] kills the process when it passes the step for the n-th time
-// (the first by default); TIDEMILL_STOP_AT halts it there (SIGSTOP). Read once, at the first step passed.
+// (the first by default); TIDEMILL_STOP_AT halts it there (SIGSTOP), with <n>x<m> at m times in a row. Read
+// once, at the first step passed.
 // In-process tests use arm_step.
 #pragma once
 

@@ -9,6 +9,7 @@ namespace tidemill::pipeline {
 namespace {
 
 constexpr int64_t kLookUpUs = 20'000;  // how often a wait looks whether it was abandoned
+constexpr int kTooLongTries = 2;       // the first may have been halted, or the store
 
 std::string seconds(int64_t us) {
   if (us < 1'000'000) return std::to_string((us + 999) / 1000) + " ms";
@@ -36,10 +37,7 @@ Status Committer::commit(EpochWork& work, const StopSignals& stop) {
       TM_TRY(wait_or_give_up(retries, "changelog: " + written.error().message, written.error()));
     }
   }
-  for (Status tried = try_once(work, retries); !tried.ok(); tried = try_once(work, retries)) {
-    if (!tried.error().retryable) return tried;
-    TM_TRY(wait_or_give_up(retries, "sink: " + tried.error().message, tried.error()));
-  }
+  TM_TRY(commit_rows(work, retries));
   commit_step("epoch.committed");
 
   if (parts_.listener != nullptr) {
@@ -71,6 +69,20 @@ Status Committer::write_frames(EpochWork& work) {
   TM_TRY(parts_.changelog->sync());
   commit_step("changelog.frame.durable");
   return {};
+}
+
+Status Committer::commit_rows(EpochWork& work, Retries& retries) {
+  const StopSignals& stop = retries.stop;
+  while (true) {
+    Status tried = try_once(work, retries);
+    work.time_share = parts_.writer->time_share();
+    if (tried.ok() || !tried.error().retryable) return tried;
+    if (work.time_share >= 1) ++retries.too_long;
+    const bool stops = stop.draining || stop.handing_back || stop.lost || stop.abandoned;
+    if (work.divisible && retries.too_long >= kTooLongTries && !stops)
+      return external_error(tried.error().message, Code::kTooLong);
+    TM_TRY(wait_or_give_up(retries, "sink: " + tried.error().message, tried.error()));
+  }
 }
 
 Status Committer::try_once(EpochWork& work, Retries& retries) {

@@ -19,6 +19,8 @@ struct EpochWork {
   CommitRequest request;
   std::vector<int64_t> created_us, enqueued_us;
   uint64_t events_in = 0, bytes_in = 0, dead = 0, dropped = 0;
+  bool divisible = false;  // its events may be read again and committed by fewer
+  double time_share = 0;   // SinkWriter::time_share, once it is committed
 };
 
 // Bounded exponential backoff with jitter.
@@ -69,7 +71,8 @@ class Committer {
   explicit Committer(Parts parts) : parts_(parts) {}
 
   // Returns when the epoch is committed, or with why it never will be (kFenced: somebody else owns a
-  // partition; kStopped: a signal ended the retries; it may then be committed or not).
+  // partition; kStopped: a signal ended the retries; it may then be committed or not; kTooLong: it is
+  // divisible, and was twice too long for the store, which holds nothing of it).
   Status commit(EpochWork& work, const StopSignals& stop);
 
  private:
@@ -78,8 +81,10 @@ class Committer {
     Backoff backoff;
     const StopSignals& stop;
     int64_t draining_us = 0;  // waited since the task drains, or hands back
+    int too_long = 0;         // tries that the store gave up for the time that they took
   };
   Status write_frames(EpochWork& work);
+  Status commit_rows(EpochWork& work, Retries& retries);
   Status try_once(EpochWork& work, Retries& retries);
   Status resolve_unknown(const EpochWork& work, const Error& why, Retries& retries);
   // Says `what`, and when it is tried again; returns when it is time, or with why it never is.

@@ -233,6 +233,32 @@ TEST(Interval, HasOneRowThroughCrashesStopsAndClocksThatGoBack) {
   }
 }
 
+TEST(Interval, IsDoneAgainWhereItsCommitIsGivenUpForARevocationOfWhatIsNotHeld) {
+  World world;
+  SeededRandom random(3);
+  world.append(random, 40);
+  auto task = world.open_task();
+  const AssignmentChange revoked{AssignmentChange::kRevoked, {world.topic->partition(1)}};
+  world.topic->change(0, revoked);
+  while (!task->commit_waiting()) {
+    ASSERT_TRUE(task->step(0).ok());
+    world.clock.sleep_us(50'000);
+  }
+  for (int i = 0; i < 1000; ++i) world.store->inject(Outcome::kFailRetryable);
+  world.topic->change(0, revoked);
+  for (int i = 0; i < 2; ++i) {
+    auto step = task->step(0);
+    ASSERT_TRUE(step.ok()) << step.error().message;
+  }
+  EXPECT_TRUE(world.store->rows().empty());
+  world.store->forget_injected();
+  world.topic->change(0, {AssignmentChange::kAssigned, {world.topic->partition(1)}});
+  ASSERT_TRUE(task->step(0).ok());
+  task.reset();
+  world.run_to_end();
+  world.expect_each_once();
+}
+
 TEST(Interval, IsDoneAgainWhereItsOperatorWasInterruptedByAStop) {
   World world;
   SeededRandom random(3);

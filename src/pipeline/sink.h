@@ -88,6 +88,9 @@ class SinkWriter {
   virtual void release(std::span<const TopicPartition> partitions) { (void)partitions; }
   virtual Result<std::unique_ptr<SinkOutput>> begin() = 0;
   virtual Status commit(SinkOutput& output, const CommitRequest& request) = 0;
+  // The share of the time that the store allows one commit which the last commit() took. 1 or more where it
+  // failed: fewer rows at once may do. 0: it may take as long as it likes. For whoever called commit().
+  virtual double time_share() const { return 0; }
   // What the store holds now, without taking over; in the order asked for.
   virtual Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) = 0;
   // Writes again what the store forgets in time though it is held: owner tokens and positions, unchanged.

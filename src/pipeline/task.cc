@@ -13,6 +13,8 @@ namespace {
 // Who was fenced in a partition that the source assigned to it hears "lost" within a heartbeat or two, unless
 // it was fenced by one that is itself no longer meant.
 constexpr int64_t kAwaitNs = 3'000'000'000;
+// A commit that takes less of the time that the store allows would have time for twice as much.
+constexpr double kAmpleShare = 0.25;
 
 }  // namespace
 
@@ -120,8 +122,16 @@ Status Task::drop_all() {
   return {};
 }
 
-// Another owner took over. Where the source assigns it says next which partitions are still meant.
-Status Task::after_fencing(Status status) {
+// Another owner took over: where the source assigns it says next which partitions are still meant. Or the
+// store has not the time for so much: the epoch begins again, and ends earlier.
+Status Task::after_failure(Status status) {
+  if (!status.ok() && status.error().code == Code::kTooLong) {
+    if (parts_.listener != nullptr) {
+      parts_.listener->on_retry("sink: too much for one commit: " + status.error().message +
+                                "; read again, at most " + std::to_string(max_events()) + " events at once");
+    }
+    return drop_and_restore({});
+  }
   if (status.ok() || status.error().code != Code::kFenced || !parts_.source->traits().assigns) return status;
   if (parts_.listener != nullptr) parts_.listener->on_retry("fenced: " + status.error().message);
   return drop_all();
@@ -149,7 +159,7 @@ Result<Task::Step> Task::step(int64_t timeout_us) {
 }
 
 Result<Task::Step> Task::step_on(int64_t timeout_us) {
-  TM_TRY(after_fencing(collect_commit()));
+  TM_TRY(after_failure(collect_commit()));
   keep_positions();
   if (ended_) {
     {
@@ -168,7 +178,7 @@ Result<Task::Step> Task::step_on(int64_t timeout_us) {
       std::lock_guard lock(mutex_);
       if (slot_state_ != Slot::kFree && !canary(Canary::kSnapshotPastSink)) return Step::kWaitingForCommit;
     }
-    TM_TRY(after_fencing(take_snapshots()));
+    TM_TRY(after_failure(take_snapshots()));
     return Step::kWorked;
   }
   if (stop_.draining || source_ended_) {
@@ -200,9 +210,8 @@ Result<Task::Step> Task::poll_and_process(int64_t timeout_us) {
     int64_t left_us = has_intervals() ? interval_left_us() : open_for_us() - age_us;
     request.timeout_us = std::clamp<int64_t>(left_us, 0, timeout_us);
   }
-  uint64_t max_events = parts_.limits.max_events > 0 ? parts_.limits.max_events : traits_.preferred_rows;
-  const uint64_t counted = has_intervals() ? 0 : std::min(epoch_.work.events_in, max_events - 1);
-  request.max_events = static_cast<size_t>(max_events - counted);
+  const uint64_t counted = has_intervals() ? 0 : std::min(epoch_.work.events_in, max_events() - 1);
+  request.max_events = static_cast<size_t>(max_events() - counted);
   auto polled = reader_->poll(request);
   if (!polled.ok()) {
     TM_TRY(poll_error(polled.error()));
@@ -274,23 +283,26 @@ Status Task::hand_back(const std::vector<TopicPartition>& partitions) {
   const bool gave_up = !handed.ok() && handed.error().code == Code::kStopped;
   if (!gave_up || stop_.draining || stop_.abandoned) return handed;
   if (parts_.listener != nullptr) parts_.listener->on_retry("revoked: " + handed.error().message);
-  return drop_lost(partitions);
+  // Also where nothing of them was held: what was given up is that of others.
+  return drop_and_restore(partitions);
 }
 
 Status Task::commit_and_hand_back(const std::vector<TopicPartition>& partitions) {
   if (has_intervals()) {
     // The one that is open ends at its next owner's.
     wait_for_commit(INT64_MAX);
-    return after_fencing(drop_lost(partitions));
+    TM_TRY(after_failure(collect_commit()));
+    for (const TopicPartition& tp : partitions) awaited_.erase(tp);
+    return drop_lost(partitions);
   }
   if (!epoch_.empty()) TM_TRY(end_epoch());
   while (ended_) {
     wait_for_commit(INT64_MAX);
-    TM_TRY(after_fencing(collect_commit()));
+    TM_TRY(after_failure(collect_commit()));
     if (ended_) TM_TRY(hand_over());
   }
   wait_for_commit(INT64_MAX);
-  TM_TRY(after_fencing(collect_commit()));
+  TM_TRY(after_failure(collect_commit()));
   for (const TopicPartition& tp : partitions) awaited_.erase(tp);
   release(partitions);
   return {};
@@ -302,23 +314,32 @@ Status Task::drop_lost(const std::vector<TopicPartition>& partitions) {
     release(partitions);
     return {};
   }
-  // Whatever is open or on its way touches the lost partitions too, and cannot commit. All of it is
-  // dropped, and the partitions that stay are restored to what the sink holds.
+  // Whatever is open or on its way touches the lost partitions too, and cannot commit.
+  return drop_and_restore(partitions);
+}
+
+// All that is open or on its way is dropped, and the partitions that stay are restored to what the sink
+// holds.
+Status Task::drop_and_restore(const std::vector<TopicPartition>& lost) {
   epoch_ = OpenEpoch{};
   ended_.reset();
   stop_.lost = true;
   wait_for_commit(INT64_MAX);
   stop_.lost = false;
   Status committed = collect_commit();
-  const bool dropped = !committed.ok() && committed.error().code == Code::kStopped && !stop_.draining;
-  if (!committed.ok() && committed.error().code != Code::kFenced && !dropped) return committed;
+  if (!committed.ok()) {
+    const Code why = committed.error().code;
+    const bool dropped =
+        why == Code::kFenced || why == Code::kTooLong || (why == Code::kStopped && !stop_.draining);
+    if (!dropped) return committed;
+  }
   {
     std::lock_guard lock(mutex_);
     slot_.reset();
   }
-  std::vector<TopicPartition> all = partitions, kept;
+  std::vector<TopicPartition> all = lost, kept;
   for (const auto& [source, lane] : lanes_) {
-    if (std::find(partitions.begin(), partitions.end(), source) == partitions.end()) kept.push_back(source);
+    if (std::find(lost.begin(), lost.end(), source) == lost.end()) kept.push_back(source);
   }
   all.insert(all.end(), kept.begin(), kept.end());
   release(all);
@@ -396,11 +417,25 @@ Status Task::deliver(BatchPtr batch) {
   return epoch_.output->write(batch);
 }
 
+uint64_t Task::max_events() const {
+  return std::min(most_events_,
+                  parts_.limits.max_events > 0 ? parts_.limits.max_events : traits_.preferred_rows);
+}
+
+// Of the epoch in the slot.
+void Task::commit_fewer() {
+  most_events_ = std::max<uint64_t>(std::min(slot_->events_in, max_events()) / 2, 1);
+}
+
+void Task::commit_more() {
+  const bool full = slot_->events_in > most_events_ / 2;
+  if (full && slot_->time_share < kAmpleShare) most_events_ *= 2;
+}
+
 bool Task::epoch_full() const {
   // The events of an interval are kept elsewhere; here are its dead letters.
   if (has_intervals()) return epoch_.output->memory_bytes() >= parts_.limits.max_bytes;
-  uint64_t max_events = parts_.limits.max_events > 0 ? parts_.limits.max_events : traits_.preferred_rows;
-  return epoch_.work.events_in >= max_events || epoch_.work.bytes_in >= traits_.preferred_bytes ||
+  return epoch_.work.events_in >= max_events() || epoch_.work.bytes_in >= traits_.preferred_bytes ||
          epoch_.work.bytes_in + epoch_.output->memory_bytes() >= parts_.limits.max_bytes;
 }
 
@@ -475,6 +510,7 @@ Status Task::end_epoch() {
     work.request.partitions.push_back(std::move(ended));
   }
   work.request.commit_token = reader_->commit_token();
+  work.divisible = !has_intervals() && work.events_in > 1 && max_events() > 1;
   epoch_ = OpenEpoch{};
   commit_step("epoch.ended");
   ended_ = std::move(work);
@@ -504,7 +540,11 @@ Status Task::collect_commit() {
     std::lock_guard lock(mutex_);
     if (slot_state_ != Slot::kDone) return {};
     slot_state_ = Slot::kFree;
-    if (!slot_result_.ok()) return slot_result_;
+    if (!slot_result_.ok()) {
+      if (slot_result_.error().code == Code::kTooLong) commit_fewer();
+      return slot_result_;
+    }
+    commit_more();
     for (const PartitionEpoch& epoch : slot_->request.partitions) {
       positions.emplace_back(epoch.source, epoch.next);
       auto found = progress_.find(epoch.source);

@@ -128,7 +128,7 @@ class Task {
   Status take_awaited();
   void keep_positions();
   Status drop_all();
-  Status after_fencing(Status status);
+  Status after_failure(Status status);
   Status collect_commit();
   Status process(BatchPtr batch);
   Status deliver(BatchPtr batch);
@@ -137,6 +137,9 @@ class Task {
   int64_t open_for_us() const;
   int64_t waited_us(const Batch& batch) const;
   bool epoch_full() const;
+  uint64_t max_events() const;
+  void commit_fewer();
+  void commit_more();
   bool epoch_due(int64_t now_ns) const;
   bool has_intervals() const { return parts_.plan->every_us > 0; }
   int64_t interval_left_us() const;
@@ -150,6 +153,7 @@ class Task {
   Status hand_back(const std::vector<TopicPartition>& partitions);
   Status commit_and_hand_back(const std::vector<TopicPartition>& partitions);
   Status drop_lost(const std::vector<TopicPartition>& partitions);
+  Status drop_and_restore(const std::vector<TopicPartition>& lost);
   void release(const std::vector<TopicPartition>& partitions);
   void give_back();
   size_t changelog_part_bytes() const;
@@ -173,6 +177,7 @@ class Task {
   bool first_epoch_ = true;  // none has ended yet
   bool start_due_ = false;   // a start that moves is committed first, however little was read
   bool source_ended_ = false;
+  uint64_t most_events_ = UINT64_MAX;  // of an epoch, as far as the store has time for it
   bool snapshot_due_ = false;
   bool given_back_ = false;
   bool interrupted_ = false;  // an operator, while it drains

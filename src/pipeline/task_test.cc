@@ -397,6 +397,68 @@ TEST(Task, RevokedAndLostPartitionsAreDroppedWhereTheStoreIsDownForLong) {
   }
 }
 
+// What was given up is of other partitions, whose lanes are ahead of the store then.
+TEST(Task, ACommitThatIsGivenUpIsDroppedAlsoWhereNothingOfWhatIsRevokedIsHeld) {
+  World world;
+  SeededRandom random(6);
+  world.append(random, 50);
+  auto task = world.open_task({world.topic->partition(0)});
+  while (!task->commit_waiting()) ASSERT_TRUE(task->step(0).ok());
+  for (int i = 0; i < 1000; ++i) world.store->inject(Outcome::kFailRetryable);
+  world.topic->change(0, {AssignmentChange::kRevoked, {world.topic->partition(1)}});
+  auto step = task->step(0);
+  ASSERT_TRUE(step.ok()) << step.error().message;
+  EXPECT_TRUE(world.store->rows().empty());
+  world.store->forget_injected();
+  world.topic->change(0, {AssignmentChange::kAssigned, {world.topic->partition(1)}});
+  Status ended = run_to_end(world, *task);
+  ASSERT_TRUE(ended.ok()) << ended.error().message;
+  world.expect_exactly_once();
+}
+
+TEST(Task, WhatIsTooMuchForOneCommitIsReadAgainAndCommittedByFewer) {
+  for (const bool in_transaction : {false, true}) {
+    ModelStore::Options options;
+    options.changelog_in_transaction = in_transaction;
+    World world(options);
+    SeededRandom random(9);
+    world.append(random, 400);
+    auto task = world.open_task(world.all());
+    world.store->set_most_rows(9);
+    for (size_t seen = 0, i = 0; i < 600; ++i) {
+      if (task->commit_waiting()) task->run_commit();
+      auto step = task->step(0);
+      ASSERT_TRUE(step.ok()) << step.error().message;
+      const size_t rows = world.store->rows().size();
+      EXPECT_LT(rows - seen, 9U);
+      seen = rows;
+    }
+    ASSERT_EQ(world.store->rows().size(), world.expected.size());
+    const uint64_t small = world.store->commits();
+    // Epochs have 40 events again, once there is time.
+    world.store->set_most_rows(SIZE_MAX);
+    world.append(random, 400);
+    Status ended = run_to_end(world, *task);
+    ASSERT_TRUE(ended.ok()) << ended.error().message;
+    EXPECT_LT(world.store->commits() - small, 18U);
+    world.expect_exactly_once();
+  }
+}
+
+TEST(Task, AStoreThatHasNoTimeForOneEventStopsTheTask) {
+  World world;
+  SeededRandom random(9);
+  world.append(random, 100);
+  world.store->set_most_rows(1);
+  auto task = world.open_task(world.all());
+  const int64_t begun_us = world.clock.wall_us();
+  Status ended = run_to_end(world, *task);
+  ASSERT_FALSE(ended.ok());
+  EXPECT_NE(ended.error().message.find("gave up after"), std::string::npos) << ended.error().message;
+  EXPECT_LT(world.clock.wall_us() - begun_us, 2 * RetryPolicy().give_up_us);
+  EXPECT_TRUE(world.store->rows().empty());
+}
+
 TEST(Task, TheFirstEpochIsNotKeptWaitingAndLaterOnesGatherEvents) {
   World world;
   SeededRandom random(1);

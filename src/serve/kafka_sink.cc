@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/steps.h"
 #include "kafka/topic_pattern.h"
 #include "pipeline/kafka_changelog.h"
@@ -39,6 +40,7 @@ class KafkaWriter final : public pipeline::SinkWriter {
     return std::unique_ptr<pipeline::SinkOutput>(std::make_unique<KafkaOutput>(sink_.layout_, rows_.get()));
   }
   Status commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) override;
+  double time_share() const override { return time_share_; }
   Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override;
   Status keep() override;
 
@@ -63,6 +65,7 @@ class KafkaWriter final : public pipeline::SinkWriter {
   std::string id_;  // of producer_
   // Null after a commit whose outcome is not known: its id is then fenced, and never used again.
   std::unique_ptr<kafka::Producer> producer_;
+  double time_share_ = 0;
 };
 
 Status KafkaWriter::open_producer() {
@@ -200,6 +203,7 @@ Status KafkaWriter::check_owned(const pipeline::CommitRequest& request) const {
 }
 
 Status KafkaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitRequest& request) {
+  time_share_ = 0;
   TM_TRY(check_owned(request));
   if (producer_ == nullptr) {
     std::lock_guard lock(sink_.takeover_);
@@ -209,6 +213,7 @@ Status KafkaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitR
   const int timeout_ms = sink_.options_.transaction_timeout_ms;
   TM_TRY(static_cast<KafkaOutput&>(output).acknowledged(std::min(timeout_ms, kAcknowledgedMs)));
   if (rows_ != nullptr) commit_step("kafka.rows.acknowledged");
+  const int64_t begun_ns = Clock::system().steady_ns();
   Error why;
   kafka::Producer::End end = kafka::Producer::End::kUnknown;
   Status filled = fill_transaction(static_cast<KafkaOutput&>(output), request);
@@ -218,6 +223,7 @@ Status KafkaWriter::commit(pipeline::SinkOutput& output, const pipeline::CommitR
     why = std::move(filled).error();
     end = producer_->abort(timeout_ms, why);
   }
+  time_share_ = static_cast<double>(Clock::system().steady_ns() - begun_ns) / (timeout_ms * 1e6);
   switch (end) {
     case kafka::Producer::End::kDone:
       break;

@@ -4,7 +4,8 @@
   cluster.py rolling --program TIDEMILL [--restarts N]   three brokers, stopped and started again one after another, by
                                                          SIGTERM and by SIGKILL in turn, while simulator and relay run
   cluster.py pause --program TIDEMILL [--pauses N]       SIGSTOP in the middle of a transaction, SIGCONT when the broker
-                                                         has given the transaction up
+                                                         has given the transaction up; and once more when it is tried
+                                                         again: then its events are committed by fewer at once
   cluster.py version --program TIDEMILL --version 3.9    a relay on another Kafka, verified by the program alone
 
 Every event is accounted for at the end, as in kafka.py.
@@ -27,22 +28,23 @@ EVENTS = 3000
 TRANSACTION_TIMEOUT_MS = 3000
 STEPS = ("--steps", "CIDPTM", "--duration", "forever")  # with M for its progress lines
 CLEANUP_MS = 200  # how often a broker looks for transactions that took too long
-PAUSE_AT = ("kafka.begun:3", "kafka.rows.produced:4", "kafka.offsets.sent:3")
+PAUSE_AT = ("kafka.rows.produced:4", "kafka.offsets.sent:3")  # the broker knows of the transaction
 
 
 class Lasting(Relay):
-    """From topic to topic of one cluster. `more`: of the solution's serve.kafka."""
+    """From topic to topic of one cluster. `more`: of the solution's serve.kafka; `settings`: of the command."""
 
-    def __init__(self, program, place, broker, more=""):
+    def __init__(self, program, place, broker, more="", settings=()):
         at = f'brokers: "{broker.address}"'
         super().__init__(program, place, f"{{kafka: {{{at}, topic: kills-in, partitions: 4}}}}", f"{{kafka: {{{at}, topic: kills-out{more}}}}}")
         self.running = None
+        self.settings = settings
 
     def begin(self, stop_at=None):
         os.environ.pop("TIDEMILL_STOP_AT", None)
         if stop_at:
             os.environ["TIDEMILL_STOP_AT"] = stop_at
-        self.running = self.start(arguments=STEPS)
+        self.running = self.start(arguments=(*STEPS, *self.settings))
         self.place.started.append(self.running)
 
     def whole_log(self):
@@ -54,7 +56,7 @@ def finish(relay, broker):
     os.environ.pop("TIDEMILL_STOP_AT", None)
     relay.running.terminate()
     # One after the other: what the simulator sends while it stops is to be read, too.
-    for next_one, expected in ((lambda: relay.running, 130), (lambda: relay.start(arguments=("--steps", "P", "--until-end")), 0)):
+    for next_one, expected in ((lambda: relay.running, 130), (lambda: relay.start(arguments=("--steps", "P", "--until-end", *relay.settings)), 0)):
         status = next_one().wait(timeout=120)
         if status != expected:
             raise AssertionError(f"the last run ended with status {status}")
@@ -121,22 +123,32 @@ def stopped(process):
 def pause(options, place):
     broker = Broker(place, "--set", f"transaction.abort.timed.out.transaction.cleanup.interval.ms={CLEANUP_MS}")
     try:
-        relay = Lasting(options.program, place, broker, more=f", transaction_timeout: {TRANSACTION_TIMEOUT_MS}ms")
+        relay = Lasting(options.program, place, broker, more=f", transaction_timeout: {TRANSACTION_TIMEOUT_MS}ms",
+                        settings=("--set", "pipeline.tasks=1"))
         steps = [PAUSE_AT[(options.seed + i) % len(PAUSE_AT)] for i in range(options.pauses)]
         for step in steps:
-            relay.begin(stop_at=step)
-            wait_for(f"the stop at {step}", lambda: stopped(relay.running) or alive(relay))
-            time.sleep((TRANSACTION_TIMEOUT_MS + 5 * CLEANUP_MS) / 1000)  # is what is tested
-            before = len(relay.whole_log())
-            relay.running.send_signal(signal.SIGCONT)
+            began = len(relay.whole_log()) if relay.running else 0
+            relay.begin(stop_at=step + "x2")
+            for _ in range(2):
+                wait_for(f"the stop at {step}", lambda: stopped(relay.running) or alive(relay))
+                time.sleep((TRANSACTION_TIMEOUT_MS + 5 * CLEANUP_MS) / 1000)  # is what is tested
+                before = len(relay.whole_log())
+                relay.running.send_signal(signal.SIGCONT)
             wait_for("events being stored", lambda: re.search(r"stored +[1-9]", relay.whole_log()[before:]) or alive(relay))
-            print(f"{step}: went on; " + "; ".join(re.findall(r"warning (sink: .*)", relay.whole_log()[before:])[:1]), flush=True)
+            said = re.findall(r"warning (.*)", relay.whole_log()[began:])
+            print(f"{step}: went on; " + "; ".join(said), flush=True)
+            for wanted in (r"sink: .*; trying again in", r"sink: too much for one commit: .*; read again, at most \d+ events at once"):
+                if not any(re.fullmatch(wanted + ".*", line) for line in said):
+                    raise AssertionError(f"{step}: the log does not say '{wanted}'")
+            for line in said:
+                if "took over" in line:
+                    raise AssertionError(f"{step}: nobody took over: {line}")
             if step != steps[-1]:
                 relay.running.terminate()
                 if relay.running.wait(timeout=60) != 130:
                     raise AssertionError(f"{step}: the relay ended with status {relay.running.returncode}\n{relay.log()}")
         faults, counted = finish(relay, broker)
-        return faults, f"{len(steps)} pauses of more than transaction_timeout; {counted}"
+        return faults, f"{2 * len(steps)} pauses of more than transaction_timeout; {counted}"
     finally:
         broker.down()
 

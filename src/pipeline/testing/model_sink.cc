@@ -82,6 +82,10 @@ class ModelWriter final : public SinkWriter {
   Status commit(SinkOutput& output, const CommitRequest& request) override {
     std::unique_lock lock(store_->mutex_);
     TM_TRY(store_->check_reachable());
+    time_share_ = store_->most_rows_ == SIZE_MAX
+                      ? 0
+                      : static_cast<double>(output.rows()) / static_cast<double>(store_->most_rows_);
+    if (time_share_ >= 1) return external_error("model store: it took too long", Code::kFailed, true);
     Outcome outcome = Outcome::kSucceed;
     if (!store_->outcomes_.empty()) {
       outcome = store_->outcomes_.front();
@@ -107,6 +111,8 @@ class ModelWriter final : public SinkWriter {
     }
     return {};
   }
+
+  double time_share() const override { return time_share_; }
 
   Result<std::vector<Committed>> committed(std::span<const TopicPartition> partitions) override {
     {
@@ -151,6 +157,7 @@ class ModelWriter final : public SinkWriter {
 
   std::shared_ptr<ModelStore> store_;
   bool splice_;
+  double time_share_ = 0;
 };
 
 void ModelStore::inject(Outcome outcome) {
@@ -178,6 +185,10 @@ void ModelStore::set_reachable(std::function<bool()> reachable) {
 Status ModelStore::check_reachable() const {
   if (!reachable_ || reachable_()) return {};
   return external_error("model store: the process is gone");
+}
+void ModelStore::set_most_rows(size_t rows) {
+  std::lock_guard lock(mutex_);
+  most_rows_ = rows;
 }
 void ModelStore::fail_acquires(int times) {
   std::lock_guard lock(mutex_);

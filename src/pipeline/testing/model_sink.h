@@ -55,6 +55,8 @@ class ModelStore {
   // Asked at every call: where it answers false, the call fails for good and changes nothing. For a
   // process that is dead while its objects still run.
   void set_reachable(std::function<bool()> reachable);
+  // A commit of so many rows or more takes longer than the store allows, and others so much less.
+  void set_most_rows(size_t rows);
   // acquire() fails so many times, retryably.
   void fail_acquires(int times);
 
@@ -85,6 +87,7 @@ class ModelStore {
   bool hanging_ = false;
   bool released_ = false;
   int failing_acquires_ = 0;
+  size_t most_rows_ = SIZE_MAX;
   std::function<bool()> reachable_;
   uint64_t commits_ = 0;
   std::string commit_token_;
