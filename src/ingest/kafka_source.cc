@@ -344,7 +344,7 @@ Status KafkaSource::look_for_topics() {
 
 Result<std::map<std::string, int32_t>> KafkaSource::found_now() {
   if (kafka::is_pattern(options_.topic)) return admin_->matching(options_.topic);
-  TM_ASSIGN(int32_t count, admin_->partition_count(options_.topic));
+  TM_ASSIGN(int32_t count, admin_->partitions_now(options_.topic));
   return std::map<std::string, int32_t>{{options_.topic, count}};
 }
 
@@ -450,7 +450,7 @@ Result<std::vector<std::pair<TopicPartition, Offset>>> KafkaSource::ends() {
   if (pattern) TM_TRY(look_again());
   if (!pattern && options_.membership && !options_.keyed) {
     // The group reads those that were added within seconds.
-    TM_ASSIGN(int32_t count, admin_->partition_count(options_.topic));
+    TM_ASSIGN(int32_t count, admin_->partitions_now(options_.topic));
     std::lock_guard lock(mutex_);
     told_[options_.topic] = std::max(told_[options_.topic], count);
   }

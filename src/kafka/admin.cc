@@ -15,6 +15,8 @@ namespace {
 constexpr int64_t kLookAgainUs = 20'000;
 constexpr int64_t kNewMs = 3'000;  // how long brokers may not yet know a new topic
 constexpr int kTurnMs = 500;
+constexpr int kShortMs = 1'000;  // of what is asked again and again
+constexpr int kSlackMs = 5'000;  // of the client's own timeouts
 constexpr std::array kStaleLeader = {
     RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH,      RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH,
     RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
@@ -42,11 +44,12 @@ Result<std::unique_ptr<Admin>> Admin::open(const Connection& connection, int tim
 }
 
 Status Admin::request(const std::string& what, rd_kafka_admin_op_t operation, int isolation, const Ask& ask,
-                      const Take& take) {
+                      const Take& take, std::optional<int> timeout_ms) {
+  const int patience_ms = timeout_ms.value_or(timeout_ms_);
   OwnedQueue queue(api().queue_new(client_->get()));
   OwnedOptions wanted(api().AdminOptions_new(client_->get(), operation));
   char why[256];
-  if (api().AdminOptions_set_request_timeout(wanted.get(), timeout_ms_, why, sizeof why) !=
+  if (api().AdminOptions_set_request_timeout(wanted.get(), patience_ms, why, sizeof why) !=
       RD_KAFKA_RESP_ERR_NO_ERROR) {
     return internal_error(what + ": " + why);
   }
@@ -65,7 +68,7 @@ Status Admin::request(const std::string& what, rd_kafka_admin_op_t operation, in
     event.reset(api().queue_poll(queue.get(), kTurnMs));
     api().poll(client_->get(), 0);  // errors of connections
     const int64_t passed_ms = (Clock::system().steady_ns() - start_ns) / 1'000'000;
-    if (event == nullptr && (passed_ms > timeout_ms_ + 5'000 || client_->hopeless(start_ns))) {
+    if (event == nullptr && (passed_ms > patience_ms + kSlackMs || client_->hopeless(start_ns))) {
       return client_->error(what, RD_KAFKA_RESP_ERR__TIMED_OUT);
     }
   }
@@ -110,6 +113,35 @@ Result<int32_t> Admin::partition_count(const std::string& topic) {
     if (metadata->topics[i].topic == topic) count = metadata->topics[i].partition_cnt;
   }
   api().metadata_destroy(metadata);
+  return count;
+}
+
+Result<int32_t> Admin::partitions_now(const std::string& topic) {
+  const std::string what = "partitions of topic " + topic;
+  const char* name = topic.c_str();
+  rd_kafka_TopicCollection_t* one = api().TopicCollection_of_topic_names(&name, 1);
+  int32_t count = 0;
+  Status asked = request(
+      what, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, -1,
+      [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+        api().DescribeTopics(client_->get(), one, options, queue);
+      },
+      [&](rd_kafka_event_t* event) -> Status {
+        size_t topics = 0, partitions = 0;
+        const rd_kafka_TopicDescription_t** told =
+            api().DescribeTopics_result_topics(api().event_DescribeTopics_result(event), &topics);
+        if (topics == 0) return {};
+        rd_kafka_error_t* error = const_cast<rd_kafka_error_t*>(api().TopicDescription_error(told[0]));
+        const auto code = error == nullptr ? RD_KAFKA_RESP_ERR_NO_ERROR : api().error_code(error);
+        if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return {};
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client_->error(what, code);
+        (void)api().TopicDescription_partitions(told[0], &partitions);
+        count = static_cast<int32_t>(partitions);
+        return {};
+      },
+      kShortMs);
+  api().TopicCollection_destroy(one);
+  TM_TRY(asked);
   return count;
 }
 

@@ -80,6 +80,8 @@ class Admin {
   Result<TopicLimits> limits(const std::string& topic);
   // Partitions of the topic; 0: there is none.
   Result<int32_t> partition_count(const std::string& topic);
+  // The same, of this topic alone, for whoever asks again and again. Waits a second at most.
+  Result<int32_t> partitions_now(const std::string& topic);
   // The topics that match (topic_pattern.h), with their partitions.
   Result<std::map<std::string, int32_t>> matching(const std::string& pattern);
   // In the order asked for.
@@ -103,9 +105,9 @@ class Admin {
       : connection_(std::move(connection)), client_(std::move(client)), timeout_ms_(timeout_ms) {}
   using Ask = std::function<void(const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>;
   using Take = std::function<Status(rd_kafka_event_t*)>;
-  // `isolation`: of offsets; -1: it does not matter.
+  // `isolation`: of offsets; -1: it does not matter. `timeout_ms`: instead of timeout_ms_.
   Status request(const std::string& what, rd_kafka_admin_op_t operation, int isolation, const Ask& ask,
-                 const Take& take);
+                 const Take& take, std::optional<int> timeout_ms = std::nullopt);
   // A request to partitions' leaders, until they are there: a new topic has them a moment later. librdkafka
   // keeps to those that it knows until it is told to look again, which is done here where they have changed.
   Status request_leaders(const std::function<Status(rd_kafka_resp_err_t* of_a_partition)>& ask);

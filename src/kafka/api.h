@@ -47,6 +47,9 @@
   F(ConfigResource_error_string) F(ConfigEntry_name) F(ConfigEntry_value)                                 \
   F(ListOffsets) F(event_ListOffsets_result) F(ListOffsets_result_infos)                                  \
   F(ListOffsetsResultInfo_topic_partition)                                                                \
+  F(TopicCollection_of_topic_names) F(TopicCollection_destroy) F(DescribeTopics)                          \
+  F(event_DescribeTopics_result) F(DescribeTopics_result_topics) F(TopicDescription_error)                \
+  F(TopicDescription_partitions)                                                                          \
   F(DeleteRecords_new) F(DeleteRecords_destroy) F(DeleteRecords) F(event_DeleteRecords_result)            \
   F(DeleteRecords_result_offsets) F(committed) F(commit) F(commit_queue)                                  \
   F(event_topic_partition_list) F(clusterid) F(mem_free)

@@ -92,6 +92,26 @@ TEST(KafkaConnection, RefusesPropertiesThatWouldBreakTheGuaranteeAndPassesOthers
   EXPECT_THAT(connection_properties(connection).value(), Contains(Pair("socket.keepalive.enable", "true")));
 }
 
+TEST(KafkaConnection, RefusesWhatHasASettingOfItsOwnAndWhatWouldHoldRecordsBack) {
+  const auto because = [](const char* name) {
+    Connection connection = plain();
+    connection.properties = {{name, "1"}};
+    return problem(connection);
+  };
+  for (const char* name : {"session.timeout.ms", "heartbeat.interval.ms", "transaction.timeout.ms"}) {
+    EXPECT_EQ(because(name),
+              std::string("properties.") + name + ": cannot be set: it has a setting of its own");
+  }
+  for (const char* name :
+       {"linger.ms", "batch.num.messages", "queue.buffering.max.messages", "queue.buffering.max.kbytes",
+        "queue.buffering.max.ms", "queue.buffering.backpressure.threshold"}) {
+    EXPECT_EQ(because(name),
+              std::string("properties.") + name +
+                  ": cannot be set: the program says itself when records are sent, and how many "
+                  "wait");
+  }
+}
+
 TEST(KafkaConnection, KnowsTheSameClusterByOneCommonBroker) {
   Connection other = plain();
   other.brokers = "c:9092, b:9092";

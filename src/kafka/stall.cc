@@ -52,7 +52,7 @@ void StallWatch::start() {
 
 void StallWatch::look() {
   for (const std::string& topic : topics_) {
-    auto count = admin_->partition_count(topic);
+    auto count = admin_->partitions_now(topic);
     if (!count.ok() || *count == 0 || closing_) continue;
     std::vector<TopicPartition> all;
     for (int32_t p = 0; p < *count; ++p) all.push_back({topic, Partition(p)});

@@ -473,7 +473,11 @@ Status KafkaSink::prepare_limits() {
                       std::to_string(limits.bytes) + " bytes; set its max.message.bytes to " +
                       std::to_string(kLeastBytes) + " or more, and message.max.bytes under properties, too");
   }
-  const size_t least = std::min({layout_.rows.bytes, layout_.letters.bytes, kBatchBytes});
+  size_t least = std::min({layout_.rows.bytes, layout_.letters.bytes, kBatchBytes});
+  if (options_.stateful) {
+    TM_ASSIGN(kafka::TopicLimits frames, admin_->limits(pipeline::kafka_changelog_topic(options_.pipeline)));
+    least = std::min(least, frames.bytes);
+  }
   if (least < kBatchBytes)
     writing_.properties.emplace(writing_.properties.begin(), "batch.size", std::to_string(least));
   return {};

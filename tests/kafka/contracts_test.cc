@@ -487,6 +487,62 @@ TEST(KafkaSource, FindsPartitionsThatAreAddedWhereNoGroupSharesThem) {
   }
 }
 
+TEST(KafkaSource, TellsTheEndsOfPartitionsThatTheGroupIsGiven) {
+  auto admin = kafka::Admin::open(broker()).value();
+  for (const bool keyed : {false, true}) {
+    kafka::NewTopic input;
+    input.name = fresh("in");
+    ASSERT_TRUE(admin->create_topic(input).ok());
+    ingest::KafkaSourceOptions options;
+    options.connection = broker();
+    options.topic = input.name;
+    options.pipeline = fresh("pipe");
+    options.membership.emplace();
+    options.keyed = keyed;
+    auto source = ingest::KafkaSource::open(options).value();
+    EXPECT_EQ(source->ends().value().size(), 1u);
+    ASSERT_TRUE(admin->grow_topic(input.name, 3).ok());
+    EXPECT_EQ(source->ends().value().size(), keyed ? 1u : 3u) << "state by key is not read beyond it";
+  }
+}
+
+TEST(KafkaSource, SaysHowAPositionIsForgottenWhereTheGroupHoldsIt) {
+  auto admin = kafka::Admin::open(broker()).value();
+  kafka::NewTopic input;
+  input.name = fresh("in");
+  ASSERT_TRUE(admin->create_topic(input).ok());
+  for (const bool shared : {true, false}) {
+    ingest::KafkaSourceOptions options;
+    options.connection = broker();
+    options.topic = input.name;
+    options.pipeline = fresh("pipe");
+    if (shared) options.membership.emplace();
+    const std::string command = "kafka-consumer-groups --bootstrap-server " + broker().brokers + " --group " +
+                                options.pipeline + " --topic " + input.name + ":0 --delete-offsets";
+    for (const bool elsewhere : {false, true}) {
+      auto source = ingest::KafkaSource::open(options).value();
+      if (elsewhere) source->tell_group();  // the sink keeps positions
+      auto reader = source->open_reader(0).value();
+      Status checked = reader->check_position({input.name, Partition(0)}, {Offset(7), LeaderEpoch(0)});
+      ASSERT_FALSE(checked.ok());
+      const std::string& said = checked.error().message;
+      EXPECT_NE(said.find("events 0 to 6 (7) were lost"), std::string::npos) << said;
+      EXPECT_EQ(said.find(command) != std::string::npos, shared && !elsewhere) << said;
+    }
+  }
+}
+
+TEST(KafkaAdmin, TellsTheNumberOfOneTopicsPartitions) {
+  auto admin = kafka::Admin::open(broker()).value();
+  const std::string missing = fresh("missing");
+  EXPECT_EQ(admin->partitions_now(missing).value(), 0);
+  kafka::NewTopic topic;
+  topic.name = fresh("in");
+  topic.partitions = 3;
+  ASSERT_TRUE(admin->create_topic(topic).ok());
+  EXPECT_EQ(admin->partitions_now(topic.name).value(), 3);
+}
+
 // Whose positions are kept under the partitions of a topic that stands for another cluster's.
 TEST(KafkaSink, GoesOnWhereTheTopicThatIsReadWasGivenPartitions) {
   for (const bool transactions : {true, false}) {

@@ -131,6 +131,27 @@ TEST(KafkaChangelog, KeepsSomeMiBOfDedupStateOverARestart) {
   EXPECT_EQ(relay.count(relay.sink.topic), 20'001);
 }
 
+// Two parts of a frame together are larger than it takes, and smaller than a batch is else.
+TEST(KafkaChangelog, IsWrittenInBatchesThatItsTopicTakes) {
+  Deduplicated relay;
+  kafka::NewTopic topic;
+  topic.name = pipeline::kafka_changelog_topic(relay.sink.pipeline);
+  topic.configs = {{"max.message.bytes", "905000"}, {"cleanup.policy", "delete"}, {"retention.ms", "-1"}};
+  ASSERT_TRUE(relay.admin->create_topic(topic).ok());
+  relay.produce(long_ids(960, 1'000));
+  Status ran = relay.run();
+  ASSERT_TRUE(ran.ok()) << ran.error().message;
+  EXPECT_EQ(relay.count(relay.sink.topic), 960);
+  size_t most = 0, bytes = 0;
+  EXPECT_TRUE(for_each_record(topic.name, [&](int32_t, const Record& record) {
+                most = std::max(most, record.value.size());
+                bytes += record.value.size();
+              }).ok());
+  EXPECT_GT(most, 700'000u);
+  EXPECT_GT(bytes, 920'000u);
+  EXPECT_LT(bytes, 990'000u);
+}
+
 TEST(KafkaChangelog, SaysWhatTheBrokerRefuses) {
   auto admin = kafka::Admin::open(broker()).value();
   for (const auto& [setting, value] :
@@ -182,6 +203,27 @@ TEST(KafkaSink, WhatItsTopicsCannotHoldIsADeadLetterCutToFit) {
                 EXPECT_GT(record.value.size(), 19'000u);
                 EXPECT_TRUE(record.value.starts_with("{\"id\":\"bbb"));
                 EXPECT_LT(record.timestamp_ms, tomorrow_ms);
+              }).ok());
+  EXPECT_EQ(letters, 1);
+}
+
+TEST(KafkaSink, ATombstoneIsADeadLetterWithoutAValue) {
+  Deduplicated relay;
+  std::unique_ptr<kafka::Producer> producer = kafka::Producer::open(broker(), {}).value();
+  Record tombstone;
+  tombstone.key = "k";
+  tombstone.has_key = true;
+  ASSERT_TRUE(producer->produce({relay.input.name, Partition(0)}, tombstone).ok());
+  ASSERT_TRUE(producer->flush(30'000).ok());
+  Status ran = relay.run();
+  ASSERT_TRUE(ran.ok()) << ran.error().message;
+  EXPECT_EQ(relay.count(relay.sink.topic), 0);
+  int letters = 0;
+  EXPECT_TRUE(for_each_record(relay.sink.topic + ".dead", [&](int32_t, const Record& record) {
+                ++letters;
+                EXPECT_EQ(record.key, "k");
+                EXPECT_FALSE(record.has_value);
+                EXPECT_NE(headers_of(record)["reason"], "");
               }).ok());
   EXPECT_EQ(letters, 1);
 }

@@ -39,6 +39,7 @@ pipeline: {{tasks: 2, memory: 16MiB}}
 VALUES = """
 name: printed
 event: {{id: id, fields: {{id: text required, doc: json, in.x: double, in.d: json}}}}
+query: {{timeout: 1s}}
 serve: {{postgres: {{connection: "{url}", table: printed, types: {{id: uuid}}}}}}
 """
 PRINTED = ['{"id":"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11","doc":{"b":1,"a":2,"b":3.0,"c":[1e2,-0.0,1.5e300]},"in":{"x":-0.0,"d":{"z":1,"y":null}}}',
@@ -157,6 +158,20 @@ def server_is_slow(trouble):
     return most
 
 
+def queries_end_in_their_own_time(trouble):
+    """Of the run before. The user's own limit is far shorter."""
+    trouble.server.psql("ALTER ROLE tidemill SET statement_timeout = '100ms'")
+    def ask(seconds):
+        done = subprocess.run([*trouble.program, "query", "printed", f"SELECT pg_sleep({seconds})"], capture_output=True, text=True,
+                              env=trouble.server.environment, timeout=20)
+        return done.returncode, done.stdout + done.stderr
+    status, said = ask(0.4)
+    expect("a query may take longer than its user's statement_timeout", status == 0, said)
+    status, said = ask(30)
+    expect("a query ends after query.timeout", status != 0 and "took longer than 1 s (query.timeout)" in said, said)
+    trouble.server.psql("ALTER ROLE tidemill RESET statement_timeout")
+
+
 def disk_is_full(trouble):
     small = os.path.join(trouble.place.path, "small")
     os.mkdir(small)
@@ -190,6 +205,7 @@ def main():
         password_expires(trouble)  # first, so that its user makes the tables that are for all
         tls(trouble)
         values_are_printed_otherwise(trouble)
+        queries_end_in_their_own_time(trouble)
         most = server_is_slow(trouble)
         if os.geteuid() != 0:
             print("TLS, an expired password and a slow server; a full disk needs root, who may mount a small one")
