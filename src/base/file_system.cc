@@ -27,6 +27,7 @@ Error os_error(const std::string& path, const char* what, int error) {
     code = Code::kDiskFull;
     retryable = true;
   }
+  if (error == EMFILE || error == ENFILE || error == ENOMEM) retryable = true;  // others give some back
   return external_error(path + ": " + what + ": " + std::generic_category().message(error), code, retryable);
 }
 
@@ -115,6 +116,8 @@ class PosixFile final : public File {
       room_end_ = end + room;
     } else {
       most_room_ = 0;  // a full disk, or a file system that cannot: writes go without
+      room_end_ = end + room;
+      give_back_room();  // a full disk may have given a part
     }
   }
   void give_back_room() {

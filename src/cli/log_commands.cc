@@ -195,7 +195,7 @@ void add_log_commands(CLI::App& program, const Globals& globals, int* exit_code)
   CLI::App* damage = log->add_subcommand("repair", "Shows damage inside segments and, on request, cuts it");
   damage->add_option("run", repairing->run, "Name of the run")->required();
   damage->add_flag("--cut", repairing->cut,
-                   "Cut each damaged partition at its first damage; says which offsets are lost");
+                   "Cut what is damaged out of each partition; says which offsets are lost");
   damage->footer("  tidemill log repair telemetry");
   damage->callback(
       [&globals, repairing, exit_code] { *exit_code = repair(globals, repairing->run, repairing->cut); });

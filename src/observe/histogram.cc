@@ -27,7 +27,7 @@ void Histogram::record(int64_t microseconds, uint64_t times) {
   counts_[bucket_of(value)] += times;
   count_ += times;
   max_ = std::max(max_, value);
-  sum_ += value * static_cast<int64_t>(times);
+  sum_ += static_cast<double>(value) * static_cast<double>(times);
 }
 
 void Histogram::merge(const Histogram& other) {

@@ -20,7 +20,7 @@ class Histogram {
   void clear() { *this = Histogram(); }
   uint64_t count() const { return count_; }
   int64_t max() const { return max_; }
-  int64_t sum() const { return sum_; }
+  double sum() const { return sum_; }  // exact up to 2^53
   // The smallest recorded value (within the error) that at least `quantile` (0 to 1) of all values do not
   // exceed; 0 when empty.
   int64_t quantile(double quantile) const;
@@ -36,7 +36,7 @@ class Histogram {
   std::array<uint64_t, static_cast<size_t>(kPowers + 1) << kPartBits> counts_{};
   uint64_t count_ = 0;
   int64_t max_ = 0;
-  int64_t sum_ = 0;
+  double sum_ = 0;  // of clocks that were never set, some thousand values would overflow an integer
 };
 
 }  // namespace tidemill::observe

@@ -40,6 +40,17 @@ TEST(Histogram, StaysWithinItsErrorAgainstSortedValues) {
   }
 }
 
+// As of devices whose clocks were never set.
+TEST(Histogram, TheSumOfManyLongLatenciesDoesNotOverflow) {
+  constexpr int64_t kFiftyYears = int64_t{50} * 365 * 86'400 * 1'000'000;
+  Histogram histogram, twice;
+  histogram.record(kFiftyYears, 10'000);
+  EXPECT_NEAR(histogram.sum(), 1.5768e19, 1e9);
+  twice.merge(histogram);
+  twice.merge(histogram);
+  EXPECT_NEAR(twice.since(histogram).sum(), 1.5768e19, 1e9);
+}
+
 TEST(Histogram, TakesAnyValue) {
   Histogram histogram;
   histogram.record(INT64_MIN);

@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <thread>
 
+#include "base/logging.h"
 #include "base/steps.h"
+#include "base/text.h"
+#include "event/timestamp.h"
 
 namespace tidemill::simulate {
 namespace {
 
 constexpr int64_t kTurnPauseUs = 10'000;
 constexpr int64_t kLongestTurnUs = 60'000'000;
+constexpr int64_t kToldWaitUs = 1'000'000;
 
 std::string joined(const std::vector<std::string>& items) {
   std::string text;
@@ -44,6 +48,10 @@ Status Simulator::prepare() {
   TM_ASSIGN(std::unique_ptr<FileLock> turn, take_turn());
   std::vector<Offset> start_offsets;
   TM_TRY(decide_seed_and_start(*appenders.front(), &start_offsets));
+  if (const int64_t wait_us = start_us_ - config_.clock->wall_us(); wait_us > kToldWaitUs) {
+    log_warning("simulate: the first event is of " + format_timestamp(start_us_, 0) + ", in " +
+                format_duration_us(wait_us / kToldWaitUs * kToldWaitUs) + "; nothing is sent before");
+  }
   for (size_t n = 0; n < instances.size(); ++n) {
     TM_TRY(add_instance(instances[n], std::move(appenders[n]), start_offsets));
   }

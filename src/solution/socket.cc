@@ -13,6 +13,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <system_error>
 
 #include "base/bytes.h"
 
@@ -25,6 +26,7 @@ constexpr uint64_t kMaxArguments = 100;
 constexpr size_t kMaxConnections = 256;
 constexpr int kLookUpMs = 100;
 constexpr time_t kSendLimitSeconds = 30;
+constexpr int kAcceptAgainMs = 100;
 enum FrameType : uint8_t { kRequest = 1, kPiece = 2, kEnd = 3, kError = 4 };
 
 Error lost(const std::string& what) {
@@ -239,7 +241,11 @@ void SocketServer::accept_loop() {
     reap(false);
     if (ready <= 0 || (waits[0].revents & POLLIN) == 0) continue;
     int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (fd < 0) continue;
+    if (fd < 0) {
+      // Without file descriptors, whoever asks goes on waiting, and poll says so again at once.
+      ::poll(&waits[1], 1, kAcceptAgainMs);
+      continue;
+    }
     {
       std::lock_guard lock(mutex_);
       if (connections_.size() >= kMaxConnections) {
@@ -257,7 +263,12 @@ void SocketServer::accept_loop() {
     auto connection = std::make_unique<Connection>();
     connection->fd = fd;
     Connection* raw = connection.get();
-    connection->thread = std::thread([this, raw] { serve(*raw); });
+    try {
+      connection->thread = std::thread([this, raw] { serve(*raw); });
+    } catch (const std::system_error&) {
+      ::close(fd);  // no more threads: its asker is told that the run's owner closed the connection
+      continue;
+    }
     std::lock_guard lock(mutex_);
     connections_.push_back(std::move(connection));
   }
