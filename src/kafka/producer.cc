@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
+#include <optional>
+#include <thread>
 
 #include "base/clock.h"
 #include "kafka/group_commit.h"
@@ -20,6 +23,28 @@ struct GroupMetadata {
     if (handle != nullptr) api().consumer_group_metadata_destroy(handle);
   }
   rd_kafka_consumer_group_metadata_t* handle = nullptr;
+};
+
+// Has what was produced sent, however small its batches are, while its owner waits for something else.
+class Flushing {
+ public:
+  explicit Flushing(rd_kafka_t* client) {
+    thread_ = std::thread([this, client] {
+      while (!stopping_ && api().flush(client, kFlushSliceMs) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
+      }
+    });
+  }
+  ~Flushing() {
+    stopping_ = true;
+    thread_.join();
+  }
+  Flushing(const Flushing&) = delete;
+  Flushing& operator=(const Flushing&) = delete;
+
+ private:
+  static constexpr int kFlushSliceMs = 1;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
 };
 
 }  // namespace
@@ -187,6 +212,9 @@ Status Producer::send_offsets(const GroupCommit& commit, int timeout_ms) {
   GroupMetadata metadata;
   metadata.handle = api().consumer_group_metadata_new(commit.group.c_str());
   OffsetList list(commit.offsets);
+  // One batch of each partition is not what librdkafka's threads spin for (wait_for_whole_batches).
+  std::optional<Flushing> rows;
+  if (const int waiting = pending(); waiting > 0 && waiting <= rest()) rows.emplace(client_->get());
   rd_kafka_error_t* error =
       api().send_offsets_to_transaction(client_->get(), list.get(), metadata.handle, timeout_ms);
   if (error != nullptr) return failed("positions of group " + commit.group, error);
