@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kDefaultLast = 100;
 constexpr size_t kMostShownKey = 80;
+// Records under a wrong key before they tell of a wrongly keyed topic.
+constexpr uint64_t kFewWrongKeys = 10;
 // 17 bytes an id of a run, of which there are 4096, and a few for lengths and times.
 static_assert(TouchWriter::kDeltaBytes + kMostTouchBytes + (96u << 10) <= pipeline::kMostDeltaBytes);
 // How far ahead of the touch the index and the record are fetched: far enough for a cache miss, near enough
@@ -106,7 +108,16 @@ class DedupInstance final : public InPlaceInstance {
         continue;
       }
       std::string_view key = key_bytes_.at(row);
-      if (plan_.check_key && !(record.has_key && record.key == key)) return wrong_key(batch, record, key);
+      if (plan_.check_key) {
+        const bool right = record.has_key && record.key == key;
+        ++(right ? right_keys_ : wrong_keys_);
+        if (!right && wrong_keys_ > kFewWrongKeys && wrong_keys_ > right_keys_)
+          return wrong_topic(batch, record, key);
+        if (!right) {
+          add_dead_letter(batch, row, wrong_key(record, key) + "; a copy may lie in another partition");
+          continue;
+        }
+      }
       std::string_view id = id_bytes_.at(row);
       if (key.size() + id.size() > kMostTouchBytes) {
         add_dead_letter(batch, row,
@@ -142,12 +153,15 @@ class DedupInstance final : public InPlaceInstance {
     writer_->finish(deltas);
   }
 
-  Status wrong_key(const Batch& batch, const Record& record, std::string_view key) const {
-    std::string value(key.substr(0, kMostShownKey));
+  std::string wrong_key(const Record& record, std::string_view key) const {
+    return "the record " + show(record) + ", its " + plan_.key_field + " is \"" +
+           std::string(key.substr(0, kMostShownKey)) + "\"";
+  }
+  Status wrong_topic(const Batch& batch, const Record& record, std::string_view key) const {
     return user_error(
         "topic " + batch.source.topic + ", partition " + std::to_string(batch.source.partition.value()) +
-        ", offset " + std::to_string(record.offset.value()) + ": the record " + show(record) + ", its " +
-        plan_.key_field + " is \"" + value + "\": the topic is not partitioned by " + plan_.key_field +
+        ", offset " + std::to_string(record.offset.value()) + ": " + wrong_key(record, key) +
+        ", as with most records before it: the topic is not partitioned by " + plan_.key_field +
         ", so copies of an event may lie in different partitions; declare `rekey: " + plan_.key_field +
         "` before dedup, which sends the events through a topic of their own");
   }
@@ -157,8 +171,9 @@ class DedupInstance final : public InPlaceInstance {
   std::unique_ptr<TouchWriter> writer_;
   FieldBytes id_bytes_;
   FieldBytes key_bytes_;
-  std::vector<Touch> touches_;  // of the batch at hand
-  std::vector<uint32_t> rows_;  // their rows
+  uint64_t right_keys_ = 0, wrong_keys_ = 0;  // since it was opened
+  std::vector<Touch> touches_;                // of the batch at hand
+  std::vector<uint32_t> rows_;                // their rows
 };
 
 class Dedup final : public pipeline::Operator {

@@ -138,18 +138,51 @@ TEST(Dedup, EventsWithoutIdOrKeyGoToTheDeadLetter) {
   EXPECT_EQ(output->dropped, 1u);
 }
 
-TEST(Dedup, ARecordThatIsNotPartitionedByTheKeyStopsThePipeline) {
+TEST(Dedup, ARecordUnderAnotherKeyIsADeadLetterAndNotRemembered) {
   for (bool keyless : {true, false}) {
     OperatorCase test_case = dedup_case({});
-    add_event(&test_case, "k", "a", 1);
-    test_case.events.push_back({"elsewhere", R"({"id":"b","key":"k"})", 1});
-    if (keyless) test_case.events.back().key.reset();
-    auto output = run_operator(test_case, 2);
-    ASSERT_FALSE(output.ok());
-    EXPECT_EQ(output.error().domain, Domain::kUser);
-    EXPECT_THAT(output.error().message, HasSubstr("topic harness, partition 3, offset 1001"));
-    EXPECT_THAT(output.error().message, HasSubstr(keyless ? "has no key" : "has the key \"elsewhere\""));
-    EXPECT_THAT(output.error().message, HasSubstr("rekey: key"));
+    // The first one of all, too; and one whose id comes again under the right key.
+    for (const char* id : {"b", "a", "b", "a"}) add_event(&test_case, "k", id, 1);
+    test_case.events[0].key = "elsewhere";
+    if (keyless) test_case.events[0].key.reset();
+    Status status = check_operator(test_case);
+    ASSERT_TRUE(status.ok()) << status.error().message;
+    auto output = run_operator(test_case, 1);
+    ASSERT_TRUE(output.ok());
+    ASSERT_EQ(output->dead.size(), 1u);
+    EXPECT_EQ(output->dead[0].offset, 1000);
+    EXPECT_THAT(output->dead[0].reason, HasSubstr(keyless ? "has no key" : "has the key \"elsewhere\""));
+    EXPECT_THAT(output->dead[0].reason, HasSubstr("its key is \"k\""));
+    EXPECT_EQ(output->rows.size(), 2u);
+    EXPECT_EQ(output->dropped, 1u);
+  }
+}
+
+TEST(Dedup, ATopicThatIsNotPartitionedByTheKeyStopsThePipeline) {
+  // Half of them may be wrong, however many; and ten at most where more are.
+  for (size_t right : {0u, 4u, 40u}) {
+    for (bool keyless : {true, false}) {
+      OperatorCase test_case = dedup_case({});
+      const size_t borne = std::max<size_t>(right, 10);
+      for (size_t i = 0; i < right + borne; ++i) {
+        add_event(&test_case, "k", std::to_string(i), 1);
+        if (i < right) continue;
+        test_case.events.back().key = "elsewhere";
+        if (keyless) test_case.events.back().key.reset();
+      }
+      auto output = run_operator(test_case, 7);
+      ASSERT_TRUE(output.ok()) << output.error().message;
+      EXPECT_EQ(output->dead.size(), borne);
+      EXPECT_EQ(output->rows.size(), right);
+      test_case.events.push_back(test_case.events.back());
+      output = run_operator(test_case, 7);
+      ASSERT_FALSE(output.ok());
+      EXPECT_EQ(output.error().domain, Domain::kUser);
+      EXPECT_THAT(output.error().message,
+                  HasSubstr("topic harness, partition 3, offset " + std::to_string(1000 + right + borne)));
+      EXPECT_THAT(output.error().message, HasSubstr(keyless ? "has no key" : "has the key \"elsewhere\""));
+      EXPECT_THAT(output.error().message, HasSubstr("rekey: key"));
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <vector>
 
@@ -16,6 +17,8 @@
 
 namespace tidemill::solution {
 namespace {
+
+namespace ondemand = simdjson::ondemand;
 
 constexpr int64_t kRetryPauseUs = 100'000;
 constexpr int kStopLookUpMs = 100;  // a stop is seen within this time
@@ -93,18 +96,49 @@ class Producer {
     return {};
   }
 
+  // On-Demand: what else the event holds, numbers beyond 64 bits for example, is as free as in the pipeline.
   std::optional<std::string> key_of(std::string_view line) {
-    simdjson::dom::element at;
-    if (parser_.parse(line.data(), line.size()).get(at) != simdjson::SUCCESS) return std::nullopt;
-    for (const std::string& member : path_) {
-      simdjson::dom::element next;
-      if (at[member].get(next) != simdjson::SUCCESS) return std::nullopt;
-      at = next;
+    padded_.assign(line);
+    padded_.append(simdjson::SIMDJSON_PADDING, ' ');
+    ondemand::document document;
+    ondemand::object object;
+    if (parser_.iterate(padded_.data(), line.size(), padded_.size()).get(document) != simdjson::SUCCESS ||
+        document.get_object().get(object) != simdjson::SUCCESS)
+      return std::nullopt;
+    ondemand::value at;
+    for (size_t level = 0;; ++level) {
+      if (!find_member(object, path_[level], &at)) return std::nullopt;
+      if (level + 1 == path_.size()) return text_of(at);
+      if (at.get_object().get(object) != simdjson::SUCCESS) return std::nullopt;
     }
-    std::string_view text;
-    if (at.get_string().get(text) == simdjson::SUCCESS) return std::string(text);
-    if (at.is_null() || at.is_object() || at.is_array()) return std::nullopt;
-    return simdjson::minify(at);
+  }
+
+  // The first of that name, as the pipeline's decoder has it, however the name is written.
+  static bool find_member(ondemand::object& object, std::string_view name, ondemand::value* found) {
+    for (auto member : object) {
+      std::string_view key;
+      if (member.unescaped_key().get(key) != simdjson::SUCCESS) return false;
+      if (key == name) return member.value().get(*found) == simdjson::SUCCESS;
+    }
+    return false;
+  }
+
+  // A string's text, integers of 64 bits in decimals, other numbers and switches as they stand.
+  static std::optional<std::string> text_of(ondemand::value& at) {
+    ondemand::json_type type;
+    if (at.type().get(type) != simdjson::SUCCESS) return std::nullopt;
+    if (type == ondemand::json_type::string) {
+      std::string_view text;
+      if (at.get_string().get(text) != simdjson::SUCCESS) return std::nullopt;
+      return std::string(text);
+    }
+    if (type != ondemand::json_type::number && type != ondemand::json_type::boolean) return std::nullopt;
+    std::string_view token = at.raw_json_token();
+    token = token.substr(0, token.find_last_not_of(" \t\r\n") + 1);
+    int64_t number = 0;
+    const char* end = token.data() + token.size();
+    const auto [stop, error] = std::from_chars(token.data(), end, number);
+    return error == std::errc() && stop == end ? std::to_string(number) : std::string(token);
   }
 
   simulate::Appender& appender_;
@@ -113,7 +147,8 @@ class Producer {
   simulate::Appender::Producer identity_;
   std::vector<Lane> lanes_;
   size_t next_ = 0;
-  simdjson::dom::parser parser_;
+  ondemand::parser parser_;
+  std::string padded_;
 };
 
 }  // namespace

@@ -105,8 +105,11 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
         const std::string& key = op.dedup.key.empty() ? solution.event.schema.key_field : op.dedup.key;
         int id_index = solution.event.schema.find(id), key_index = solution.event.schema.find(key);
         if (id_index >= 0) dedup.id_path = solution.event.schema.fields[static_cast<size_t>(id_index)].path;
-        if (key_index >= 0)
-          dedup.key_path = solution.event.schema.fields[static_cast<size_t>(key_index)].path;
+        if (key_index >= 0) {
+          const Field& field = solution.event.schema.fields[static_cast<size_t>(key_index)];
+          dedup.key_path = field.path;
+          dedup.key_type = field_type(field.type);
+        }
         break;
       }
       case OperatorKind::kFilter:

@@ -33,6 +33,11 @@ class InputDecoder {
     if (dedup_.kind == DedupKind::kNone) return in_folder(wrong);
     const std::string_view id = values_[fields_].text, key = values_[fields_ + 1].text;
     if (id.empty() || key.empty() || id == "null" || key == "null") return Fate::kDead;
+    if (dedup_.ways == 0 && dedup_.key_type && !has_key(record, values_[fields_ + 2])) {
+      *wrong = "its record has another key";
+      // A filter may have dropped it before that.
+      return run_.request.topology.filter ? Fate::kUnsure : Fate::kDead;
+    }
     // Behind ways, whether it is a copy shows there.
     const bool copy = dedup_.ways == 0 && model_.seen(key, id, record.timestamp_ms);
     return copy ? Fate::kDropped : in_folder(wrong);
@@ -45,6 +50,11 @@ class InputDecoder {
   }
 
  private:
+  static bool has_key(const LogRecord& record, const FieldValue& key) {
+    if (!record.has_key) return false;
+    if (key.kind == FieldValue::Kind::kText) return record.key == key.text;
+    return record.key == std::to_string(key.integer);
+  }
   // What the store makes of texts that are to name folders.
   Fate in_folder(std::string* wrong) {
     for (size_t f = 0; f < fields_ && !run_.folders.names.empty(); ++f) {
@@ -79,13 +89,15 @@ class InputDecoder {
     if (bytes > 255) return false;
     return !name_is_value || (lower != "null" && text != "__HIVE_DEFAULT_PARTITION__");
   }
-  // The event's fields, then id and key where there is a dedup: as JSON, whatever their type.
+  // The event's fields, then id and key where there is a dedup: as JSON, whatever their type; and what the
+  // record's key has to be.
   static std::vector<FieldSpec> specs(const Run& run) {
     std::vector<FieldSpec> out = run.fields;
     const Dedup& dedup = run.request.topology.dedup;
     if (dedup.kind != DedupKind::kNone) {
       out.push_back({"id", dedup.id_path, FieldType::kJson, true});
       out.push_back({"key", dedup.key_path, FieldType::kJson, true});
+      if (dedup.key_type) out.push_back({"record key", dedup.key_path, *dedup.key_type, true});
     }
     return out;
   }

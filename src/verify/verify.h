@@ -147,6 +147,8 @@ struct Dedup {
   // Members of the event; needed where it is not the telemetry event.
   std::vector<std::string> id_path;
   std::vector<std::string> key_path;
+  // Given: where it reads the input itself, a record under another key than the member is a dead letter.
+  std::optional<FieldType> key_type;
 };
 
 // Rows that are no events, but count some.

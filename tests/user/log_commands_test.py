@@ -46,6 +46,30 @@ class Produce(UserTest):
         self.assertCountEqual([e["key"] for e in self.do("log", "read", "orders", "orders", "--format", "json").json()
                                if json.loads(e["value"])["id"] in ("a", "b")], ["a", None])
 
+    def test_what_else_an_event_holds_is_no_matter_to_its_key(self):
+        odd = ['{"id": "%s", "n": 123456789012345678901234567890, "customer": "c1"}', '{"id": "%s", "n": 1e400, "customer" : "c1" }',
+               '{"id": "%s", "\\u0063ustomer": "\\u0063\\u0031", "customer": "c2"}', '{"n": [{"customer": -1e-999}], "id": "%s", "customer": "c1"}']
+        solution = self.write("deduped.yaml", ORDERS.replace("[partition, offset]", "[partition, offset]\n  - dedup"))
+        lines = ['{"id": "first", "customer": "c1"}', *(text % f"o{i}" for i, text in enumerate(odd)), '{"id": "last", "customer": "c1"}']
+        self.assertNotIn("no customer", self.do("log", "produce", solution, stdin="\n".join(lines + lines)).out)
+        self.do("run", solution, "--until-end", "--steps", "P")
+        rows = self.do("query", "deduped", "SELECT id, customer FROM orders ORDER BY \"offset\"", "--format", "json").json()
+        self.assertEqual([row["id"] for row in rows], ["first", "o0", "o1", "o2", "o3", "last"])
+        self.assertEqual({row["customer"] for row in rows}, {"c1"})
+
+    def test_a_record_under_another_key_is_a_dead_letter_of_dedup(self):
+        for fields in ("partition, offset", "enqueuedAt"):
+            solution = self.write("deduped.yaml", ORDERS.replace("[partition, offset]", f"[{fields}]\n  - dedup"))
+            self.do("log", "produce", solution, "--key", "none", stdin='{"id": "keyless", "customer": "c1"}\n')
+            self.do("log", "produce", solution, "--key", "id", stdin='{"id": "c2", "customer": "c1"}\n')
+            self.do("log", "produce", solution, stdin='{"id": "o1", "customer": "c1"}\n{"id": "o1", "customer": "c1"}\n')
+            self.do("run", solution, "--until-end")
+            letters = self.do("query", "deduped", "SELECT reason FROM dead_letters ORDER BY reason", "--format", "json").json()
+            self.assertEqual([letter["reason"].split(",")[0] for letter in letters], ['the record has no key', 'the record has the key "c2"'])
+            verdict = self.verdict(self.do("verify", "deduped", "--format", "json"))
+            self.assertEqual((verdict["stored"], verdict["dead_letters"], verdict["dropped"]), (1, 2, 1))
+            self.do("clean", "deduped", "--yes")
+
     def test_lines_of_a_slow_writer_are_not_kept_back(self):
         writer = self.start("log", "produce", self.orders, stdin=subprocess.PIPE)
         writer.stdin.write('{"id": "first"}\n')
