@@ -19,7 +19,9 @@
 namespace tidemill::observe {
 namespace {
 
-constexpr const char* kThreads = "2";
+// A scrape takes one each, and so does whoever sends half of a request and nothing more, for so long.
+constexpr const char* kThreads = "8";
+constexpr const char* kRequestTimeoutMs = "1000";
 constexpr std::array kBoundsUs = {1'000,     2'000,     5'000,      10'000,     20'000,
                                   50'000,    100'000,   200'000,    500'000,    1'000'000,
                                   2'000'000, 5'000'000, 10'000'000, 20'000'000, 60'000'000};
@@ -117,8 +119,9 @@ Result<std::unique_ptr<PrometheusServer>> PrometheusServer::start(
   auto server = std::unique_ptr<PrometheusServer>(new PrometheusServer());
   server->impl_->collector = std::make_shared<Collector>(std::move(collect));
   try {
-    server->impl_->exposer = std::make_unique<prometheus::Exposer>(std::vector<std::string>{
-        "listening_ports", address + ":" + std::to_string(port), "num_threads", kThreads});
+    server->impl_->exposer = std::make_unique<prometheus::Exposer>(
+        std::vector<std::string>{"listening_ports", address + ":" + std::to_string(port), "num_threads",
+                                 kThreads, "request_timeout_ms", kRequestTimeoutMs});
     server->impl_->exposer->RegisterCollectable(server->impl_->collector);
     server->impl_->exposer->RegisterCollectable(server->impl_->nothing, "/healthz");
     std::vector<int> ports = server->impl_->exposer->GetListeningPorts();

@@ -8,24 +8,36 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <future>
 
 namespace tidemill::observe {
 namespace {
 
 using ::testing::HasSubstr;
 
-// The whole answer to a GET.
-std::string get(const std::string& url, const std::string& path = "/metrics") {
+// A connection on which so much has been sent; -1: none.
+int sent(const std::string& url, const std::string& request) {
   int port = std::atoi(url.c_str() + url.rfind(':') + 1);
   int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(static_cast<uint16_t>(port));
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) {
+    ::close(fd);
+    return -1;
+  }
+  EXPECT_EQ(::send(fd, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  return fd;
+}
+
+// The whole answer to a GET.
+std::string get(const std::string& url, const std::string& path = "/metrics") {
   std::string answer;
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) {
-    std::string request = "GET " + path + " HTTP/1.0\r\n\r\n";
-    EXPECT_EQ(::send(fd, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  int fd = sent(url, "GET " + path + " HTTP/1.0\r\n\r\n");
+  if (fd >= 0) {
+    timeval patience{5, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     char buffer[4096];
     for (ssize_t n; (n = ::recv(fd, buffer, sizeof buffer, 0)) > 0;)
       answer.append(buffer, static_cast<size_t>(n));
@@ -75,6 +87,23 @@ TEST(Prometheus, SaysThatItIsAliveAndWhenItIsReady) {
   (*server)->set_ready();
   (*server)->set_ready();
   EXPECT_THAT(get((*server)->url(), "/ready"), HasSubstr(" 200 "));
+}
+
+TEST(Prometheus, ProbesAreAnsweredBesideHalfRequestsAndScrapesThatWait) {
+  std::promise<void> done;
+  auto waited = done.get_future().share();
+  auto server = PrometheusServer::start("127.0.0.1", 0, [waited] {
+    waited.wait();
+    return sample_metrics();
+  });
+  ASSERT_TRUE(server.ok()) << server.error().message;
+  std::vector<int> connections;
+  for (int i = 0; i < 2; ++i) connections.push_back(sent((*server)->url(), "GET /metrics HTTP/1.0\r\n\r\n"));
+  // More of these than there are threads: each is given up after a second.
+  for (int i = 0; i < 8; ++i) connections.push_back(sent((*server)->url(), "GET /metrics HT"));
+  EXPECT_THAT(get((*server)->url(), "/healthz"), HasSubstr(" 200 "));
+  done.set_value();
+  for (int fd : connections) ::close(fd);
 }
 
 TEST(Prometheus, APortInUseIsAnErrorThatSaysTheWayOut) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <utility>
 
 #include "base/logging.h"
 #include "event/timestamp.h"
@@ -328,6 +329,11 @@ Result<std::unique_ptr<Host::Running>> Host::start_stages(const Replay& replay, 
   return running;
 }
 
+std::unique_ptr<Host::Running> Host::exchange_running(std::unique_ptr<Running> now) {
+  std::lock_guard lock(running_mutex_);
+  return std::exchange(running_, std::move(now));
+}
+
 Status Host::enter_processing() {
   std::unique_lock lock(processing_mutex_);
   // Whoever begins while the last ones still drain would fence them.
@@ -342,7 +348,7 @@ Status Host::enter_processing() {
       error.retryable = false;
       return error;
     }
-    running_ = std::move(*started);
+    exchange_running(std::move(*started));
     hold_inputs(false);
   }
   ++processing_users_;
@@ -359,7 +365,7 @@ Status Host::leave_processing() {
     TM_CHECK(processing_users_ > 0);
     if (--processing_users_ > 0) return {};
     hold_inputs(true);
-    ending = std::move(running_);
+    ending = exchange_running(nullptr);
     store_down_ = false;
     processing_ending_ = true;
   }
@@ -401,7 +407,7 @@ Status Host::revive(Status why) {
   log_warning("sink: " + why.error().message + "; the store is opened again");
   hold_inputs(true);
   running_->drain();
-  running_.reset();
+  exchange_running(nullptr);
   store_down_ = true;
   reopen_pause_ns_ = kFirstReopenPauseNs;
   return reopen();
@@ -427,7 +433,7 @@ Status Host::reopen() {
     log_warning("sink: " + error.message + "; trying again");
     return {};
   }
-  running_ = std::move(*started);
+  exchange_running(std::move(*started));
   store_down_ = false;
   reopen_ns_ = now_ns + kFirstReopenPauseNs;
   hold_inputs(false);
@@ -519,7 +525,7 @@ Status Host::wait_settled(const std::function<bool()>& cancelled) {
 }
 
 std::vector<Host::Lane> Host::lanes() const {
-  std::lock_guard lock(processing_mutex_);
+  std::lock_guard lock(running_mutex_);
   std::vector<Lane> all;
   if (!running_) return all;
   for (size_t i = 0; i < running_->pipelines.size(); ++i) {

@@ -73,6 +73,7 @@ class Host {
     std::string branch;  // empty: of the solution's own pipeline
     pipeline::LaneProgress progress;
   };
+  // Empty while the pipelines start; does not wait for them.
   std::vector<Lane> lanes() const;
   // Events in the input that are not yet committed; -1: nothing is known.
   int64_t lag() const;
@@ -123,6 +124,7 @@ class Host {
   // With processing_mutex_ held. revive(): `why` where it is not the store that failed.
   Status revive(Status why);
   Status reopen();
+  std::unique_ptr<Running> exchange_running(std::unique_ptr<Running> now);
   Result<std::unique_ptr<Running>> start_stages(const Replay& replay, observe::Metrics* metrics);
   // Where a topic ends now, for readers of committed events; and whether lanes have read that far.
   using Ends = std::vector<std::pair<TopicPartition, Offset>>;
@@ -147,7 +149,10 @@ class Host {
   std::map<std::string, std::shared_ptr<duck::Database>> databases_;  // by the file's path
 
   mutable std::mutex processing_mutex_;
+  // Changed by exchange_running(), so that whoever holds one of the two mutexes may use it.
   std::unique_ptr<Running> running_;
+  // Never held while a store or broker is waited for: a scrape must not wait for a start or a recovery.
+  mutable std::mutex running_mutex_;
   int processing_users_ = 0;
   bool processing_ending_ = false;  // the last user left, the pipelines still drain
   std::condition_variable processing_ended_;
