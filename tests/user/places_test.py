@@ -7,7 +7,9 @@ import pty
 import random
 import re
 import shutil
+import socket
 import subprocess
+import urllib.request
 
 from user import PROGRAM, UserTest, main, wait_for
 
@@ -156,6 +158,26 @@ class Mounted(UserTest):
         self.assertEqual(process.returncode, 1, output)
         self.assertIn("No space left on device", output)
         self.assertIn(self.root, output)
+
+
+class Silence(UserTest):
+    def test_scrapes_and_probes_are_answered_while_a_store_does_not(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            solution = self.write("silent.yaml", "event: telemetry\ningest: {log: {partitions: 1}}\nprocess: [enrich]\nserve: {postgres: "
+                                  f"{{connection: 'postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x', table: t}}}}\n")
+            process = self.start("run", solution, "--set", "observe.prometheus=0")
+            line = ""
+            while "metrics at" not in line:
+                line = process.stdout.readline()
+                self.assertTrue(line)
+            url = line.split()[-1]
+            waiting, _ = silent.accept()
+            for path in ("/metrics", "/metrics", "/healthz"):
+                with urllib.request.urlopen(url.replace("/metrics", path), timeout=5) as answer:
+                    self.assertEqual(answer.status, 200)
+            process.kill()
+            process.communicate()
+            waiting.close()
 
 
 class Terminals(UserTest):
