@@ -183,7 +183,13 @@ class Dedup final : public pipeline::Operator {
   std::string name() const override { return "dedup"; }
   Status bind(Schema* schema) override {
     TM_TRY(bind_field(*schema, "id", schema->id_field, &plan_.id_field));
-    return bind_field(*schema, "key", schema->key_field, &plan_.key_field);
+    TM_TRY(bind_field(*schema, "key", schema->key_field, &plan_.key_field));
+    const Field* key = &schema->fields[static_cast<size_t>(schema->find(plan_.key_field))];
+    if (!plan_.check_key || key->type != Type::kTimestamp) return {};
+    return user_error("key: field " + plan_.key_field +
+                      " is a TIMESTAMP, which can be written in several ways, so that a topic's keys do not "
+                      "partition it by that time; declare `rekey: " +
+                      plan_.key_field + "` before dedup");
   }
   std::vector<std::string> needs() const override { return {plan_.id_field, plan_.key_field}; }
   std::string key_field() const override { return plan_.key_field; }

@@ -248,5 +248,19 @@ TEST(Dedup, StateOfTheOtherHorizonIsRefused) {
   }
 }
 
+// Its text is not one: a topic's keys do not partition it by the time that they mean.
+TEST(Dedup, ATimeIsNoKeyButOfARekeyedTopic) {
+  for (const bool check_key : {true, false}) {
+    DedupOptions options;
+    options.check_key = check_key;
+    OperatorCase test_case = dedup_case(options);
+    test_case.schema.fields[1].type = Type::kTimestamp;
+    const Status bound = make_dedup(options).value()->bind(&test_case.schema);
+    EXPECT_EQ(bound.ok(), !check_key);
+    if (bound.ok()) continue;
+    EXPECT_THAT(bound.error().message, ::testing::HasSubstr("declare `rekey: key`"));
+  }
+}
+
 }  // namespace
 }  // namespace tidemill::process

@@ -8,6 +8,8 @@
 #include "kafka/abilities.h"
 #include "kafka/topic_pattern.h"
 #include "observe/report.h"
+#include "process/enrich.h"
+#include "process/filter.h"
 #include "simulate/manifest.h"
 #include "solution/between.h"
 #include "solution/derive.h"
@@ -158,6 +160,60 @@ void add_topology(const Solution& solution, verify::VerifyRequest* request) {
     if (added || name->empty()) continue;
     request->store.added_members.push_back(std::move(*name));
     name->clear();
+  }
+}
+
+// Of the event's fields those that the pipelines read where the event's own JSON is stored: what stands in
+// another one they keep as it is. nullopt: all of them.
+Result<std::optional<std::vector<std::string>>> read_fields(const Solution& solution) {
+  std::vector<std::string> names;
+  Schema schema = solution.event.schema;
+  if (solution.pipeline.validate) names.push_back(schema.id_field);
+  names.push_back(schema.time_field);
+  for (const OperatorConfig& op : solution.process) {
+    std::unique_ptr<pipeline::Operator> made;
+    switch (op.kind) {
+      case OperatorKind::kDedup:
+        names.push_back(op.dedup.id.empty() ? schema.id_field : op.dedup.id);
+        names.push_back(op.dedup.key.empty() ? schema.key_field : op.dedup.key);
+        break;
+      case OperatorKind::kFilter: {
+        TM_ASSIGN(made, process::make_filter(op.filter.where));
+        break;
+      }
+      case OperatorKind::kEnrich: {
+        std::vector<process::EnrichField> fields;
+        for (const std::string& name : op.enrich.fields) {
+          TM_ASSIGN(process::EnrichKind kind, process::parse_enrich_kind(name));
+          fields.push_back({kind, name});
+        }
+        TM_ASSIGN(made, process::make_enrich(std::move(fields)));
+        break;
+      }
+      case OperatorKind::kRekey:
+        break;
+      case OperatorKind::kProject:
+      case OperatorKind::kSql:
+        return std::optional<std::vector<std::string>>();
+    }
+    if (!made) continue;
+    TM_TRY(made->bind(&schema));
+    for (std::string& name : made->needs()) names.push_back(std::move(name));
+  }
+  for (const BetweenTopic& topic : between_topics(solution)) names.push_back(topic.rekey);
+  return std::optional(std::move(names));
+}
+
+// What no step adds to the JSON of the store is the event's own where it bears that name.
+void clear_unadded(const Solution& solution, verify::StoreColumns* columns) {
+  for (std::string* name :
+       {&columns->partition, &columns->offset, &columns->enqueued_at, &columns->processed_at}) {
+    const bool added =
+        std::any_of(solution.process.begin(), solution.process.end(), [&](const OperatorConfig& op) {
+          const auto& fields = op.enrich.fields;
+          return op.kind == OperatorKind::kEnrich && std::count(fields.begin(), fields.end(), *name) > 0;
+        });
+    if (!added) name->clear();
   }
 }
 
@@ -335,6 +391,10 @@ Result<verify::VerifyRequest> describe_run(Host& host, const Solution& solution,
     }
     case SinkKind::kNull:
       break;
+  }
+  if (request.store.topic || request.store.files) {
+    clear_unadded(solution, &request.store.columns);
+    TM_ASSIGN(request.decoded, read_fields(solution));
   }
   add_topology(solution, &request);
   const std::vector<BetweenTopic> between = between_topics(solution);

@@ -5,7 +5,7 @@
 #include <unordered_map>
 
 #include "verify/input_decoder.h"
-#include "verify/run.h"
+#include "verify/row_beside.h"
 
 namespace tidemill::verify {
 namespace {
@@ -66,12 +66,13 @@ struct Chain {
 
 class ByContent {
  public:
-  explicit ByContent(Run& run) : run_(run) {}
+  explicit ByContent(Run& run) : run_(run), keys_(run) {}
 
   Status go() {
     run_.faults.note("the store does not keep the input's positions: contents are compared as a multiset");
     found_.input_records.assign(run_.input->size(), 0);
     for (size_t n = 0; n < run_.input->size(); ++n) input_chains_.emplace_back();
+    TM_TRY(choose_times());
     run_.progress("reading the input", 0);
     uint64_t dead_due = 0;
     Sum128 dead_sum = 0;
@@ -110,7 +111,13 @@ class ByContent {
   using OnRecord = std::function<void(size_t, const LogRecord&, Fate, Sum128)>;
   using OnRow = std::function<void(const StoredRow&, Sum128)>;
 
-  Sum128 hash_of(std::vector<FieldValue> values) const {
+  // What counts of a record or row beside its fields.
+  struct Beside {
+    std::string_view further;
+    RecordKey key;
+    int64_t enqueued_us = 0;
+  };
+  Sum128 hash_of(std::vector<FieldValue> values, const Beside& beside) const {
     const StoreShape& shape = run_.rows->shape();
     std::deque<std::string> texts;
     for (size_t f = 0; f < values.size(); ++f) {
@@ -118,8 +125,14 @@ class ByContent {
       if (shape.has_field[f] == 0) values[f] = {};
       values[f] = shape.as_stored(f, values[f], &texts);
     }
+    if (only_) return content_hash(values);
+    values.push_back(FieldValue::of_text(beside.further));
+    if (keys_.known()) values.push_back(beside.key.has ? FieldValue::of_text(beside.key.text) : FieldValue{});
+    if (times_) values.push_back(FieldValue::of_timestamp(beside.enqueued_us));
     return content_hash(values);
   }
+  // Whether a row's enqueuedAt can be compared: what stands there is the time of a record of the input.
+  Status choose_times();
   // The field that the dedup goes by, where the store keeps it.
   std::optional<size_t> stored_id() const {
     for (size_t f = 0; f < run_.fields.size(); ++f) {
@@ -146,6 +159,8 @@ class ByContent {
   Status check_order();
 
   Run& run_;
+  KeyRule keys_;
+  bool times_ = false;  // enqueuedAt is compared
   std::vector<Chain> input_chains_;
   std::unordered_map<int32_t, Chain> output_chains_;
   Found found_;
@@ -153,6 +168,24 @@ class ByContent {
   uint64_t dropped_by_dedup_ = 0;
   uint64_t pending_ = 0, pending_dead_ = 0;  // of the input and the ways, what no pipeline has committed yet
 };
+
+Status ByContent::choose_times() {
+  if (!run_.rows->shape().enqueued_at || run_.request.rekeyed()) return ok_status();
+  for (size_t n = 0; n < run_.input->size(); ++n) {
+    RecordReader reader(run_.input->files(n));
+    TM_TRY(reader.seek(run_.input->span(n).start));
+    for (;;) {
+      TM_ASSIGN(const LogRecord* record, reader.next());
+      if (record == nullptr) break;
+      if (record->append_time) continue;
+      run_.faults.note(run_.request.store.columns.enqueued_at +
+                       " is not compared: the input has times that are not the log's");
+      return ok_status();
+    }
+  }
+  times_ = true;
+  return ok_status();
+}
 
 Status ByContent::read_input(const OnRecord& on_record) {
   InputDecoder decoder(run_);
@@ -165,7 +198,15 @@ Status ByContent::read_input(const OnRecord& on_record) {
       TM_ASSIGN(const LogRecord* record, reader.next());
       if (record == nullptr) break;
       Fate fate = decoder.decide(*record, &wrong);
-      on_record(n, *record, fate, fate == Fate::kStored ? hash_of(decoder.values()) : 0);
+      if (fate != Fate::kStored) {
+        on_record(n, *record, fate, 0);
+        continue;
+      }
+      const std::vector<FieldValue> values = decoder.values();
+      const std::string further = decoder.further();
+      const Beside beside{further, keys_.of(record->has_key, record->key, values),
+                          record->timestamp_ms * 1000};
+      on_record(n, *record, fate, hash_of(values, beside));
     }
   }
   return ok_status();
@@ -174,9 +215,7 @@ Status ByContent::read_input(const OnRecord& on_record) {
 // What is still on its way is pending. A dedup behind ways drops what it has seen there.
 Status ByContent::read_ways() {
   const Dedup& dedup = run_.request.topology.dedup;
-  JsonFields decoder(
-      {{"id", dedup.id_path, FieldType::kJson, true}, {"key", dedup.key_path, FieldType::kJson, true}},
-      static_cast<size_t>(run_.request.event_limit_bytes));
+  JsonFields decoder(dedup_specs(run_), static_cast<size_t>(run_.request.event_limit_bytes));
   DedupModel model(dedup);
   std::vector<FieldValue> values;
   std::vector<uint8_t> unreadable;
@@ -196,7 +235,7 @@ Status ByContent::read_ways() {
                          wrong);
       return ok_status();
     }
-    const bool copy = model.seen(values[1].text, values[0].text, at.record.timestamp_ms);
+    const bool copy = model.seen(dedup_text(values[1]), dedup_text(values[0]), at.record.timestamp_ms);
     if (copy && !at.waiting) ++dropped_by_dedup_;
     return ok_status();
   });
@@ -215,7 +254,8 @@ Status ByContent::read_rows(const OnRow& on_row) {
       if (row.unreadable[f] != 0) values.push_back(FieldValue::of_integer(static_cast<int64_t>(f)));
     }
     if (values.size() == row.fields.size())
-      on_row(row, hash_of(values));
+      on_row(row, hash_of(values,
+                          {row.further, {row.has_key, std::string(row.key)}, row.enqueued_us.value_or(0)}));
     else
       on_row(row, content_hash(values));
   }

@@ -6,8 +6,17 @@
 
 #include "verify/by_id.h"
 #include "verify/dedup_model.h"
+#include "verify/stored_json.h"
 
 namespace tidemill::verify {
+
+constexpr size_t kDeviceFromEnd = 4;  // deviceId, deviceSequenceNumber, type, createdAt
+
+std::string ById::wrong_time(const StoredRow& row, int64_t due_us) const {
+  return run_.request.store.columns.enqueued_at + " is " +
+         (row.enqueued_us ? display(FieldValue::of_timestamp(*row.enqueued_us)) : "NULL") +
+         ", the log took the event in at " + display(FieldValue::of_timestamp(due_us));
+}
 
 std::string ById::say(const Instance& of, int64_t i) const {
   int64_t device = of.schedule.device_of(i);
@@ -237,8 +246,23 @@ Status ById::read_ways(bool first) {
   });
 }
 
-// The row's fields against the event's, and its position against the input.
-Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
+// An object of no members is one of these: "complexData":{}.
+const std::string& ById::further_of(Instance& of, int64_t i) {
+  if (further_) return *further_;
+  further_.emplace();
+  if (!run_.rows->shape().whole) return *further_;
+  const Store& store = run_.request.store;
+  JsonFields json(run_.fields);
+  std::vector<FieldValue> values;
+  std::vector<uint8_t> unreadable;
+  std::string wrong;
+  json.decode(of.events.well_formed(i), &values, &unreadable, &wrong);
+  *further_ = json.further_members(JsonLayout(store.columns, store.added_members).added, true);
+  return *further_;
+}
+
+// The row's fields against the event's, and its position against the input. Whether it is as it should be.
+Result<bool> ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
   const std::vector<FieldValue>& expected = of.events.values(i);
   std::string wrong = row.wrong;
   bool altered = !row.wrong.empty();
@@ -250,6 +274,12 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
     if (row.unreadable[n] == 0 && same_value(row.fields[n], value)) continue;
     altered = true;
     wrong = run_.fields[n].name + " is " + display(row.fields[n]) + " instead of " + display(value);
+  }
+  if (!altered) {
+    std::optional<RecordKey> key;
+    if (keys_.known()) key = keys_.of(true, expected[expected.size() - kDeviceFromEnd].text, expected);
+    wrong = differs_beside(row, further_of(of, i), key);
+    altered = !wrong.empty();
   }
   std::optional<int64_t> enqueued_us = row.enqueued_us;
   if (positions_) {
@@ -268,10 +298,7 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
     } else if (record->append_time) {
       if (!altered && shape.enqueued_at && row.enqueued_us != record->timestamp_ms * 1000) {
         altered = true;
-        wrong = run_.request.store.columns.enqueued_at + " is " +
-                (row.enqueued_us ? display(FieldValue::of_timestamp(*row.enqueued_us)) : "NULL") +
-                ", the log took the event in at " +
-                display(FieldValue::of_timestamp(record->timestamp_ms * 1000));
+        wrong = wrong_time(row, record->timestamp_ms * 1000);
       }
       enqueued_us = record->timestamp_ms * 1000;
     }
@@ -281,6 +308,24 @@ Status ById::check_row(const StoredRow& row, Instance& of, int64_t i) {
                     [&] { return run_.rows->describe(row) + ", " + say(of, i) + ": " + wrong; });
   }
   run_.measure(row, expected.back().integer, enqueued_us);
+  return !altered;
+}
+
+// Without positions: the first row of an event is that of its first record in the input.
+Status ById::check_time(const StoredRow& row, Instance& of, int64_t i) {
+  const int64_t place = first_places_[slots_.index(of.slot(i))];
+  if (place < 0 || !run_.rows->shape().enqueued_at || run_.request.rekeyed() || run_.request.topology.upsert)
+    return ok_status();
+  size_t n = 0;
+  while (n + 1 < run_.input->size() && place >= run_.input->place(n + 1, run_.input->span(n + 1).start)) ++n;
+  const int64_t start = run_.input->span(n).start;
+  TM_ASSIGN(const LogRecord* record, run_.input->at(n, start + place - run_.input->place(n, start)));
+  if (record == nullptr || !record->append_time) return ok_status();
+  const int64_t due_us = record->timestamp_ms * 1000;
+  if (row.enqueued_us == due_us) return ok_status();
+  run_.faults.add(FaultKind::kAltered, 1, [&] {
+    return run_.rows->describe(row) + ", " + say(of, i) + ": " + wrong_time(row, due_us);
+  });
   return ok_status();
 }
 
@@ -347,9 +392,13 @@ Status ById::read_rows(bool first) {
       }
       continue;
     }
-    if (first) TM_TRY(check_row(row, *of, i));
+    bool right = true;
+    if (first) {
+      TM_ASSIGN(right, check_row(row, *of, i));
+    }
     Cell* counts = cell(of->slot(i));
     bool again = counts != nullptr && counts->stored > 0;
+    if (!positions_ && counts != nullptr && !again && right) TM_TRY(check_time(row, *of, i));
     if (placed && run_.input->holds(partition, *row.offset)) {
       int64_t place = run_.input->place(partition, *row.offset);
       again = false;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "verify/input_decoder.h"
-#include "verify/run.h"
+#include "verify/row_beside.h"
 
 namespace tidemill::verify {
 namespace {
@@ -19,7 +19,7 @@ struct PlaceCounts {
 
 class ByPosition {
  public:
-  explicit ByPosition(Run& run) : run_(run), fields_decoder_(run) {}
+  explicit ByPosition(Run& run) : run_(run), keys_(run), fields_decoder_(run) {}
 
   Status go() {
     int64_t places = run_.input->places();
@@ -62,6 +62,7 @@ class ByPosition {
   void finish();
 
   Run& run_;
+  KeyRule keys_;
   InputDecoder fields_decoder_;  // for single records, out of their order
   Window window_;
   std::vector<PlaceCounts> cells_;
@@ -117,6 +118,12 @@ Status ByPosition::check_row(const StoredRow& row, size_t n) {
     if (row.unreadable[f] == 0 && same_value(row.fields[f], value)) continue;
     altered = true;
     wrong = spec.name + " is " + display(row.fields[f]) + " instead of " + display(value);
+  }
+  if (!altered && fate != Fate::kDead && fate != Fate::kUnsure) {
+    std::optional<RecordKey> key;
+    if (keys_.known()) key = keys_.of(record->has_key, record->key, expected);
+    wrong = differs_beside(row, fields_decoder_.further(), key);
+    altered = !wrong.empty();
   }
   std::optional<int64_t> enqueued_us = row.enqueued_us;
   if (record->append_time) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "verify/expected.h"
-#include "verify/run.h"
+#include "verify/row_beside.h"
 
 namespace tidemill::verify {
 
@@ -54,6 +54,7 @@ class ById {
   explicit ById(Run& run)
       : run_(run),
         ids_(run.manifests.front().seed),
+        keys_(run),
         positions_(run.rows->shape().positions),
         dedup_(run.request.topology.dedup.kind != DedupKind::kNone) {
     for (const Way& way : run.request.ways) {
@@ -80,7 +81,9 @@ class ById {
   Status read_ways(bool first);
   void check_input_record(const LogRecord& record, size_t partition, Instance& of, int64_t i);
   Status read_rows(bool first);
-  Status check_row(const StoredRow& row, Instance& of, int64_t i);
+  Result<bool> check_row(const StoredRow& row, Instance& of, int64_t i);
+  Status check_time(const StoredRow& row, Instance& of, int64_t i);
+  const std::string& further_of(Instance& of, int64_t i);
   void check_order(const StoredRow& row, size_t partition, Instance& of, int64_t i, bool again);
   Status read_dead_letters(bool first);
   void judge_window();
@@ -90,11 +93,13 @@ class ById {
 
   Instance* find(std::string_view id, int64_t* i);
   static std::string name_of(int64_t slot) { return {reinterpret_cast<const char*>(&slot), sizeof slot}; }
+  std::string wrong_time(const StoredRow& row, int64_t due_us) const;
   std::string say(const Instance& of, int64_t i) const;
   Cell* cell(int64_t slot) { return slots_.holds(slot) ? &cells_[slots_.index(slot)] : nullptr; }
 
   Run& run_;
   EventIds ids_;
+  KeyRule keys_;
   bool positions_;
   bool dedup_;
   std::vector<size_t> rekeyed_by_;  // fields
@@ -105,7 +110,8 @@ class ById {
   int passes_ = 1;
   Window slots_, places_;
   std::vector<Cell> cells_;
-  std::vector<int64_t> first_places_;  // without positions in the store: where the input has it first
+  std::optional<std::string> further_;  // what every event has beside its fields
+  std::vector<int64_t> first_places_;   // without positions in the store: where the input has it first
   std::vector<Place> place_cells_;
   std::vector<int64_t> highest_;  // stored so far, per input partition
   // The same per way that a device's events take: by input partition and the fields of new keys.

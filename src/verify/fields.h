@@ -17,6 +17,7 @@ struct FieldSpec {
   std::vector<std::string> path;  // the members to follow
   FieldType type = FieldType::kText;
   bool nullable = true;
+  bool undecoded = false;  // nothing reads it: whatever stands there is kept (of type kJson)
 };
 
 // One value. `text` is borrowed from whatever produced it, which says for how long.

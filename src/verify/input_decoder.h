@@ -10,8 +10,28 @@
 #include "verify/dedup_model.h"
 #include "verify/json_fields.h"
 #include "verify/run.h"
+#include "verify/stored_json.h"
 
 namespace tidemill::verify {
+
+// The fields that a dedup compares: id and key. Of the type that the event's field has: a time can be written
+// in several ways.
+inline std::vector<FieldSpec> dedup_specs(const Run& run) {
+  const Dedup& dedup = run.request.topology.dedup;
+  std::vector<FieldSpec> out{{"id", dedup.id_path, FieldType::kJson, true},
+                             {"key", dedup.key_path, FieldType::kJson, true}};
+  for (FieldSpec& spec : out) {
+    for (const FieldSpec& field : run.fields) {
+      if (field.path == spec.path) spec.type = field.type;
+    }
+  }
+  if (dedup.key_type) out[1].type = *dedup.key_type;
+  return out;
+}
+// Equal where a dedup takes two values for the same.
+inline std::string dedup_text(const FieldValue& value) {
+  return value.kind == FieldValue::Kind::kText ? std::string(value.text) : std::to_string(value.integer);
+}
 
 class InputDecoder {
  public:
@@ -20,7 +40,8 @@ class InputDecoder {
         dedup_(run.request.topology.dedup),
         model_(dedup_),
         decoder_(specs(run), static_cast<size_t>(run.request.event_limit_bytes)),
-        fields_(run.fields.size()) {}
+        fields_(run.fields.size()),
+        added_(JsonLayout(run.request.store.columns, run.request.store.added_members).added) {}
 
   enum class Fate { kStored, kDropped, kDead, kUnsure };
   // Records of a partition in their order; new_partition() between partitions.
@@ -31,15 +52,15 @@ class InputDecoder {
     if (decoded == Decoded::kUnsure) return Fate::kUnsure;
     if (decoded == Decoded::kMalformed) return Fate::kDead;
     if (dedup_.kind == DedupKind::kNone) return in_folder(wrong);
-    const std::string_view id = values_[fields_].text, key = values_[fields_ + 1].text;
-    if (id.empty() || key.empty() || id == "null" || key == "null") return Fate::kDead;
-    if (dedup_.ways == 0 && dedup_.key_type && !has_key(record, values_[fields_ + 2])) {
+    const FieldValue &id = values_[fields_], &key = values_[fields_ + 1];
+    if (id.kind == FieldValue::Kind::kNull || key.kind == FieldValue::Kind::kNull) return Fate::kDead;
+    if (dedup_.ways == 0 && dedup_.key_type && (!record.has_key || record.key != dedup_text(key))) {
       *wrong = "its record has another key";
       // A filter may have dropped it before that.
       return run_.request.topology.filter ? Fate::kUnsure : Fate::kDead;
     }
     // Behind ways, whether it is a copy shows there.
-    const bool copy = dedup_.ways == 0 && model_.seen(key, id, record.timestamp_ms);
+    const bool copy = dedup_.ways == 0 && model_.seen(dedup_text(key), dedup_text(id), record.timestamp_ms);
     return copy ? Fate::kDropped : in_folder(wrong);
   }
   void new_partition() { model_.clear(); }
@@ -48,13 +69,12 @@ class InputDecoder {
     return {values_.begin(),
             values_.begin() + static_cast<std::ptrdiff_t>(std::min(fields_, values_.size()))};
   }
+  // Of the last record decided, as rows of the store have it: StoredRow::further.
+  std::string further() const {
+    return run_.rows->shape().whole ? decoder_.further_members(added_, true) : std::string();
+  }
 
  private:
-  static bool has_key(const LogRecord& record, const FieldValue& key) {
-    if (!record.has_key) return false;
-    if (key.kind == FieldValue::Kind::kText) return record.key == key.text;
-    return record.key == std::to_string(key.integer);
-  }
   // What the store makes of texts that are to name folders.
   Fate in_folder(std::string* wrong) {
     for (size_t f = 0; f < fields_ && !run_.folders.names.empty(); ++f) {
@@ -89,16 +109,11 @@ class InputDecoder {
     if (bytes > 255) return false;
     return !name_is_value || (lower != "null" && text != "__HIVE_DEFAULT_PARTITION__");
   }
-  // The event's fields, then id and key where there is a dedup: as JSON, whatever their type; and what the
-  // record's key has to be.
+  // The event's fields, then id and key where there is a dedup.
   static std::vector<FieldSpec> specs(const Run& run) {
     std::vector<FieldSpec> out = run.fields;
-    const Dedup& dedup = run.request.topology.dedup;
-    if (dedup.kind != DedupKind::kNone) {
-      out.push_back({"id", dedup.id_path, FieldType::kJson, true});
-      out.push_back({"key", dedup.key_path, FieldType::kJson, true});
-      if (dedup.key_type) out.push_back({"record key", dedup.key_path, *dedup.key_type, true});
-    }
+    if (run.request.topology.dedup.kind == DedupKind::kNone) return out;
+    for (FieldSpec& spec : dedup_specs(run)) out.push_back(std::move(spec));
     return out;
   }
 
@@ -109,6 +124,7 @@ class InputDecoder {
   size_t fields_;
   std::vector<FieldValue> values_;
   std::vector<uint8_t> unreadable_;
+  std::vector<std::string> added_;
 };
 
 }  // namespace tidemill::verify

@@ -101,7 +101,8 @@ std::string read_field(dom::element root, const FieldSpec& spec, std::deque<std:
     if (at.is_null()) found = false;
     if (!found) break;
     dom::object level;
-    if (at.get(level) != simdjson::SUCCESS) return spec.name + ": a part of its path is not an object";
+    if (at.get(level) != simdjson::SUCCESS)
+      return spec.undecoded ? "" : spec.name + ": a part of its path is not an object";
     found = level.at_key(name).get(at) == simdjson::SUCCESS;
   }
   if (!found || at.is_null()) {
@@ -122,23 +123,37 @@ bool all_found(dom::object object, const Level& level, size_t extra) {
   return true;
 }
 
-std::string find_unknown(dom::object object, const Level& level, const std::vector<std::string>& added,
-                         const std::string& prefix) {
+struct Added {
+  const std::vector<std::string>& names;
+  bool are_new;  // what bears their names in the object is to be replaced, however often it stands there
+};
+
+void append_member(const std::string& name, dom::element value, std::string* out) {
+  if (!out->empty()) *out += ',';
+  out->append(1, '"').append(name).append("\":").append(simdjson::minify(value));
+}
+
+// Members of the object that no level names, and those that stand there again.
+void append_further(dom::object object, const Level& level, const Added& added, const std::string& prefix,
+                    std::string* out) {
   std::set<std::string_view> seen;
   for (auto member : object) {
-    auto known = level.below.find(member.key);
-    bool is_added = prefix.empty() && std::find(added.begin(), added.end(), member.key) != added.end();
-    std::string name = prefix + std::string(member.key);
-    if (!seen.insert(member.key).second) return name + " (twice)";
-    if (known == level.below.end() && !is_added) return name;
-    dom::object inner;
-    if (known != level.below.end() && !known->second.below.empty() &&
-        member.value.get(inner) == simdjson::SUCCESS) {
-      std::string found = find_unknown(inner, known->second, {}, name + ".");
-      if (!found.empty()) return found;
+    const auto known = level.below.find(member.key);
+    const bool again = !seen.insert(member.key).second;
+    const bool is_added =
+        prefix.empty() && std::find(added.names.begin(), added.names.end(), member.key) != added.names.end();
+    if (is_added && (added.are_new || !again)) continue;
+    const std::string name = prefix + std::string(member.key);
+    if (!again && known != level.below.end()) {
+      dom::object inner;
+      if (known->second.below.empty()) continue;
+      if (member.value.get(inner) == simdjson::SUCCESS) {
+        append_further(inner, known->second, {{}, false}, name + ".", out);
+        continue;
+      }
     }
+    append_member(name, member.value, out);
   }
-  return {};
 }
 
 }  // namespace
@@ -177,7 +192,7 @@ Decoded JsonFields::decode(std::string_view json, std::vector<FieldValue>* value
   return outcome;
 }
 
-std::string JsonFields::unknown_member(const std::vector<std::string>& added) const {
+std::string JsonFields::further_members(const std::vector<std::string>& added, bool added_are_new) const {
   dom::object object;
   if (!impl_->parsed || impl_->root.get(object) != simdjson::SUCCESS) return {};
   size_t extra = 0;
@@ -187,7 +202,9 @@ std::string JsonFields::unknown_member(const std::vector<std::string>& added) co
   }
   // Each known name found, and no more members than those: nothing else is there, and nothing twice.
   if (all_found(object, impl_->level, extra)) return {};
-  return find_unknown(object, impl_->level, added, "");
+  std::string out;
+  append_further(object, impl_->level, {added, added_are_new}, "", &out);
+  return out;
 }
 
 bool JsonFields::member(std::string_view name, FieldValue* value) const {

@@ -30,9 +30,11 @@ class JsonFields {
   // of another type; `wrong` says what is malformed first.
   Decoded decode(std::string_view json, std::vector<FieldValue>* values, std::vector<uint8_t>* unreadable,
                  std::string* wrong);
-  // After decode: the first member, on the object's levels that the specs' paths lead through, that
-  // no path and none of `added` (top level) names; empty: none.
-  std::string unknown_member(const std::vector<std::string>& added) const;
+  // After decode: the members, on the object's levels that the specs' paths lead through, that no path and
+  // none of `added` (top level) names, and those whose name stood there before, as text: names and values in
+  // their order, `"more":5,"b.d":1`; empty: there are none. `added_are_new`: what the object has under an
+  // added name will be replaced, so that it counts for nothing, however often it is there.
+  std::string further_members(const std::vector<std::string>& added, bool added_are_new = false) const;
   // After decode: a top-level member by name, whatever its type (text of timestamps unparsed).
   bool member(std::string_view name, FieldValue* value) const;
 

@@ -31,7 +31,7 @@ std::string check_event(std::string_view input, JsonFields& fields) {
     if (value.kind != FieldValue::Kind::kNull && !same_value(value, value))
       return "a value that differs from itself";
   }
-  (void)fields.unknown_member({"enqueuedAt"});
+  (void)fields.further_members({"enqueuedAt"});
   FieldValue member;
   (void)fields.member("createdAt", &member);
   return "";

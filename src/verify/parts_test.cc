@@ -27,6 +27,40 @@ TEST(DedupModel, RemembersTheLastIdsOfEachKeyAndRefreshesHits) {
   EXPECT_FALSE(model.seen("k", "1", 0));
 }
 
+// Against the plainest one there is, and without remembering more than the last ids.
+TEST(DedupModel, AgreesWithAListAndDoesNotGrow) {
+  for (const DedupKind kind : {DedupKind::kLastN, DedupKind::kHorizon}) {
+    Dedup dedup;
+    dedup.kind = kind;
+    dedup.last_n = 5;
+    dedup.horizon_us = 40'000;
+    DedupModel model(dedup);
+    struct Seen {
+      uint64_t key, id;
+      int64_t time_ms;
+    };
+    std::vector<Seen> list;  // the most recent one last
+    uint64_t random = 7;
+    for (int64_t ms = 0; ms < 20'000; ++ms) {
+      random = random * 6364136223846793005u + 1442695040888963407u;
+      const Seen now{random >> 40 & 3, random >> 50 & 15, ms};
+      if (kind == DedupKind::kHorizon)
+        std::erase_if(list, [&](const Seen& one) { return one.time_ms < ms - 40; });
+      const bool copy =
+          std::erase_if(list, [&](const Seen& one) { return one.key == now.key && one.id == now.id; }) > 0;
+      list.push_back(now);
+      auto of_key = [&](const Seen& one) { return one.key == now.key; };
+      if (kind == DedupKind::kLastN && std::count_if(list.begin(), list.end(), of_key) > 5)
+        list.erase(std::find_if(list.begin(), list.end(), of_key));
+      ASSERT_EQ(
+          model.seen("key " + std::to_string(now.key), "an id of some length " + std::to_string(now.id), ms),
+          copy)
+          << ms;
+      ASSERT_EQ(model.remembered(), list.size());
+    }
+  }
+}
+
 TEST(DedupModel, ForgetsBeyondTheHorizon) {
   Dedup dedup;
   dedup.kind = DedupKind::kHorizon;
@@ -84,16 +118,16 @@ TEST(JsonFields, DecodesByPathAndSaysWhatIsWrong) {
   EXPECT_TRUE(same_value(values[1], FieldValue::of_double(1)));
   EXPECT_EQ(values[2].integer, 500'000);
   EXPECT_EQ(values[3].text, R"({"x":[1]})");
-  EXPECT_EQ(json.unknown_member({}), "");
+  EXPECT_EQ(json.further_members({}), "");
 
   EXPECT_EQ(decode(R"({"a":1,"b":null,"j":null})"), Decoded::kOk);
   EXPECT_EQ(values[1].kind, FieldValue::Kind::kNull);
   EXPECT_EQ(values[3].kind, FieldValue::Kind::kNull);
   EXPECT_EQ(decode(R"({"a":1,"more":2,"b":{"c":1,"d":2}})"), Decoded::kOk);
-  EXPECT_EQ(json.unknown_member({}), "more");
-  EXPECT_EQ(json.unknown_member({"more"}), "b.d");
+  EXPECT_EQ(json.further_members({}), R"("more":2,"b.d":2)");
+  EXPECT_EQ(json.further_members({"more"}), R"("b.d":2)");
   EXPECT_EQ(decode(R"({"a":1,"b":{"c":1},"t":"1970-01-01T00:00:00Z","j":1,"j":2})"), Decoded::kOk);
-  EXPECT_EQ(json.unknown_member({}), "j (twice)");
+  EXPECT_EQ(json.further_members({}), R"("j":2)");
 
   EXPECT_EQ(decode(R"({"b":{"c":1}})"), Decoded::kMalformed);
   EXPECT_EQ(wrong, "a is missing");

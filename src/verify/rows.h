@@ -18,7 +18,10 @@ namespace tidemill::verify {
 struct StoredRow {
   std::vector<FieldValue> fields;   // as the reader was asked for
   std::vector<uint8_t> unreadable;  // per field, 1 where the store holds something of another type
-  std::string wrong;                // empty, or why the row is not what it should be: "x (added)"
+  std::string wrong;                // empty, or why the row is not what it should be
+  std::string further;              // of JSON: JsonFields::further_members()
+  bool has_key = false;             // of a topic: the record's
+  std::string_view key;
   std::optional<int32_t> partition;
   std::optional<int64_t> offset;
   std::optional<int64_t> enqueued_us;
@@ -36,6 +39,8 @@ class StoredRows {
 };
 
 struct StoreShape {
+  bool whole = false;      // rows keep the members that no field names
+  bool keys = false;       // rows have keys
   bool positions = false;  // rows carry the input's partition and offset
   bool enqueued_at = false;
   bool stored_at = false;

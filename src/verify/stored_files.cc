@@ -231,7 +231,9 @@ class FileRowStore final : public RowStore {
       : files_(files),
         chains_(std::move(chains)),
         layout_(std::move(layout)),
-        fields_(stored_fields(fields, projected, &shape_.has_field)) {}
+        fields_(stored_fields(fields, projected, &shape_.has_field)) {
+    shape_.whole = projected.empty();
+  }
 
   Status prepare() {
     shape_.in_order = true;

@@ -13,7 +13,8 @@
 
 namespace tidemill::verify {
 
-// What the JSON of a store holds beside the event's own members.
+// What the JSON of a store holds beside the event's own members. What those of the event are that the fields
+// do not name, StoredRow::further says.
 struct JsonLayout {
   JsonLayout(const StoreColumns& names, const std::vector<std::string>& further)
       : columns(names), added(further) {
@@ -50,13 +51,13 @@ class JsonRows {
   // Fills fields, positions and times of `row`; borrowed until the next call.
   void read(std::string_view json, StoredRow* row) {
     row->wrong.clear();
+    row->further.clear();
     row->partition.reset();
     row->offset.reset();
     row->enqueued_us.reset();
     Decoded decoded = json_.decode(json, &row->fields, &row->unreadable, &row->wrong);
     if (decoded == Decoded::kOk) {
-      row->wrong = json_.unknown_member(layout_.added);
-      if (!row->wrong.empty()) row->wrong += " (added)";
+      row->further = json_.further_members(layout_.added);
     } else if (decoded == Decoded::kUnsure) {
       row->wrong = "not decodable here";
     }

@@ -41,6 +41,8 @@ class TopicRows final : public StoredRows {
     if (record == nullptr) return false;
     row->place = record->offset;
     row->stored_us = record->timestamp_ms * 1000;
+    row->has_key = record->has_key;
+    row->key = record->has_key ? record->key : std::string_view();
     json_.read(record->value, row);
     return true;
   }
@@ -57,7 +59,10 @@ class TopicRowStore final : public RowStore {
       : topic_(std::move(topic)),
         name_(std::move(name)),
         layout_(std::move(layout)),
-        fields_(stored_fields(fields, projected, &shape_.has_field)) {}
+        fields_(stored_fields(fields, projected, &shape_.has_field)) {
+    shape_.whole = projected.empty();
+    shape_.keys = true;
+  }
 
   Status prepare() {
     shape_.in_order = true;

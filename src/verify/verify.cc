@@ -37,6 +37,19 @@ Status choose_fields(Run& run) {
   return ok_status();
 }
 
+// What nothing reads of an event is kept as it is where the store has the event's own JSON.
+void choose_undecoded(Run& run) {
+  const VerifyRequest& request = run.request;
+  const bool telemetry = !run.manifests.empty() && run.manifests.front().profile == Profile::kTelemetry;
+  if (!request.decoded || telemetry || !(request.store.topic || request.store.files)) return;
+  for (FieldSpec& field : run.fields) {
+    if (std::find(request.decoded->begin(), request.decoded->end(), field.name) != request.decoded->end())
+      continue;
+    field.type = FieldType::kJson;
+    field.nullable = field.undecoded = true;
+  }
+}
+
 // What retention has deleted can be called neither lost nor stored: then nothing is counted at all.
 Status check_kept(const TopicFiles& topic, const std::function<int64_t(const PartitionSpan&)>& begun) {
   for (const PartitionSpan& span : topic.partitions) {
@@ -221,6 +234,7 @@ Status account(Run& run) {
     TM_TRY(check_input_content(run));
     return account_by_count(run);
   }
+  choose_undecoded(run);
   TM_TRY(open_stores(run));
   bool telemetry = !run.manifests.empty() && run.manifests.front().profile == Profile::kTelemetry;
   if (telemetry && run.rows->shape().has_field[0] != 0) return account_by_id(run);

@@ -196,6 +196,9 @@ struct VerifyRequest {
   // some (project), those that are stored: `projected` then names them by FieldSpec::name.
   std::vector<FieldSpec> fields;
   std::vector<std::string> projected;
+  // The fields that the pipeline reads, by FieldSpec::name: an event with anything else in another one is no
+  // dead letter where JSON is stored. nullopt: all of them.
+  std::optional<std::vector<std::string>> decoded;
   // The field with the time of the event, for latency; empty: createdAt where the event has it.
   std::string time_field;
   Rules rules = Rules::kStrict;

@@ -311,7 +311,7 @@ TEST_P(Verify, FindsTwoRowsUnderEachOthersPositions) {
   PlantedRun run(planted_manifest(), true);
   size_t b = 31;
   while (run.rows[b].partition == run.rows[30].partition) ++b;
-  std::swap(run.rows[30].json, run.rows[b].json);
+  std::swap(run.rows[30].json, run.rows[b].json), std::swap(run.rows[30].key, run.rows[b].key);
   Verdict verdict = judge(run);
   EXPECT_EQ(verdict.lost + verdict.duplicated + verdict.unexpected + verdict.altered, 0u)
       << to_table(verdict);
@@ -366,12 +366,9 @@ TEST_P(Verify, FindsAMalformedEventInTheStore) {
     return each.malformed && each.value.find("[\"") != std::string::npos;
   });
   ASSERT_NE(bad, run.events.end());
-  PlantedRow row{bad->name,
-                 bad->value,
-                 bad->partition,
-                 bad->offset,
-                 bad->append_ms * 1000,
-                 bad->append_ms * 1000 + 5000};
+  PlantedRow row{
+      bad->name, bad->value, bad->partition, bad->offset, bad->append_ms * 1000, bad->append_ms * 1000 + 5000,
+      bad->key};
   row.json.erase(row.json.find('['), 1);
   row.json.erase(row.json.find(']'), 1);
   auto at = std::find_if(run.rows.begin(), run.rows.end(), [&](const PlantedRow& each) {

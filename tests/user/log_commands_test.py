@@ -31,6 +31,17 @@ class Produce(UserTest):
         self.assertTrue(all(letter["reason"] for letter in letters))
         self.do("verify", "orders")
 
+    def test_what_no_step_reads_is_kept_and_verified(self):
+        lines = ['{"id": "a", "customer": "c", "amount": 1, "note": [1.0, null]}', '{"id": "b", "amount": "much"}',
+                 '{"id": "c", "id": "d", "partition": "its own"}']
+        for name, serve in (("kept", "log: {topic: out}"), ("files", "files: {directory: out}")):
+            solution = self.write(name + ".yaml", ORDERS[:ORDERS.index("process")] + "serve: {" + serve + "}\n")
+            self.do("log", "produce", solution, stdin="\n".join(lines))
+            self.do("run", solution, "--until-end", "--steps", "CIDP")
+            self.assertIn("Verdict: PASS", self.do("verify", solution).out)
+        stored = self.do("log", "read", "kept", "out", "--format", "json").json()
+        self.assertCountEqual([event["value"] for event in stored], lines)
+
     def test_the_key_chooses_the_partition_and_keeps_the_order(self):
         self.produce("".join(json.dumps({"id": str(i), "customer": f"c{i % 5}"}) + "\n" for i in range(1000)))
         events = self.do("log", "read", "orders", "orders", "--format", "json").json()

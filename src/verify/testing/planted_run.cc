@@ -204,7 +204,7 @@ void PlantedRun::send() {
         dead.push_back({base.topic, event.partition, event.offset, "malformed JSON", event.value});
       } else if (!dedup || seen.insert(event.name).second) {
         rows.push_back({event.name, event.value, event.partition, event.offset, event.append_ms * 1000,
-                        event.append_ms * 1000 + 5000});
+                        event.append_ms * 1000 + 5000, event.key, event.has_key});
       }
     }
   }
@@ -342,7 +342,7 @@ VerifyRequest PlantedRun::with_topic_store() {
   std::vector<std::vector<PlantedRecord>> out(output_partitions);
   for (const PlantedRow& each : rows) {
     out[static_cast<size_t>(each.partition) % output_partitions].push_back(
-        {"", true, output_json(each), each.stored_us / 1000, {}});
+        {each.key, each.has_key, output_json(each), each.stored_us / 1000, {}});
   }
   write_topic("out", out);
   std::vector<std::vector<PlantedRecord>> letters(1);

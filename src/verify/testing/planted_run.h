@@ -53,6 +53,8 @@ struct PlantedRow {
   int64_t offset = 0;
   int64_t enqueued_us = 0;
   int64_t stored_us = 0;
+  std::string key = {};  // of a topic
+  bool has_key = true;
 };
 
 struct PlantedDeadLetter {
