@@ -81,6 +81,7 @@ class LogImpl final : public Log {
   // Opening (log_open.cc).
   Status check_directory(const TopicsFile& known) const;
   Status finish_deletions(TopicsFile* known);
+  void give_back_room(const TopicsFile& known);
   Status recover_topic(const std::string& name, const TopicEntry& entry, bool synced_rolls,
                        const OffsetMap& log_starts, const OffsetMap& recovery_points,
                        const CleanShutdown* clean, bool failed_sync);

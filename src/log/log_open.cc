@@ -84,7 +84,12 @@ Status LogImpl::recover() {
   shared_.leader_epoch = LeaderEpoch(known.leader_epoch.value() + 1);
   known.leader_epoch = shared_.leader_epoch;
   known.durability = noted_durability_;
-  TM_TRY(known.save(files, path(kTopicsName)));
+  Status saved = known.save(files, path(kTopicsName));
+  if (!saved.ok() && saved.error().code == Code::kDiskFull) {
+    give_back_room(known);
+    saved = known.save(files, path(kTopicsName));
+  }
+  TM_TRY(std::move(saved));
   TM_TRY(finish_deletions(&known));
 
   for (const auto& [name, entry] : known.topics) {
@@ -121,6 +126,26 @@ Status LogImpl::check_directory(const TopicsFile& known) const {
                           Code::kCorrupt);
   }
   return {};
+}
+
+// A process that was killed has left the room that it kept behind its active segments. No byte of them
+// changes. What fails leaves less room, and is said by whoever finds none.
+void LogImpl::give_back_room(const TopicsFile& known) {
+  FileSystem& files = shared_.files;
+  for (const auto& [name, entry] : known.topics) {
+    for (int32_t i = 0; i < entry.config.partitions; ++i) {
+      const std::string directory = path(TopicPartition{name, Partition(i)}.to_string());
+      auto names = files.list(directory);
+      if (!names.ok()) continue;
+      auto active = std::find_if(names->rbegin(), names->rend(),
+                                 [](const std::string& file) { return file.ends_with(kLogSuffix); });
+      if (active == names->rend()) continue;
+      auto file = files.open(join_path(directory, *active), OpenMode::kReadWrite);
+      if (!file.ok()) continue;
+      auto size = (*file)->size();
+      if (size.ok()) (void)(*file)->truncate(*size).ok();
+    }
+  }
 }
 
 // Removes the files of topics whose deletion is noted, and then the notes.

@@ -152,6 +152,16 @@ class Mounted(UserTest):
         self.assertEqual(process.returncode, 0, seen + output)
         self.assertIn("Verdict: PASS", output)
 
+    def test_a_killed_run_opens_its_log_on_a_disk_that_is_full(self):
+        """The room behind its segments is left, and enough to go on from."""
+        run = f"{PROGRAM} run relay --count 100000 --rate 20000 --set ingest.log.partitions=1"
+        process = self.in_small_disk(
+            f"bash -c '{run} & while [ $(cat \"{self.root}\"/relay/1/log/*/*.log 2>/dev/null | wc -c) -lt 6000000 ]; do sleep .05; done; "
+            f"kill -9 $!; wait; cat /dev/zero > \"{self.root}/filler\"; {PROGRAM} log topics relay'", size="64m")
+        output, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, output)
+        self.assertNotIn("relay/1/log/topics.tmp", output)
+
     def test_a_disk_that_is_full_from_the_beginning(self):
         process = self.in_small_disk(f"bash -c 'head -c 2M /dev/zero > \"{self.root}/filler\"; exec {PROGRAM} run relay --count 10'", size="1m")
         output, _ = process.communicate(timeout=60)
