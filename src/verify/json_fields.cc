@@ -27,7 +27,18 @@ struct JsonFields::Impl {
   bool parsed = false;
   std::deque<std::string> texts;  // of JSON values
   Level level;
+
+  simdjson::error_code parse(std::string_view json);
 };
+
+simdjson::error_code JsonFields::Impl::parse(std::string_view json) {
+  if (padded.size() < json.size() + simdjson::SIMDJSON_PADDING) {
+    padded.resize((json.size() + simdjson::SIMDJSON_PADDING) * 2);
+  }
+  std::copy(json.begin(), json.end(), padded.begin());
+  std::fill_n(padded.begin() + static_cast<std::ptrdiff_t>(json.size()), simdjson::SIMDJSON_PADDING, '\0');
+  return parser.parse(padded.data(), json.size(), false).get(root);
+}
 
 JsonFields::JsonFields(std::vector<FieldSpec> specs, size_t max_bytes)
     : specs_(std::move(specs)), max_bytes_(max_bytes), impl_(std::make_unique<Impl>()) {
@@ -41,6 +52,75 @@ JsonFields::~JsonFields() = default;
 namespace {
 
 constexpr size_t kMaxDepth = 64;
+// Begins a string that stands for a number, by its text.
+constexpr std::string_view kNumberTag = "\x01number ";
+
+bool is_number_text(dom::element element) {
+  std::string_view text;
+  return element.get(text) == simdjson::SUCCESS && text.starts_with(kNumberTag);
+}
+
+bool has_number_text(dom::element element) {
+  if (dom::object object; element.get(object) == simdjson::SUCCESS) {
+    for (auto member : object) {
+      if (has_number_text(member.value)) return true;
+    }
+  } else if (dom::array array; element.get(array) == simdjson::SUCCESS) {
+    for (dom::element each : array) {
+      if (has_number_text(each)) return true;
+    }
+  }
+  return is_number_text(element);
+}
+
+bool is_number(std::string_view token) {
+  const auto digits = [&](size_t at) {
+    return std::min(token.find_first_not_of("0123456789", at), token.size()) - at;
+  };
+  size_t at = token.starts_with('-') ? 1 : 0;
+  const size_t whole = digits(at);
+  if (whole == 0 || (whole > 1 && token[at] == '0')) return false;
+  at += whole;
+  if (at < token.size() && token[at] == '.') {
+    const size_t fraction = digits(at + 1);
+    if (fraction == 0) return false;
+    at += 1 + fraction;
+  }
+  if (at < token.size() && (token[at] == 'e' || token[at] == 'E')) {
+    ++at;
+    if (at < token.size() && (token[at] == '+' || token[at] == '-')) ++at;
+    const size_t exponent = digits(at);
+    if (exponent == 0) return false;
+    at += exponent;
+  }
+  return at == token.size();
+}
+
+// The same JSON with those numbers as strings that the parser does not take for their size; what is no JSON
+// stays none.
+std::string with_large_numbers_as_text(std::string_view json, dom::parser& parser) {
+  std::string out;
+  const auto is_large = [&](std::string_view token) {
+    return is_number(token) && parser.parse(simdjson::padded_string(token)).error() != simdjson::SUCCESS;
+  };
+  for (size_t at = 0; at < json.size();) {
+    size_t end = at + 1;
+    if (json[at] == '"') {
+      while (end < json.size() && json[end] != '"') end += json[end] == '\\' ? 2 : 1;
+      end = std::min(end + 1, json.size());
+    } else if (json[at] == '-' || (json[at] >= '0' && json[at] <= '9')) {
+      end = std::min(json.find_first_not_of("+-.0123456789eE", at), json.size());
+      if (const std::string_view token = json.substr(at, end - at); is_large(token)) {
+        out.append("\"\\u0001").append(kNumberTag.substr(1)).append(token).append("\"");
+        at = end;
+        continue;
+      }
+    }
+    out.append(json, at, end - at);
+    at = end;
+  }
+  return out;
+}
 
 size_t depth_of(dom::element element) {
   size_t deepest = 0;
@@ -111,6 +191,14 @@ std::string read_field(dom::element root, const FieldSpec& spec, std::deque<std:
   return read_value(at, spec.type, texts, out) ? "" : spec.name + " has another type";
 }
 
+bool is_large_number(dom::element at, const FieldSpec& spec) {
+  for (const std::string& name : spec.path) {
+    dom::object level;
+    if (at.get(level) != simdjson::SUCCESS || level.at_key(name).get(at) != simdjson::SUCCESS) return false;
+  }
+  return spec.type == FieldType::kJson ? has_number_text(at) : is_number_text(at);
+}
+
 bool all_found(dom::object object, const Level& level, size_t extra) {
   if (object.size() != level.below.size() + extra) return false;
   for (const auto& [name, below] : level.below) {
@@ -166,13 +254,9 @@ Decoded JsonFields::decode(std::string_view json, std::vector<FieldValue>* value
   impl_->root = dom::element();
   impl_->parsed = false;
   if (json.size() > max_bytes_) return Decoded::kUnsure;
-  std::string& padded = impl_->padded;
-  if (padded.size() < json.size() + simdjson::SIMDJSON_PADDING) {
-    padded.resize((json.size() + simdjson::SIMDJSON_PADDING) * 2);
-  }
-  std::copy(json.begin(), json.end(), padded.begin());
-  std::fill_n(padded.begin() + static_cast<std::ptrdiff_t>(json.size()), simdjson::SIMDJSON_PADDING, '\0');
-  auto error = impl_->parser.parse(padded.data(), json.size(), false).get(impl_->root);
+  auto error = impl_->parse(json);
+  const bool large_numbers = error == simdjson::NUMBER_ERROR;
+  if (large_numbers) error = impl_->parse(with_large_numbers_as_text(json, impl_->parser));
   if (error == simdjson::NUMBER_ERROR || error == simdjson::DEPTH_ERROR) return Decoded::kUnsure;
   dom::object object;
   if (error != simdjson::SUCCESS || impl_->root.get(object) != simdjson::SUCCESS) {
@@ -183,6 +267,9 @@ Decoded JsonFields::decode(std::string_view json, std::vector<FieldValue>* value
   if (depth_of(impl_->root) > kMaxDepth / 2) return Decoded::kUnsure;
   Decoded outcome = Decoded::kOk;
   for (size_t n = 0; n < specs_.size(); ++n) {
+    // What the pipeline makes of a number beyond a field's type is not judged here.
+    if (large_numbers && !specs_[n].undecoded && is_large_number(impl_->root, specs_[n]))
+      return Decoded::kUnsure;
     std::string problem = read_field(impl_->root, specs_[n], &impl_->texts, &(*values)[n]);
     if (problem.empty()) continue;
     (*unreadable)[n] = 1;

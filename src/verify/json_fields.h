@@ -13,7 +13,7 @@ namespace tidemill::verify {
 enum class Decoded {
   kOk,
   kMalformed,  // not a JSON object, a wrong type, or without a required field
-  kUnsure,     // valid JSON that this decoder cannot judge: an integer beyond 64 bits, or deep nesting
+  kUnsure,     // valid JSON that this decoder cannot judge: a number beyond its field's type, or deep nesting
 };
 
 inline constexpr size_t kMaxEventBytes = 1 << 20;

@@ -64,12 +64,14 @@ TEST_P(Strangers, WhatThePipelineDoesNotReadMustBeKept) {
   for (const char* event :
        {R"({"id":"a1","dev":"d0","n":1,"extra":5})", R"({"id":"a2","dev":"d0","n":"five"})",
         R"({"id":"a3","id":"a4","dev":"d0","n":1})", R"({"id":"a5","a":{},"n":[1,{"x":null}]})",
-        R"({"id":"a6","a":7})", R"({"id":"a7","a":{"b":1,"c":2}})"}) {
+        R"({"id":"a6","a":7})", R"({"id":"a7","a":{"b":1,"c":2}})",
+        R"({"id":"a8","x":123456789012345678901234567890,"y":[-1e400,{"z":99999999999999999999}]})",
+        R"({"id":"a9","n":18446744073709551616,"say \"-1e999\"":1e999})"}) {
     add({event});
   }
   const Verdict verdict = verify(request());
   EXPECT_TRUE(verdict.pass) << to_table(verdict);
-  EXPECT_EQ(verdict.expected, 6u);
+  EXPECT_EQ(verdict.expected, 8u);
 }
 
 TEST_P(Strangers, WhatIsChangedOrAddedIsFound) {
@@ -81,6 +83,10 @@ TEST_P(Strangers, WhatIsChangedOrAddedIsFound) {
       {R"({"id":"a","id":"b"})", R"({"id":"a"})"},
       {R"({"id":"a","id":"b"})", R"({"id":"a","id":"c"})"},
       {R"({"id":"a","a":7})", R"({"id":"a","a":8})"},
+      {R"({"id":"a","n":123456789012345678901234567890})",
+       R"({"id":"a","n":123456789012345678901234567891})"},
+      {R"({"id":"a","x":1e400})", R"({"id":"a","x":-1e400})"},
+      {R"({"id":"a","x":1e400})", R"({"id":"a","x":"1e400"})"},
       {R"({"id":"a"})", R"({"id":"a","enqueuedAt":"2026-01-01T00:00:00Z"})"},
   };
   for (const auto& [sent, stored] : cases) {
