@@ -1,7 +1,6 @@
 #include "serve/kafka_output.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
 #include "base/clock.h"
@@ -146,7 +145,7 @@ char* KafkaOutput::room(size_t bytes) {
 std::string_view KafkaOutput::keep(std::string_view bytes) {
   if (bytes.empty()) return "";
   char* at = room(bytes.size());
-  std::memcpy(at, bytes.data(), bytes.size());
+  std::copy(bytes.begin(), bytes.end(), at);
   return {at, bytes.size()};
 }
 
@@ -189,8 +188,7 @@ void KafkaOutput::write_rows(const Batch& batch) {
     char* at = room(size);
     out.record.value = {at, size};
     for (size_t i = 0; i < value.count; ++i) {
-      std::memcpy(at, value.parts[i].data(), value.parts[i].size());
-      at += value.parts[i].size();
+      at = std::copy(value.parts[i].begin(), value.parts[i].end(), at);
     }
     outgoing_.push_back(out);
   }
