@@ -80,7 +80,8 @@ class Admin {
   Result<TopicLimits> limits(const std::string& topic);
   // Partitions of the topic; 0: there is none.
   Result<int32_t> partition_count(const std::string& topic);
-  // The same, of this topic alone, for whoever asks again and again. Waits a second at most.
+  // The same, of this topic alone, for whoever asks again and again. Its request has a second; where no
+  // broker answers at all, it waits five more.
   Result<int32_t> partitions_now(const std::string& topic);
   // The topics that match (topic_pattern.h), with their partitions.
   Result<std::map<std::string, int32_t>> matching(const std::string& pattern);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include "base/clock.h"
@@ -29,14 +30,18 @@ struct GroupMetadata {
 class Flushing {
  public:
   explicit Flushing(rd_kafka_t* client) {
-    thread_ = std::thread([this, client] {
-      while (!stopping_ && api().flush(client, kFlushSliceMs) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
-      }
-    });
+    try {
+      thread_ = std::thread([this, client] {
+        while (!stopping_ && api().flush(client, kFlushSliceMs) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
+        }
+      });
+    } catch (const std::system_error&) {
+      // No more threads: the commit sends it.
+    }
   }
   ~Flushing() {
     stopping_ = true;
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
   Flushing(const Flushing&) = delete;
   Flushing& operator=(const Flushing&) = delete;
